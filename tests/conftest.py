@@ -1,0 +1,44 @@
+"""Fixtures that several stages use."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.patients import save_patient
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the real patients, which are not part of this project."""
+    folder = Path(os.environ.get("SBLDM_REAL_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"real patients are not at {folder}; set SBLDM_REAL_DATA to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def patients(tmp_path_factory) -> list[Path]:
+    """Folders of four small patients: ellipsoid brains with a bright ball for a tumour."""
+    grid = Grid((32, 32, 24), (5.0, 5.0, 6.0))
+    voxels = np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij"), -1)
+    mm = grid.to_mm(voxels)
+    folders = []
+    for number in range(4):
+        rng = np.random.default_rng(number)
+        size = np.array([58, 68, 52]) * rng.uniform(0.92, 1.08, 3)
+        brain = ((mm - [0, -18, 5]) ** 2 / size**2).sum(-1) < 1
+        centre = np.array([0, -18, 5]) + rng.uniform(-22, 22, 3)
+        distance = np.linalg.norm(mm - centre, axis=-1) / rng.uniform(12, 22)
+        label = np.select([distance < 0.5, distance < 0.7, distance < 1], [1, 3, 2], 0)
+        flair = 0.5 * brain + 0.35 * (label > 0)
+        t1ce = 0.45 * brain + 0.4 * (label == 3)
+        image = np.stack([flair, t1ce]) + rng.normal(0, 0.02, (2, *grid.shape)) * brain
+        folder = tmp_path_factory.mktemp("patients") / f"ball-{number}"
+        save_patient(folder, image.clip(0, 1), label, brain, grid.affine)
+        folders.append(folder)
+    return folders

@@ -1,0 +1,68 @@
+"""Tumour attributes: one definition for real, augmented and synthetic patients."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage import measure
+
+AXES = ("x", "y", "z")
+ATTRIBUTES = (
+    "volume_ml",
+    "surface_mm2",
+    "sphericity",
+    *(f"centroid_{a}_mm" for a in AXES),
+    *(f"box_{a}_mm" for a in AXES),
+    *(f"centroid_{a}_rel" for a in AXES),
+    "n_components",
+)
+# The nine conditions of the paper: volume, surface, sphericity, centroid, extent of the box.
+CONDITIONS = ATTRIBUTES[:9]
+
+
+def surface_area(mask: NDArray[np.bool_], spacing_mm: NDArray) -> float:
+    """Area in mm² of the mask's (X, Y, Z) surface, by marching cubes over a smoothed mask.
+
+    A binary mask's staircase overstates a ball's area by some 9 %; half a voxel of Gaussian
+    smoothing before marching cubes (Lorensen & Cline 1987) brings it to within 6 %.
+    """
+    smooth = ndimage.gaussian_filter(np.pad(mask, 2).astype(np.float32), 0.5)
+    vertices, faces, _, _ = measure.marching_cubes(smooth, 0.5, spacing=tuple(spacing_mm))
+    return float(measure.mesh_surface_area(vertices, faces))
+
+
+def tumour_attributes(
+    label: NDArray, affine: NDArray, brain: NDArray | None = None
+) -> dict[str, float]:
+    """Attributes of the tumour, ``label > 0``, in a volume (X, Y, Z) with axes parallel to RAS+.
+
+    ``affine`` (4 × 4) takes voxels to mm; ``brain`` (X, Y, Z), where given, is what the relative
+    centroid refers to: 0 and 1 are the sides of the brain's box. Sphericity is
+    ``π^(1/3) (6 V)^(2/3) / A`` (Wadell 1935), at most 1. An empty mask has volume 0 and
+    no components, and NaN in place of all else.
+    """
+    mask = np.asarray(label) > 0
+    result = dict.fromkeys(ATTRIBUTES, float("nan"))
+    result["volume_ml"], result["n_components"] = 0.0, 0
+    if not mask.any():
+        return result
+    spacing = np.abs(np.diag(affine)[:3])
+    voxels = np.argwhere(mask)
+    middle = voxels.mean(0)
+    volume_mm3 = len(voxels) * float(np.prod(spacing))
+    surface = surface_area(mask, spacing)
+    centroid = affine[:3, :3] @ middle + affine[:3, 3]
+    box = (voxels.max(0) - voxels.min(0) + 1) * spacing
+    result["volume_ml"] = volume_mm3 / 1000
+    result["surface_mm2"] = surface
+    result["sphericity"] = min(1.0, np.pi ** (1 / 3) * (6 * volume_mm3) ** (2 / 3) / surface)
+    result["n_components"] = int(ndimage.label(mask, np.ones((3, 3, 3)))[1])
+    for axis, name in enumerate(AXES):
+        result[f"centroid_{name}_mm"] = float(centroid[axis])
+        result[f"box_{name}_mm"] = float(box[axis])
+    if brain is not None and np.any(brain):
+        inside = np.argwhere(brain)
+        low, high = inside.min(0), inside.max(0)
+        relative = (middle - low) / np.maximum(high - low, 1)
+        for axis, name in enumerate(AXES):
+            result[f"centroid_{name}_rel"] = float(relative[axis])
+    return result

@@ -1,0 +1,70 @@
+"""Tables, JSON, and outputs that are written whole or not at all."""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+
+class UserError(Exception):
+    """Something the user can mend. The message says which file, patient or key is wrong,
+    what is wrong with it, and what would be right."""
+
+
+@contextlib.contextmanager
+def staged(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``, moved there when the block ends without an error.
+
+    The temporary file keeps every suffix of ``path``, since many writers choose their format by it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as folder:
+        temporary = Path(folder) / path.name
+        yield temporary
+        os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def staged_directory(path: str | Path) -> Iterator[Path]:
+    """Yield an empty directory beside ``path`` that takes its place when the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as folder:
+        temporary = Path(folder) / path.name
+        temporary.mkdir()
+        yield temporary
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(temporary, path)
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a TSV (or ``.csv``) file; identifiers stay text, empty text cells become ``""``."""
+    separator = "," if str(path).endswith(".csv") else "\t"
+    table = pd.read_csv(path, sep=separator, dtype={"patient_id": str})
+    text = table.select_dtypes(include=["object", "string"]).columns
+    return table.fillna(dict.fromkeys(text, ""))
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a TSV (or ``.csv``) file, floats with nine significant digits."""
+    separator = "," if str(path).endswith(".csv") else "\t"
+    with staged(path) as temporary:
+        table.to_csv(temporary, sep=separator, index=False, float_format="%.9g")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(Path(path).read_text())
+
+
+def write_json(value: Any, path: str | Path) -> None:
+    """Write a JSON file, indented, keys in the order given."""
+    with staged(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n")

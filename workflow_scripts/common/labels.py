@@ -1,0 +1,63 @@
+"""Label maps: the schemes of public data sets, and the classes and regions of this workflow."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workflow_scripts.common.files import UserError
+
+# Raw value to canonical value. Canonical is BraTS 2023: 1 necrotic and non-enhancing core,
+# 2 oedema, 3 enhancing tumour.
+SCHEMES: dict[str, dict[int, int]] = {
+    "brats2015": {1: 1, 2: 2, 3: 1, 4: 3},
+    "brats2017": {1: 1, 2: 2, 4: 3},
+    "brats2023": {1: 1, 2: 2, 3: 3},
+    "msd": {1: 2, 2: 1, 3: 3},
+    "whole_tumour": {1: 2},
+}
+
+# Class values of each region, by the labels that the networks are asked to tell apart.
+REGIONS: dict[str, dict[str, tuple[int, ...]]] = {
+    "whole_tumour": {"WT": (1,)},
+    "subregions": {"WT": (1, 2, 3), "TC": (1, 3), "ET": (3,)},
+}
+
+
+def canonical(raw: NDArray, scheme: str, where: str) -> NDArray[np.uint8]:
+    """Map a raw label array of any shape to canonical values.
+
+    ``where`` names the file for the message. Raises ``UserError`` for a value that the scheme
+    does not know, or that is no integer.
+    """
+    known = SCHEMES[scheme]
+    values = np.unique(raw)
+    unknown = [float(v) for v in values if v != 0 and int(v) not in known or v != int(v)]
+    if unknown:
+        allowed = ", ".join(str(v) for v in (0, *known))
+        raise UserError(
+            f"{where}: label values {unknown[:5]} do not belong to the scheme '{scheme}', "
+            f"which has {allowed}; choose the scheme that fits (one of {', '.join(SCHEMES)})"
+        )
+    result = np.zeros(raw.shape, np.uint8)
+    for value, target in known.items():
+        result[raw == value] = target
+    return result
+
+
+def regions(labels: str) -> dict[str, tuple[int, ...]]:
+    """Names of the scored regions, with the class values that make up each."""
+    return REGIONS[labels]
+
+
+def class_count(labels: str) -> int:
+    """Number of classes, background included."""
+    return 2 if labels == "whole_tumour" else 4
+
+
+def collapse(label: NDArray[np.uint8], labels: str) -> NDArray[np.uint8]:
+    """Canonical labels (any shape) to class values 0 … ``class_count - 1``."""
+    return (label > 0).astype(np.uint8) if labels == "whole_tumour" else label
+
+
+def one_hot(classes: NDArray[np.uint8], count: int) -> NDArray[np.float32]:
+    """Class values (…) to indicator channels (count, …)."""
+    return np.stack([classes == value for value in range(count)]).astype(np.float32)

@@ -1,0 +1,79 @@
+"""A preprocessed, reconstructed or synthetic patient on disk."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workflow_scripts.common.files import staged
+from workflow_scripts.common.nifti import save_nifti
+
+
+class Patient:
+    """One patient's folder: ``image.npy``, ``label.npy`` and ``brain.npy``, slice by slice.
+
+    The arrays are mapped into memory, so that any slice is read without the rest.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.patient_id = self.folder.name
+
+    def _map(self, name: str) -> NDArray:
+        return np.load(self.folder / f"{name}.npy", mmap_mode="r")
+
+    @property
+    def slices(self) -> NDArray[np.float16]:
+        """Normalised axial slices (Z, M, X, Y), mapped."""
+        return self._map("image")
+
+    @property
+    def label_slices(self) -> NDArray[np.uint8]:
+        """Canonical labels of the axial slices (Z, X, Y), mapped."""
+        return self._map("label")
+
+    @property
+    def brain_slices(self) -> NDArray[np.uint8]:
+        """Brain mask of the axial slices (Z, X, Y), mapped."""
+        return self._map("brain")
+
+    def image(self) -> NDArray[np.float32]:
+        """The volume of each modality (M, X, Y, Z), 0 to 1 inside the brain, 0 outside."""
+        return np.ascontiguousarray(self.slices.transpose(1, 2, 3, 0), dtype=np.float32)
+
+    def label(self) -> NDArray[np.uint8]:
+        """Canonical label map (X, Y, Z)."""
+        return np.ascontiguousarray(self.label_slices.transpose(1, 2, 0))
+
+    def brain(self) -> NDArray[np.bool_]:
+        """Brain mask (X, Y, Z)."""
+        return np.ascontiguousarray(self.brain_slices.transpose(1, 2, 0)) > 0
+
+
+def save_patient(
+    folder: str | Path,
+    image: NDArray,
+    label: NDArray,
+    brain: NDArray,
+    affine: NDArray,
+    modalities: list[str] | None = None,
+) -> None:
+    """Write a patient's folder from volumes: image (M, X, Y, Z), label and brain (X, Y, Z).
+
+    With ``modalities`` named, the volumes are written as NIfTI too, with ``affine`` (4 × 4).
+    """
+    folder = Path(folder)
+    arrays = {
+        "image": np.ascontiguousarray(image.transpose(3, 0, 1, 2), dtype=np.float16),
+        "label": np.ascontiguousarray(label.transpose(2, 0, 1), dtype=np.uint8),
+        "brain": np.ascontiguousarray(brain.transpose(2, 0, 1), dtype=np.uint8),
+    }
+    for name, array in arrays.items():
+        with staged(folder / f"{name}.npy") as temporary:
+            np.save(temporary, array)
+    if modalities is None:
+        return
+    for volume, modality in zip(image, modalities, strict=True):
+        save_nifti(volume, affine, folder / f"{modality}.nii.gz", np.float32)
+    save_nifti(label, affine, folder / "label.nii.gz", np.uint8)
+    save_nifti(brain, affine, folder / "brain.nii.gz", np.uint8)

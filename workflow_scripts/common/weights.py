@@ -1,0 +1,30 @@
+"""Model folders: weights as safetensors beside the configuration that rebuilds the network."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from workflow_scripts.common.files import UserError, read_json, staged, write_json
+
+
+def save_model(folder: str | Path, model: torch.nn.Module, config: dict) -> None:
+    """Write ``weights.safetensors`` and ``config.json`` into ``folder``."""
+    folder = Path(folder)
+    state = {name: tensor.contiguous().clone() for name, tensor in model.state_dict().items()}
+    with staged(folder / "weights.safetensors") as temporary:
+        save_file(state, temporary)
+    write_json(config, folder / "config.json")
+
+
+def load_config(folder: str | Path) -> dict:
+    """Read a model folder's ``config.json``; ``UserError`` where the folder is none."""
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        raise UserError(f"{folder}: is no model folder, config.json is missing")
+    return read_json(path)
+
+
+def load_weights(folder: str | Path, model: torch.nn.Module) -> None:
+    """Load ``weights.safetensors`` into a network of the same layout; nothing is executed."""
+    model.load_state_dict(load_file(Path(folder) / "weights.safetensors"))
