@@ -1,0 +1,114 @@
+"""Conditions: scaling from training patients alone, maps in the right place, the learned null."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from workflow_scripts.common.attributes import AXES, CONDITIONS
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.diffusion.conditions import Scaling, draw_maps, latent_points, place_of
+from workflow_scripts.diffusion.model import StackDenoiser, fold_slices, unfold_slices
+from workflow_scripts.diffusion.process import Process
+from workflow_scripts.diffusion.train import DiffusionTraining, LatentBatches
+
+GRID = Grid((32, 32, 24), (5.0, 5.0, 6.0))
+
+
+def attributes(count=6, seed=0):
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame({name: rng.uniform(10, 30, count) for name in CONDITIONS})
+    table["sphericity"] = rng.uniform(0.5, 0.9, count)
+    return table
+
+
+def test_conditions_are_standardised_by_the_training_patients():
+    table = attributes(50)
+    scaling = Scaling.fit(table)
+    vectors = scaling.vectors(table)
+    assert torch.allclose(vectors.mean(0), torch.zeros(9), atol=1e-5)
+    assert torch.allclose(vectors.std(0, correction=0), torch.ones(9), atol=1e-5)
+    again = Scaling(**scaling.to_dict())
+    assert torch.equal(again.vectors(attributes(3, 1)), scaling.vectors(attributes(3, 1)))
+
+
+def test_a_constant_condition_is_not_divided_by_nothing():
+    table = attributes()
+    table["box_x_mm"] = 20.0
+    assert torch.isfinite(Scaling.fit(table).vectors(table)).all()
+
+
+def test_the_ellipsoid_has_the_requested_volume_and_place():
+    table = attributes(1)
+    table["volume_ml"], table[[f"box_{a}_mm" for a in AXES]] = 60.0, [60.0, 40.0, 50.0]
+    table[[f"centroid_{a}_mm" for a in AXES]] = [10.0, -30.0, 20.0]
+    points = latent_points(GRID, 1)
+    soft = draw_maps(place_of(table), torch.tensor([True]), points)[0, 6]
+    inside = soft > 0.5
+    assert float(inside.sum()) * GRID.voxel_ml == pytest.approx(60, rel=0.05)
+    middle = points[:, inside].mean(1)
+    assert torch.allclose(middle, torch.tensor([10.0, -30.0, 20.0]), atol=1.0)
+
+
+def test_latent_points_are_the_middles_of_what_they_cover():
+    points = latent_points(GRID, 4)
+    assert points.shape == (3, 8, 8, 24)
+    covered = GRID.to_mm(np.array([[1.5, 1.5, 0.0]]))[0]
+    assert np.allclose(points[:, 0, 0, 0].numpy(), covered)
+
+
+def test_the_null_draws_no_tumour():
+    place, points = place_of(attributes(2)), latent_points(GRID, 4)
+    maps = draw_maps(place, torch.tensor([True, False]), points)
+    assert maps[0, 3:].abs().sum() > 0
+    assert maps[1, 3:].abs().sum() == 0
+    assert torch.equal(maps[0, :3], maps[1, :3])
+
+
+def denoiser():
+    """A small denoiser without MONAI's zero weights, behind which any difference would hide."""
+    torch.manual_seed(0)
+    net = StackDenoiser(3, 7, 9, 2, [8, 16], 1, 4, [False, False])
+    for weight in net.unet.parameters():
+        if weight.ndim > 1 and not weight.any():
+            torch.nn.init.normal_(weight, std=0.1)
+    return net
+
+
+def test_the_null_ignores_the_conditions_of_its_sample_alone():
+    net = denoiser()
+    x, t, maps = torch.randn(2, 3, 8, 8, 24), torch.tensor([500, 500]), torch.zeros(2, 7, 8, 8, 24)
+    one, other = torch.randn(2, 9), torch.randn(2, 9)
+    present = torch.tensor([True, False])
+    first, second = net(x, t, one, present, maps), net(x, t, other, present, maps)
+    assert first.shape == x.shape
+    assert not torch.allclose(first[0], second[0])
+    assert torch.equal(first[1], second[1])
+
+
+def test_folding_is_undone():
+    x = torch.randn(2, 3, 4, 5, 12)
+    folded = fold_slices(x, 4)
+    assert folded.shape == (2, 12, 4, 5, 3)
+    assert torch.equal(unfold_slices(folded, 4), x)
+    assert torch.equal(folded[:, 0:4, :, :, 1], x[:, 0, :, :, 4:8].permute(0, 3, 1, 2))
+
+
+def training(drop, steps=1):
+    process = Process("velocity", "cosine", 1000, 0.002, 0.02)
+    zero, one = torch.zeros(3, 8, 8, 24), torch.ones(3, 1, 1, 1)
+    return DiffusionTraining(
+        denoiser(), process, zero, one, latent_points(GRID, 4), steps=steps, lr=1e-3,
+        ema_decay=0.9, maps=True, loss="l2", drop=drop, seed=0,
+    )  # fmt: skip
+
+
+def test_the_null_is_trained_by_dropped_samples_only():
+    batch = LatentBatches(
+        np.zeros((6, 3, 8, 8, 24), np.float16), torch.randn(6, 9), place_of(attributes()), 4, 0
+    )(0)
+    for drop, learns in ((0.0, False), (0.9999, True)):
+        module = training(drop)
+        module.losses(batch, 0)["loss"].backward()
+        gradient = module.model.unet.class_embedding.null.grad
+        assert bool(gradient is not None and gradient.abs().sum() > 0) == learns

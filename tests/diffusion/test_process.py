@@ -1,0 +1,69 @@
+"""The diffusion process against a distribution whose answers are known."""
+
+import pytest
+import torch
+
+from workflow_scripts.diffusion.process import Process
+
+MEAN, SD = 3.0, 0.5
+
+
+def process(target, schedule="scaled_linear_beta"):
+    return Process(target, schedule, 1000, 0.002, 0.02)
+
+
+def perfect_denoiser(p):
+    """The best prediction there is for Gaussian data: E[x0 | x_t] in closed form."""
+
+    def denoise(x, t, conditioned):
+        signal, sigma = p._factors(t, x)
+        gain = signal * SD**2 / (signal**2 * SD**2 + sigma**2)
+        x0 = MEAN + gain * (x - signal * MEAN)
+        return p.target(x0, (x - signal * x0) / sigma, t)
+
+    return denoise
+
+
+@pytest.mark.parametrize("target", ["noise", "velocity", "x0"])
+@pytest.mark.parametrize("schedule", ["scaled_linear_beta", "cosine"])
+@pytest.mark.parametrize("steps", [30, 50])
+def test_the_sampler_finds_a_gaussian(target, schedule, steps):
+    p = process(target, schedule)
+    noise = torch.randn(4000, 1, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+    samples = p.sample(perfect_denoiser(p), noise, steps)
+    assert samples.mean() == pytest.approx(MEAN, abs=0.05)
+    assert samples.std() == pytest.approx(SD, rel=0.08)
+
+
+def test_a_far_value_is_not_clipped():
+    p = process("velocity")
+    x0 = torch.full((1, 1), 9.0)
+
+    def knows_the_answer(x, t, conditioned):
+        signal, sigma = p._factors(t, x)
+        return p.target(x0, (x - signal * x0) / sigma, t)
+
+    assert p.sample(knows_the_answer, torch.randn(1, 1), 20).item() == pytest.approx(9.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("target", ["noise", "velocity", "x0"])
+def test_estimate_inverts_target(target):
+    p = process(target)
+    x0, noise, t = torch.randn(5, 2, 3), torch.randn(5, 2, 3), torch.tensor([0, 10, 300, 700, 950])
+    found, found_noise = p.estimate(p.target(x0, noise, t), p.noised(x0, noise, t), t)
+    assert torch.allclose(found, x0, atol=2e-3)
+    assert torch.allclose(found_noise, noise, atol=2e-2)
+
+
+def test_guidance_of_one_never_asks_for_the_null():
+    p = process("velocity")
+    asked = []
+
+    def denoise(x, t, conditioned):
+        asked.append(conditioned)
+        return torch.zeros_like(x)
+
+    p.sample(denoise, torch.randn(1, 1), 4, guidance=1.0)
+    assert asked == [True] * 4
+    p.sample(denoise, torch.randn(1, 1), 4, guidance=2.0)
+    assert asked.count(False) == 4

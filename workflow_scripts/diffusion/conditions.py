@@ -1,0 +1,91 @@
+"""The condition of a sample: nine attributes as a vector, and the tumour drawn as maps."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from workflow_scripts.common.attributes import AXES, CONDITIONS
+from workflow_scripts.common.grid import Grid
+
+LOGARITHMIC = ("volume_ml", "surface_mm2")
+MAPS = 7
+# One unit of the offset maps. Tumours are a few centimetres wide.
+OFFSET_MM = 40.0
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Mean and standard deviation of each condition over one split's training patients.
+
+    Volume and surface are taken in logarithms. ``box_ratio`` is the mean extent of the box over
+    the cube root of the volume, to complete a request that names no box.
+    """
+
+    mean: list[float]
+    sd: list[float]
+    box_ratio: list[float]
+
+    @classmethod
+    def fit(cls, attributes: pd.DataFrame) -> "Scaling":
+        """From attributes of the training patients and their copies, one row each."""
+        values = _logarithms(attributes)
+        side = np.cbrt(attributes["volume_ml"].to_numpy() * 1000)
+        ratio = [float(np.mean(attributes[f"box_{a}_mm"] / side)) for a in AXES]
+        # A condition that never varies is left unscaled.
+        sd = np.where(values.std(0) > 1e-6, values.std(0), 1.0)
+        return cls(values.mean(0).tolist(), sd.tolist(), ratio)
+
+    def vectors(self, attributes: pd.DataFrame) -> Tensor:
+        """Standardised conditions (N, 9)."""
+        scaled = (_logarithms(attributes) - np.array(self.mean)) / np.array(self.sd)
+        return torch.from_numpy(scaled.astype(np.float32))
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """For the model's ``config.json``."""
+        return asdict(self)
+
+
+def _logarithms(attributes: pd.DataFrame) -> np.ndarray:
+    table = attributes[list(CONDITIONS)].astype(float).copy()
+    for name in LOGARITHMIC:
+        table[name] = np.log(table[name])
+    return table.to_numpy()
+
+
+def place_of(attributes: pd.DataFrame) -> Tensor:
+    """Centroid and semi-axes in mm (N, 6) of the ellipsoid with the requested volume.
+
+    The box gives its proportions, the volume its size.
+    """
+    centroid = attributes[[f"centroid_{a}_mm" for a in AXES]].to_numpy(float)
+    box = attributes[[f"box_{a}_mm" for a in AXES]].to_numpy(float)
+    volume = attributes["volume_ml"].to_numpy(float) * 1000
+    factor = np.cbrt(volume / (np.pi / 6 * box.prod(1)))[:, None]
+    return torch.from_numpy(np.hstack([centroid, box / 2 * factor]).astype(np.float32))
+
+
+def draw_maps(place: Tensor, present: Tensor, points: Tensor) -> Tensor:
+    """Maps (N, 7, h, w, Z): position, offset from the requested centroid, soft ellipsoid.
+
+    ``place`` (N, 6) is from ``place_of``; ``present`` (N,) is False for the null condition, whose
+    offset and ellipsoid are 0; ``points`` (3, h, w, Z) are the latent's positions in mm.
+    """
+    shape = (-1, 3, 1, 1, 1)
+    offset = points[None] - place[:, :3].view(shape)
+    distance = (offset / place[:, 3:].view(shape)).square().sum(1, keepdim=True).sqrt()
+    ellipsoid = torch.sigmoid((1 - distance) * 6)
+    drawn = torch.cat([offset / OFFSET_MM, ellipsoid], 1) * present.view(-1, 1, 1, 1, 1)
+    position = (points / 100)[None].expand(len(place), -1, -1, -1, -1)
+    return torch.cat([position, drawn], 1)
+
+
+def latent_points(grid: Grid, down: int) -> Tensor:
+    """Template positions in mm (3, X/d, Y/d, Z) of the latent's elements."""
+    steps = (down, down, 1)
+    axes = [(np.arange(n // d) + 0.5) * d - 0.5 for n, d in zip(grid.shape, steps, strict=True)]
+    voxels = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+    points = grid.to_mm(voxels).reshape(*(len(axis) for axis in axes), 3)
+    return torch.from_numpy(np.moveaxis(points, -1, 0).astype(np.float32).copy())

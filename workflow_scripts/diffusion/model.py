@@ -1,0 +1,80 @@
+"""The conditional denoiser of stacked latents."""
+
+import torch
+from monai.networks.nets import DiffusionModelUNet
+from torch import Tensor, nn
+
+
+class StackDenoiser(nn.Module):
+    """A 3-D U-Net over a stack of slice latents (section 2.3 of Kebaili et al., ISBI 2024).
+
+    Neighbouring slices are folded into the channels of one position (a patch along z), which
+    makes positions nearly isotropic and lets each layer mix slices. The conditions go through an
+    MLP and are added to the time embedding, with a learned vector for the null; maps of the
+    requested tumour stand beside the latents.
+    """
+
+    def __init__(
+        self,
+        latent_channels: int,
+        map_channels: int,
+        conditions: int,
+        slices_per_patch: int,
+        widths: list[int],
+        blocks: int,
+        norm_groups: int,
+        attention: list[bool],
+    ) -> None:
+        super().__init__()
+        self.fold = slices_per_patch
+        self.unet = DiffusionModelUNet(
+            spatial_dims=3,
+            in_channels=(latent_channels + map_channels) * slices_per_patch,
+            out_channels=latent_channels * slices_per_patch,
+            num_res_blocks=blocks,
+            channels=widths,
+            attention_levels=attention,
+            norm_num_groups=norm_groups,
+            num_head_channels=min(widths[-1], 32),
+            num_class_embeds=1,
+        )
+        # MONAI embeds integer classes there; a network of continuous conditions fits the place.
+        self.unet.class_embedding = ConditionEmbedding(conditions, 4 * widths[0])
+
+    def forward(
+        self, x: Tensor, t: Tensor, conditions: Tensor, present: Tensor, maps: Tensor
+    ) -> Tensor:
+        """Prediction (B, C, h, w, Z) for noisy latents of that shape at timesteps (B,).
+
+        ``conditions`` (B, 9) are standardised, ``present`` (B,) is False where the null stands
+        in their place, ``maps`` (B, K, h, w, Z) may have no channel.
+        """
+        stacked = fold_slices(torch.cat([x, maps.to(x.dtype)], 1), self.fold)
+        condition = torch.cat([conditions, present.to(conditions.dtype)[:, None]], 1)
+        return unfold_slices(self.unet(stacked, t, class_labels=condition), self.fold)
+
+
+class ConditionEmbedding(nn.Module):
+    """MLP of the conditions; samples marked absent get a learned null vector in its place."""
+
+    def __init__(self, conditions: int, width: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(conditions, width), nn.SiLU(), nn.Linear(width, width))
+        self.null = nn.Parameter(torch.zeros(width))
+
+    def forward(self, condition: Tensor) -> Tensor:
+        """Embedding (B, width) of (B, conditions + 1), the last column telling presence."""
+        values, present = condition[:, :-1], condition[:, -1:]
+        return torch.where(present > 0, self.mlp(values), self.null)
+
+
+def fold_slices(x: Tensor, fold: int) -> Tensor:
+    """(B, C, h, w, Z) to (B, C · fold, h, w, Z / fold)."""
+    b, c, h, w, z = x.shape
+    return x.view(b, c, h, w, z // fold, fold).permute(0, 1, 5, 2, 3, 4).flatten(1, 2)
+
+
+def unfold_slices(x: Tensor, fold: int) -> Tensor:
+    """The inverse of ``fold_slices``."""
+    b, c, h, w, z = x.shape
+    return x.view(b, c // fold, fold, h, w, z).permute(0, 1, 3, 4, 5, 2).flatten(4, 5)

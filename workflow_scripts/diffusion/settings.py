@@ -1,0 +1,42 @@
+"""Values of the ``diffusion`` section."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from workflow_scripts.common.settings import Section
+
+
+class DiffusionSettings(Section):
+    """The conditional denoiser of stacked latents, and its training."""
+
+    slices_per_patch: int = Field(
+        description="neighbouring slices folded into the channels of one position", ge=1
+    )
+    widths: list[int] = Field(description="channels at each resolution", min_length=1)
+    blocks: int = Field(description="residual blocks at each resolution", ge=1)
+    norm_groups: int = Field(description="groups of the group normalisation", ge=1)
+    attention: list[bool] = Field(description="self-attention at each resolution")
+    maps: bool = Field(description="draw the requested tumour as maps beside the latents")
+    target: Literal["noise", "velocity", "x0"] = Field(description="what the network predicts")
+    schedule: Literal["scaled_linear_beta", "linear_beta", "cosine"] = Field(
+        description="noise schedule"
+    )
+    timesteps: int = Field(description="diffusion steps T in training", ge=10)
+    beta_start: float = Field(description="first beta of the linear schedules", gt=0)
+    beta_end: float = Field(description="last beta of the linear schedules", gt=0)
+    loss: Literal["l1", "l2"] = Field(description="distance of prediction and target")
+    drop: float = Field(description="share of samples trained on the null condition", ge=0, lt=1)
+    steps: int = Field(description="optimiser steps", ge=1)
+    batch: int = Field(description="patients a step", ge=1)
+    lr: float = Field(description="learning rate", gt=0)
+    ema_decay: float = Field(description="decay of the averaged weights", ge=0, lt=1)
+    precision: Literal["auto", "bf16", "fp32"] = Field(description="arithmetic in training")
+
+    @model_validator(mode="after")
+    def _fits(self) -> "DiffusionSettings":
+        if len(self.attention) != len(self.widths):
+            raise ValueError("attention needs one value for each of widths")
+        if any(width % self.norm_groups for width in self.widths):
+            raise ValueError(f"norm_groups {self.norm_groups} must divide every width")
+        return self

@@ -1,0 +1,93 @@
+"""Rule ``train_diffusion``: weights of the conditional denoiser from one split's latents."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from workflow_scripts.common.files import read_table, write_table
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.provenance import training_key, write_provenance
+from workflow_scripts.common.training import fit
+from workflow_scripts.common.weights import save_model
+from workflow_scripts.diffusion.conditions import Scaling, latent_points, place_of
+from workflow_scripts.diffusion.generator import (
+    Bundle,
+    Statistics,
+    build_model,
+    build_process,
+)
+from workflow_scripts.diffusion.settings import DiffusionSettings
+from workflow_scripts.diffusion.train import DiffusionTraining, LatentBatches
+
+
+def latent_statistics(latents: NDArray) -> tuple[Tensor, Tensor]:
+    """Voxelwise mean (C, h, w, Z), and standard deviation (C, 1, 1, 1) of what remains, of
+    latents (N, C, h, w, Z). One patient is held in memory at a time."""
+    mean = np.zeros(latents.shape[1:])
+    for latent in latents:
+        mean += latent.astype(float) / len(latents)
+    square = np.zeros(latents.shape[1])
+    for latent in latents:
+        square += ((latent - mean) ** 2).mean((1, 2, 3)) / len(latents)
+    sd = np.sqrt(square)[:, None, None, None]
+    return torch.from_numpy(mean.astype(np.float32)), torch.from_numpy(sd.astype(np.float32))
+
+
+def main(snakemake) -> None:
+    params = snakemake.params
+    settings = DiffusionSettings.model_validate(params.settings)
+    torch.set_num_threads(snakemake.threads)
+    torch.manual_seed(params.seed)
+    latents = np.load(snakemake.input.latents, mmap_mode="r")
+    attributes = read_table(snakemake.input.attributes)
+    scaling = Scaling.fit(attributes)
+    mean, sd = latent_statistics(latents)
+    grid = Grid.from_settings(params.grid)
+    points = latent_points(grid, grid.shape[0] // latents.shape[2])
+    training = DiffusionTraining(
+        build_model(settings, latents.shape[1]),
+        build_process(settings),
+        mean,
+        sd,
+        points,
+        steps=settings.steps,
+        lr=settings.lr,
+        ema_decay=settings.ema_decay,
+        maps=settings.maps,
+        loss=settings.loss,
+        drop=settings.drop,
+        seed=params.seed,
+    )
+    batches = LatentBatches(
+        latents, scaling.vectors(attributes), place_of(attributes), settings.batch, params.seed
+    )
+    checkpoints = Path(params.checkpoints) / training_key(snakemake)
+    history = fit(
+        training,
+        batches,
+        seed=params.seed,
+        checkpoints=checkpoints,
+        log=params.tensorboard,
+        precision_choice=settings.precision,
+    )
+    bundle = Bundle(training.average.module, Statistics(mean, sd, points)).eval().cpu()
+    config = {
+        "settings": params.settings,
+        "grid": params.grid,
+        "latent_shape": list(latents.shape[1:]),
+        "scaling": scaling.to_dict(),
+    }
+    save_model(Path(snakemake.output.weights).parent, bundle, config)
+    write_table(history, snakemake.output.history)
+    write_provenance(snakemake, snakemake.output.provenance)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    from workflow_scripts.common.script import run_script
+
+    run_script(main, snakemake)  # noqa: F821
