@@ -1,0 +1,88 @@
+"""Rule ``draw_requests``: which synthetic patients to make."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from workflow_scripts.autoencoder.codec import Codec
+from workflow_scripts.common.attributes import AXES, CONDITIONS
+from workflow_scripts.common.files import UserError, read_table, write_table
+from workflow_scripts.diffusion.conditions import Scaling
+from workflow_scripts.diffusion.generator import Generator
+from workflow_scripts.synthesis.requests import CENTROID, complete, reason_to_refuse
+from workflow_scripts.synthesis.sampling import mean_brain
+
+DRAWS = 200
+
+
+def jittered(attributes: pd.DataFrame, jitter: float, rng: np.random.Generator) -> pd.Series:
+    """One training tumour (augmented copies counted), its size and place jittered.
+
+    Sphericity and the box's proportions stay those of the tumour, so that nothing impossible is
+    asked for.
+    """
+    row = attributes.iloc[rng.integers(len(attributes))][list(CONDITIONS)].astype(float).copy()
+    growth = np.exp(rng.normal(0, jitter))
+    row["volume_ml"] *= growth
+    for axis in AXES:
+        row[f"box_{axis}_mm"] *= np.cbrt(growth)
+        row[f"centroid_{axis}_mm"] += rng.normal(0, 10 * jitter)
+    return row
+
+
+def draw(attributes, scaling: Scaling, brain, grid, count: int, jitter: float, seed: int):
+    """``count`` requests that the brain mask (X, Y, Z) has room for."""
+    rng = np.random.default_rng([seed, 2])
+    kept = []
+    for _ in range(count * DRAWS):
+        table = pd.DataFrame([jittered(attributes, jitter, rng)])
+        request = complete(table, scaling, seed).iloc[0]
+        if reason_to_refuse(request, brain, grid) is None:
+            kept.append(table)
+        if len(kept) == count:
+            return complete(pd.concat(kept), scaling, seed)
+    raise UserError("synthesis.jitter: hardly any drawn request lies in the brain; make it smaller")
+
+
+def sweep(attributes: pd.DataFrame, scaling: Scaling, volumes: list[float], seed: int):
+    """Requests of several volumes at the place of the median training tumour, with one seed."""
+    order = attributes["volume_ml"].sort_values().index
+    middle = attributes.loc[order[len(order) // 2]]
+    table = pd.DataFrame({"volume_ml": volumes, **{name: middle[name] for name in CENTROID}})
+    table["patient_id"] = [f"sweep-{row + 1:02d}" for row in range(len(table))]
+    table["seed"] = seed
+    return complete(table, scaling, seed)
+
+
+def main(snakemake) -> None:
+    params = snakemake.params
+    torch.set_num_threads(snakemake.threads)
+    codec = Codec.load(Path(snakemake.input.autoencoder).parent)
+    generator = Generator.load(Path(snakemake.input.diffusion).parent)
+    attributes = read_table(snakemake.input.attributes)
+    if params.requests:
+        table = complete(read_table(params.requests), generator.scaling, params.seed)
+    else:
+        brain = mean_brain(codec, generator)
+        table = draw(
+            attributes,
+            generator.scaling,
+            brain,
+            codec.grid,
+            params.patients,
+            params.jitter,
+            params.seed,
+        )
+    write_table(table, snakemake.output.requests)
+    real = attributes[attributes["copy"] == 0]
+    write_table(
+        sweep(real, generator.scaling, params.sweep_ml, params.seed), snakemake.output.sweep
+    )
+
+
+if __name__ == "__main__":
+    from workflow_scripts.common.script import run_script
+
+    run_script(main, snakemake)  # noqa: F821

@@ -1,0 +1,89 @@
+"""Requests for synthetic patients: completed, and checked against the brain they ask to be in."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from workflow_scripts.common.attributes import AXES, CONDITIONS
+from workflow_scripts.common.files import UserError
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.diffusion.conditions import Scaling
+
+CENTROID = tuple(f"centroid_{a}_mm" for a in AXES)
+REQUIRED = ("volume_ml", *CENTROID)
+# A requested ellipsoid must lie in the brain by at least this share.
+INSIDE = 0.75
+# A tumour may fill at most this share of the brain.
+LARGEST = 0.25
+
+
+def complete(requests: pd.DataFrame, scaling: Scaling, seed: int) -> pd.DataFrame:
+    """Fill what a request may leave out: name, seed, sphericity, surface and box.
+
+    Sphericity is the training patients' mean; surface follows from volume and sphericity (the
+    definition of sphericity, Wadell 1935), the box from the volume by the training patients'
+    mean ratio. Raises ``UserError`` for a missing column or an empty or illegal value.
+    """
+    table = requests.copy().reset_index(drop=True)
+    absent = [name for name in REQUIRED if name not in table]
+    if absent:
+        raise UserError(f"requests: columns {', '.join(absent)} are missing")
+    if "patient_id" not in table:
+        table["patient_id"] = [f"synthetic-{row + 1:04d}" for row in range(len(table))]
+    if "seed" not in table:
+        table["seed"] = seed + np.arange(len(table))
+    if "sphericity" not in table:
+        table["sphericity"] = scaling.mean[CONDITIONS.index("sphericity")]
+    _check_values(table)
+    side = np.cbrt(table["volume_ml"] * 1000)
+    for axis, ratio in zip(AXES, scaling.box_ratio, strict=True):
+        if f"box_{axis}_mm" not in table:
+            table[f"box_{axis}_mm"] = ratio * side
+    table["surface_mm2"] = np.cbrt(36 * np.pi) * side**2 / table["sphericity"]
+    return table[["patient_id", "seed", *CONDITIONS]]
+
+
+def _check_values(table: pd.DataFrame) -> None:
+    names = table["patient_id"].astype(str)
+    for row, name in enumerate(names, start=1):
+        if not name.replace("-", "").replace("_", "").isalnum():
+            raise UserError(
+                f"requests: row {row}: patient_id '{name}' may hold letters, digits, "
+                "'-' and '_' only"
+            )
+    if names.duplicated().any():
+        raise UserError(f"requests: patient_id '{names[names.duplicated()].iloc[0]}' occurs twice")
+    for name in (*REQUIRED, "sphericity", "seed"):
+        values = pd.to_numeric(table[name], errors="coerce")
+        if values.isna().any():
+            row = int(values.isna().to_numpy().argmax()) + 1
+            raise UserError(f"requests: row {row}: {name} is no number")
+    if (table["volume_ml"].astype(float) <= 0).any():
+        raise UserError("requests: volume_ml must be above 0")
+    if not table["sphericity"].astype(float).between(0.05, 1).all():
+        raise UserError("requests: sphericity must lie between 0.05 and 1")
+
+
+def reason_to_refuse(request: pd.Series, brain: NDArray[np.bool_], grid: Grid) -> str | None:
+    """Why a completed request cannot be met in a brain mask (X, Y, Z); ``None`` where it can."""
+    brain_ml = brain.sum() * grid.voxel_ml
+    if request["volume_ml"] > LARGEST * brain_ml:
+        return (
+            f"volume_ml {request['volume_ml']:.0f} is more than {LARGEST:.0%} of the brain's "
+            f"{brain_ml:.0f} mL"
+        )
+    half = np.array([request[f"box_{a}_mm"] for a in AXES]) / 2
+    half = half * np.cbrt(request["volume_ml"] * 1000 / (4 / 3 * np.pi * half.prod()))
+    voxels = np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij"), -1)
+    centre = np.array([request[name] for name in CENTROID], dtype=float)
+    offset = (grid.to_mm(voxels) - centre) / half
+    asked = (offset**2).sum(-1) <= 1
+    # What lies off the grid is missing from the mask, and so counts as outside the brain.
+    inside = (asked & brain).sum() * grid.voxel_ml / request["volume_ml"]
+    if inside < INSIDE:
+        place = ", ".join(f"{value:.0f}" for value in centre)
+        return (
+            f"{request['volume_ml']:.0f} mL at ({place}) mm lie in the brain by {inside:.0%} "
+            f"only, {INSIDE:.0%} are needed"
+        )
+    return None
