@@ -5,11 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+from workflow_scripts.cohort.make_phantom import save_phantom
+from workflow_scripts.cohort.phantom import Phantom, make_phantom
+from workflow_scripts.cohort.plan import Plan, plan_phantom
+from workflow_scripts.cohort.settings import CohortSettings, PhantomSettings
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import save_patient
 
 ROOT = Path(__file__).resolve().parents[1]
+MODALITIES = ["flair", "t1ce"]
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +48,32 @@ def patients(tmp_path_factory) -> list[Path]:
         save_patient(folder, image.clip(0, 1), label, brain, grid.affine)
         folders.append(folder)
     return folders
+
+
+@pytest.fixture(scope="session")
+def cohort_values() -> dict:
+    """The ``cohort`` section of ``config.yaml``."""
+    return yaml.safe_load((ROOT / "config.yaml").read_text())["cohort"]
+
+
+@pytest.fixture(scope="session")
+def phantom_settings(cohort_values) -> PhantomSettings:
+    return CohortSettings.model_validate(cohort_values).phantom
+
+
+@pytest.fixture(scope="session")
+def plan(phantom_settings) -> Plan:
+    return plan_phantom("phantom-0001", 0, phantom_settings)
+
+
+@pytest.fixture(scope="session")
+def phantom(plan, phantom_settings) -> Phantom:
+    return make_phantom(plan, MODALITIES, phantom_settings)
+
+
+@pytest.fixture(scope="session")
+def phantom_folder(phantom, tmp_path_factory) -> Path:
+    """The phantom's files."""
+    folder = tmp_path_factory.mktemp("phantom") / "phantom-0001"
+    save_phantom(phantom, folder)
+    return folder

@@ -11,6 +11,7 @@ SCHEMES: dict[str, dict[int, int]] = {
     "brats2015": {1: 1, 2: 2, 3: 1, 4: 3},
     "brats2017": {1: 1, 2: 2, 4: 3},
     "brats2023": {1: 1, 2: 2, 3: 3},
+    "brats2024": {1: 1, 2: 2, 3: 3, 4: 0},  # after treatment: 4 is the resection cavity
     "msd": {1: 2, 2: 1, 3: 3},
     "whole_tumour": {1: 2},
 }
@@ -26,9 +27,12 @@ def canonical(raw: NDArray, scheme: str, where: str) -> NDArray[np.uint8]:
     """Map a raw label array of any shape to canonical values.
 
     ``where`` names the file for the message. Raises ``UserError`` for a value that the scheme
-    does not know, or that is no integer.
+    does not know, or that is no integer. A scaled file may hold 0.9999999 for 1.
     """
     known = SCHEMES[scheme]
+    if raw.dtype.kind == "f":
+        rounded = np.rint(raw)
+        raw = np.where(np.abs(raw - rounded) < 1e-3, rounded, raw)
     values = np.unique(raw)
     unknown = [float(v) for v in values if v != 0 and int(v) not in known or v != int(v)]
     if unknown:

@@ -1,6 +1,7 @@
 """NIfTI files, written with the same bytes each time."""
 
 import gzip
+import zlib
 from pathlib import Path
 
 import nibabel as nib
@@ -8,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workflow_scripts.common.files import UserError, staged
+
+# What nibabel raises for files that are damaged, cut short, or no images.
+UNREADABLE = (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error)
 
 
 def split_index(reference: str | Path) -> tuple[str, int | None]:
@@ -28,7 +32,7 @@ def load_nifti(reference: str | Path) -> tuple[NDArray, NDArray[np.float64], nib
         array = np.asarray(image.dataobj if index is None else image.dataobj[..., index])
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
-    except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{path}: cannot be read as NIfTI ({error})") from error
     except IndexError as error:
         raise UserError(f"{path}: has no volume number {index}") from error

@@ -1,0 +1,82 @@
+"""Patients: where their files lie, who trains and who tests, and the embedded ones."""
+
+COHORT = f"{RESULTS}/cohort"
+PHANTOMS = f"{COHORT}/phantoms"
+TABLES = {}
+
+
+checkpoint list_participants:
+    input:
+        listing=cohort_listing(),
+    output:
+        participants=f"{COHORT}/participants.tsv",
+    log:
+        f"{LOGS}/cohort/list_participants.log",
+    benchmark:
+        f"{BENCHMARKS}/cohort/list_participants.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        source=CONFIG.cohort.source,
+        root=CONFIG.cohort.root,
+        table=CONFIG.cohort.table,
+        label_scheme=CONFIG.cohort.label_scheme,
+        phantom=settings("cohort")["phantom"],
+        patients=CONFIG.cohort.phantom_count,
+        folder=PHANTOMS,
+        modalities=CONFIG.modalities,
+        seed=CONFIG.seed,
+        code=code("cohort/list_participants"),
+    script:
+        "../workflow_scripts/cohort/list_participants.py"
+
+
+checkpoint draw_splits:
+    input:
+        participants=f"{COHORT}/participants.tsv",
+    output:
+        splits=f"{COHORT}/splits.tsv",
+    log:
+        f"{LOGS}/cohort/draw_splits.log",
+    benchmark:
+        f"{BENCHMARKS}/cohort/draw_splits.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings("cohort")["splits"],
+        code=code("cohort/draw_splits"),
+    script:
+        "../workflow_scripts/cohort/draw_splits.py"
+
+
+rule make_phantom:
+    output:
+        images=expand(f"{PHANTOMS}/{{{{patient}}}}/{{modality}}.nii.gz", modality=CONFIG.modalities),
+        label=f"{PHANTOMS}/{{patient}}/label.nii.gz",
+        brain_mask=f"{PHANTOMS}/{{patient}}/brain_mask.nii.gz",
+        truth=f"{PHANTOMS}/{{patient}}/truth.json",
+    log:
+        f"{LOGS}/cohort/make_phantom/{{patient}}.log",
+    benchmark:
+        f"{BENCHMARKS}/cohort/make_phantom/{{patient}}.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    params:
+        settings=settings("cohort")["phantom"],
+        modalities=CONFIG.modalities,
+        seed=CONFIG.seed,
+        code=code("cohort/make_phantom"),
+    script:
+        "../workflow_scripts/cohort/make_phantom.py"

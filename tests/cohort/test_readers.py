@@ -1,0 +1,282 @@
+"""Each layout is read, and what is wrong with a cohort is said by patient."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from workflow_scripts.cohort.readers import find_cases, inspect_cases
+from workflow_scripts.common.files import UserError
+from workflow_scripts.common.nifti import load_nifti, save_nifti
+
+MODALITIES = ["flair", "t1ce"]
+SHAPE = (12, 10, 8)
+AFFINE = np.diag([-1.0, -1.0, 2.0, 1.0])
+OLD = ["c_flair.nii.gz", "c_t1ce.nii.gz"]
+NEW = ["c-t2f.nii.gz", "c-t1c.nii.gz"]
+
+
+def small_label(*values: int) -> np.ndarray:
+    """A label map with ten voxels of each value."""
+    label = np.zeros(SHAPE, np.uint8)
+    for row, value in enumerate(values):
+        label[row + 1, :5, 3:5] = value
+    return label
+
+
+@pytest.fixture
+def write_case(tmp_path):
+    """Function that writes images and a label under ``tmp_path``, which it returns."""
+
+    def write(folder, names, label_name, label, affine=AFFINE):
+        for name in names:
+            image = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
+            save_nifti(image, AFFINE, tmp_path / folder / name)
+        save_nifti(label, affine, tmp_path / folder / label_name)
+        return tmp_path
+
+    return write
+
+
+def read(source, root=None, table=None, scheme=None):
+    return inspect_cases(find_cases(source, root, table, scheme, MODALITIES), source)
+
+
+def test_brats_2021_names(write_case):
+    root = write_case("x/deep", OLD, "c_seg.nii.gz", small_label(1, 2, 4))
+    (row,) = read("brats", root).to_dict("records")
+    assert row["patient_id"] == "c"
+    assert row["label_scheme"] == "brats2017"
+    assert row["volume_ml"] == pytest.approx(30 * 2 / 1000)
+    assert row["flair"].endswith("deep/c_flair.nii.gz")
+    assert row["brain_mask"] == ""
+
+
+def test_brats_2023_names_flat_and_uncompressed(write_case, tmp_path):
+    import nibabel as nib
+
+    for name in ("BraTS-GLI-00001-000", "BraTS-GLI-00002-000"):
+        write_case(".", [], f"{name}-seg.nii.gz", small_label(1, 3))
+        for kind in ("t2f", "t1c"):
+            image = nib.Nifti1Image(np.zeros(SHAPE, np.float64), AFFINE)
+            nib.save(image, tmp_path / f"{name}-{kind}.nii")
+    table = read("brats", tmp_path)
+    assert table["patient_id"].tolist() == ["BraTS-GLI-00001-000", "BraTS-GLI-00002-000"]
+    assert set(table["label_scheme"]) == {"brats2023"}
+
+
+def test_resection_cavities_are_no_tumour(write_case):
+    write_case(".", NEW, "c-seg.nii.gz", small_label(1, 2, 3, 4))
+    root = write_case(".", ["d-t2f.nii.gz", "d-t1c.nii.gz"], "d-seg.nii.gz", small_label(2))
+    table = read("brats", root)
+    assert set(table["label_scheme"]) == {"brats2024"}
+    assert table["volume_ml"].tolist() == pytest.approx([0.06, 0.02])
+
+
+def test_values_of_another_scheme_are_refused(write_case):
+    root = write_case(".", NEW, "c-seg.nii.gz", small_label(1, 2, 4))
+    with pytest.raises(UserError, match=r"c \(.*\[4.0\].*brats2023"):
+        read("brats", root)
+    root = write_case("other", OLD, "c_seg.nii.gz", small_label(3))
+    with pytest.raises(UserError, match="brats2017"):
+        read("brats", root / "other")
+
+
+def test_only_configured_modalities_are_needed(write_case):
+    root = write_case(".", OLD, "c_seg.nii.gz", small_label(1))
+    cases = find_cases("brats", root, None, None, ["flair"])
+    assert len(inspect_cases(cases, "brats")) == 1
+    with pytest.raises(UserError, match="c has no t2"):
+        inspect_cases(find_cases("brats", root, None, None, ["flair", "t2"]), "brats")
+
+
+def test_all_unusable_patients_are_listed(write_case):
+    root = write_case("c", OLD[:1], "c_seg.nii.gz", small_label(1))
+    write_case("e", ["e_flair.nii.gz", "e_t1ce.nii.gz"], "e_seg.nii.gz", small_label(1))
+    (root / "e/e_seg.nii.gz").unlink()
+    with pytest.raises(UserError, match=r"2 of 2 patients(.|\n)*c has no t1ce\n  e has no label"):
+        read("brats", root)
+
+
+def test_same_case_in_two_folders(write_case):
+    write_case("one", OLD, "c_seg.nii.gz", small_label(1))
+    root = write_case("two", OLD, "c_seg.nii.gz", small_label(1))
+    with pytest.raises(UserError, match="c has flair twice"):
+        read("brats", root)
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (small_label(), "has no tumour"),
+        (np.full(SHAPE, 0.5, np.float32), "no integers"),
+        (np.full(SHAPE, 900, np.int16), "no labels"),
+        (np.ones((12, 10, 9), np.uint8), "not on the grid of t1ce"),
+    ],
+)
+def test_bad_labels(write_case, label, message):
+    root = write_case(".", OLD, "c_seg.nii.gz", label)
+    with pytest.raises(UserError, match=message):
+        read("brats", root)
+
+
+def test_label_elsewhere_in_space(write_case):
+    shifted = AFFINE.copy()
+    shifted[0, 3] = 5
+    root = write_case(".", OLD, "c_seg.nii.gz", small_label(1), shifted)
+    with pytest.raises(UserError, match="not on the grid"):
+        read("brats", root)
+
+
+def test_damaged_files(write_case):
+    root = write_case(".", OLD, "c_seg.nii.gz", small_label(1))
+    (root / "c_flair.nii.gz").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"c \(.*c_flair.nii.gz cannot be read"):
+        read("brats", root)
+
+
+def test_truncated_label(write_case):
+    noise = np.random.default_rng(0).integers(0, 3, SHAPE, np.uint8)
+    root = write_case(".", OLD, "c_seg.nii.gz", noise)
+    file = root / "c_seg.nii.gz"
+    file.write_bytes(file.read_bytes()[:-200])
+    with pytest.raises(UserError, match="c_seg.nii.gz:? cannot be read"):
+        read("brats", root)
+
+
+def test_corrupted_label(write_case):
+    root = write_case(".", OLD, "c_seg.nii.gz", small_label(1))
+    file = root / "c_seg.nii.gz"
+    content = bytearray(file.read_bytes())
+    content[30:60] = b"\xff" * 30
+    file.write_bytes(content)
+    with pytest.raises(UserError, match="c_seg.nii.gz:? cannot be read"):
+        read("brats", root)
+
+
+def test_empty_and_missing_folders(tmp_path):
+    with pytest.raises(UserError, match="no BraTS case"):
+        read("brats", tmp_path)
+    with pytest.raises(UserError, match="is no folder"):
+        read("brats", tmp_path / "none")
+
+
+def write_msd(root, entries, modality=None):
+    listing = {
+        "modality": modality or {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"},
+        "training": [
+            {"image": f"./imagesTr/{n}.nii.gz", "label": f"./labelsTr/{n}.nii.gz"} for n in entries
+        ],
+    }
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "dataset.json").write_text(json.dumps(listing))
+    for name in entries:
+        image = np.stack([np.full(SHAPE, k, np.float32) for k in range(4)], -1)
+        save_nifti(image, AFFINE, root / "imagesTr" / f"{name}.nii.gz")
+        save_nifti(small_label(1, 2, 3), AFFINE, root / "labelsTr" / f"{name}.nii.gz")
+
+
+def test_msd_volumes_follow_the_listing(tmp_path):
+    write_msd(tmp_path / "Task01_BrainTumour", ["BRATS_001", "BRATS_002"])
+    table = read("msd", tmp_path)
+    row = table.iloc[0]
+    assert row["patient_id"] == "BRATS_001"
+    assert row["label_scheme"] == "msd"
+    assert np.all(load_nifti(row["flair"])[0] == 0)
+    assert np.all(load_nifti(row["t1ce"])[0] == 2)
+
+
+def test_msd_order_is_read_not_assumed(tmp_path):
+    write_msd(tmp_path, ["a"], {"0": "T2w", "1": "T1gd", "2": "T1w", "3": "FLAIR"})
+    row = read("msd", tmp_path).iloc[0]
+    assert row["flair"].endswith("#3") and row["t1ce"].endswith("#1")
+
+
+def test_msd_listing_is_checked(tmp_path):
+    with pytest.raises(UserError, match="no dataset.json"):
+        read("msd", tmp_path)
+    (tmp_path / "dataset.json").write_text("{}")
+    with pytest.raises(UserError, match="cannot be read as a Decathlon listing"):
+        read("msd", tmp_path)
+    write_msd(tmp_path, ["a"], {"0": "CT"})
+    with pytest.raises(UserError, match="has no flair, t1ce"):
+        read("msd", tmp_path)
+    write_msd(tmp_path, ["../../a"])
+    with pytest.raises(UserError, match="lies outside"):
+        read("msd", tmp_path)
+
+
+def write_table_of(root, rows):
+    pd.DataFrame(rows).to_csv(root / "cohort.tsv", sep="\t", index=False)
+    return root / "cohort.tsv"
+
+
+def table_row(name, **changes):
+    return {"patient_id": name, "flair": "c_flair.nii.gz", "t1ce": "c_t1ce.nii.gz",
+            "label": "c_seg.nii.gz", "brain_mask": ""} | changes  # fmt: skip
+
+
+def test_table_relative_to_itself_or_to_root(write_case, tmp_path):
+    root = write_case("data", OLD, "c_seg.nii.gz", small_label(1, 4))
+    table = write_table_of(root / "data", [table_row("007", brain_mask="c_seg.nii.gz")])
+    row = read("table", table=table, scheme="brats2015").iloc[0]
+    assert row["patient_id"] == "007"
+    assert row["brain_mask"] == str(root / "data" / "c_seg.nii.gz")
+    elsewhere = write_table_of(tmp_path, [table_row("7")])
+    assert len(read("table", root / "data", elsewhere, "brats2015")) == 1
+
+
+@pytest.mark.parametrize("name", ["../../etc", "a/b", "a b", ".hidden", "-x", "ü", ""])
+def test_names_that_are_no_paths(write_case, name):
+    root = write_case(".", OLD, "c_seg.nii.gz", small_label(1))
+    table = write_table_of(root, [table_row("good"), table_row(name)])
+    with pytest.raises(UserError, match="1 of 2(.|\n)*no valid patient_id"):
+        read("table", table=table, scheme="brats2015")
+
+
+def test_names_that_differ_by_case_only(write_case):
+    root = write_case(".", OLD, "c_seg.nii.gz", small_label(1))
+    table = write_table_of(root, [table_row("A"), table_row("a")])
+    with pytest.raises(UserError, match="more than once"):
+        read("table", table=table, scheme="brats2015")
+
+
+def test_table_columns_and_cells(write_case):
+    root = write_case(".", OLD, "c_seg.nii.gz", small_label(1))
+    rows = [{"patient_id": "a", "FLAIR": "x", "t1ce": "y", "label": "z"}]
+    with pytest.raises(UserError, match="no column flair.*'FLAIR'"):
+        read("table", table=write_table_of(root, rows), scheme="brats2015")
+    rows = [table_row("a", t1ce=""), table_row("b", flair="none.nii.gz")]
+    with pytest.raises(UserError, match="a has no t1ce"):
+        read("table", table=write_table_of(root, rows), scheme="brats2015")
+    with pytest.raises(UserError, match=r"b \(.*none.nii.gz does not exist"):
+        read("table", table=write_table_of(root, rows[1:]), scheme="brats2015")
+    with pytest.raises(UserError, match="does not exist"):
+        read("table", table=root / "missing.tsv", scheme="brats2015")
+
+
+def test_real_brats_2023(real_data):
+    (row,) = read("brats", real_data / "brats2023").to_dict("records")
+    assert row["patient_id"] == "BraTS-GLI-00000-000"
+    assert row["label_scheme"] == "brats2023"
+    assert row["volume_ml"] == pytest.approx(57.3, abs=0.1)
+
+
+def test_real_brats_2015_as_a_table(real_data, tmp_path):
+    root = real_data / "brats2015"
+    rows = [
+        {
+            "patient_id": folder.name,
+            "flair": f"{folder.name}/Flair_subtrMeanDivStd.nii.gz",
+            "t1ce": f"{folder.name}/T1c_subtrMeanDivStd.nii.gz",
+            "label": f"{folder.name}/OTMultiClass.nii.gz",
+            "brain_mask": f"{folder.name}/brainmask.nii.gz",
+        }
+        for folder in sorted(root.iterdir())
+    ]
+    table = read("table", root, write_table_of(tmp_path, rows), "brats2015")
+    assert len(table) == 6
+    assert table["volume_ml"].between(5, 250).all()
+    with pytest.raises(UserError, match="brats2023"):
+        read("table", root, write_table_of(tmp_path, rows), "brats2023")

@@ -1,0 +1,121 @@
+"""No patient on two sides; nested, seeded, stratified."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from workflow_scripts.cohort.list_participants import phantom_participants
+from workflow_scripts.cohort.settings import CohortSettings, SplitSettings
+from workflow_scripts.cohort.splits import draw_splits, stratified_order
+from workflow_scripts.common.files import UserError
+
+
+def cohort(size):
+    volumes = np.exp(np.random.default_rng(1).uniform(1, 5, size))
+    return pd.DataFrame({"patient_id": [f"p{k:03d}" for k in range(size)], "volume_ml": volumes})
+
+
+def settings(**changes):
+    values = {"train_sizes": [4, 8, 16], "seeds": [0, 1, 2], "validation": 5, "test": 12}
+    return SplitSettings.model_validate(values | {"test_seed": 0} | changes)
+
+
+def members(splits, split, role):
+    rows = splits[(splits["split"] == split) & (splits["role"] == role)]
+    return set(rows["patient_id"])
+
+
+def test_no_patient_on_two_sides():
+    splits = draw_splits(cohort(60), settings())
+    assert not splits.duplicated(["split", "patient_id"]).any()
+    assert set(splits["split"]) == {f"n{n}-s{s}" for n in (4, 8, 16) for s in (0, 1, 2)}
+    for name, rows in splits.groupby("split"):
+        counts = rows["role"].value_counts()
+        assert counts["train"] == int(name[1:].split("-")[0])
+        assert counts["validation"] == 5 and counts["test"] == 12
+
+
+def test_test_and_validation_are_fixed():
+    splits = draw_splits(cohort(60), settings())
+    for role in ("test", "validation"):
+        assert len({frozenset(members(splits, s, role)) for s in set(splits["split"])}) == 1
+    other = draw_splits(cohort(60), settings(test_seed=1))
+    assert members(other, "n4-s0", "test") != members(splits, "n4-s0", "test")
+
+
+def test_training_sets_are_nested_and_seeded():
+    splits = draw_splits(cohort(60), settings())
+    for seed in (0, 1, 2):
+        sets = [members(splits, f"n{n}-s{seed}", "train") for n in (4, 8, 16)]
+        assert sets[0] < sets[1] < sets[2]
+    assert members(splits, "n8-s0", "train") != members(splits, "n8-s1", "train")
+    pd.testing.assert_frame_equal(splits, draw_splits(cohort(60), settings()))
+
+
+def test_rows_do_not_depend_on_the_order_of_the_cohort():
+    mixed = cohort(60).sample(frac=1, random_state=3)
+    pd.testing.assert_frame_equal(
+        draw_splits(cohort(60), settings()), draw_splits(mixed, settings())
+    )
+
+
+def test_another_size_changes_no_other_split():
+    few = draw_splits(cohort(60), settings(train_sizes=[4]))
+    many = draw_splits(cohort(60), settings())
+    assert members(few, "n4-s0", "train") == members(many, "n4-s0", "train")
+
+
+def test_every_beginning_is_stratified():
+    patients = list(range(64))
+    for seed in range(20):
+        order = stratified_order(patients, np.random.default_rng(seed))
+        assert sorted(order) == patients
+        for size in (4, 8, 16):
+            quantiles = np.array(order[:size]) * size // 64
+            assert sorted(quantiles) == list(range(size))
+
+
+def test_every_patient_can_be_drawn():
+    drawn = {stratified_order(range(7), np.random.default_rng(s))[0] for s in range(80)}
+    assert drawn == set(range(7))
+
+
+def test_six_patients():
+    splits = draw_splits(cohort(6), settings(train_sizes=[3], validation=1, test=2, seeds=[0]))
+    assert splits["role"].value_counts().to_dict() == {"train": 3, "test": 2, "validation": 1}
+    assert splits["patient_id"].nunique() == 6
+
+
+def test_cohort_too_small():
+    with pytest.raises(UserError, match="needs 33 patients .* the cohort has 32"):
+        draw_splits(cohort(32), settings())
+
+
+def test_phantom_table_without_images(phantom_settings, tmp_path):
+    table = phantom_participants(5, 0, ["flair", "t1ce"], phantom_settings, "results/phantoms")
+    assert table["patient_id"].tolist() == [f"phantom-{k:04d}" for k in range(1, 6)]
+    assert table.loc[0, "flair"] == "results/phantoms/phantom-0001/flair.nii.gz"
+    assert table["volume_ml"].between(*phantom_settings.volume_ml).all()
+    more = phantom_participants(8, 0, ["flair", "t1ce"], phantom_settings, "results/phantoms")
+    pd.testing.assert_frame_equal(table, more.head(5))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"source": "brats"}, "cohort.root"),
+        ({"source": "table"}, "cohort.table"),
+        ({"source": "table", "table": "x.tsv"}, "label_scheme"),
+        ({"sorce": "brats"}, "sorce"),
+    ],
+)
+def test_settings_that_cannot_work(cohort_values, changes, message):
+    with pytest.raises(ValidationError, match=message):
+        CohortSettings.model_validate(cohort_values | changes)
+
+
+def test_values_in_braces_arrive_as_text(cohort_values):
+    splits = {"train_sizes": ["5"], "seeds": ["0"], "validation": "1", "test": "2"}
+    values = cohort_values | {"splits": splits | {"test_seed": "3"}}
+    assert CohortSettings.model_validate(values).splits.patients_needed == 8

@@ -1,0 +1,191 @@
+"""A phantom's tissues at 1 mm: brain with its tumour, lesions, skull, scalp."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from workflow_scripts.cohort.deformation import Frame, push_outwards
+from workflow_scripts.cohort.plan import Plan
+from workflow_scripts.cohort.sampling import Array, resize, sample, smooth_noise
+from workflow_scripts.cohort.template import Template
+from workflow_scripts.cohort.tumour import tumour_burden, tumour_label
+
+Box = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Fractions of tissue, 0 to 1; those of the brain lie in ``box`` of the whole grid.
+
+    ``brain`` and ``label`` (X, Y, Z) are the truth: brain mask, and canonical tumour labels.
+    """
+
+    box: Box
+    outer: dict[str, Array]  # (X, Y, Z) each; what remains is air
+    inner: dict[str, Array]  # in the box; they sum to 1
+    inside: Array  # in the box: share of a voxel that is brain
+    brain: NDArray[np.uint8]
+    label: NDArray[np.uint8]
+
+
+def _rise(value: Array, width: float = 1.0) -> Array:
+    """A ramp from 0 to 1 as ``value`` (mm) passes 0, ``width`` mm wide: partial volume."""
+    return np.clip(value * np.float32(1 / width) + np.float32(0.5), 0, 1)
+
+
+def _full(half: Array, frame: Frame) -> Array:
+    return resize(half[None], frame.shape)[0]
+
+
+def outer_tissues(plan: Plan, frame: Frame, from_brain: Array, under_skin: Array) -> dict:
+    """Fluid, bone, marrow, fat and muscle around the brain, from distances on the half grid."""
+    rng = plan.generator(4)
+    half = frame.half_shape
+    uneven = [np.exp(0.25 * smooth_noise(rng, half, 8)) for _ in range(3)]
+    bone_start = from_brain - plan.csf_mm * uneven[0]
+    bone_end = bone_start - plan.bone_mm * uneven[1]
+    fat_depth = under_skin - 1.8 - plan.fat_mm * uneven[2]
+    # Streaks of fat between the muscles of neck and face, and dark sinuses in front.
+    streaks = smooth_noise(rng, half, 4)
+    start, end, skin, deep, streaks = resize(
+        np.stack([bone_start, bone_end, under_skin, fat_depth, streaks]), frame.shape
+    )
+    head = _rise(skin)
+    bone_in, bone_out = _rise(start), _rise(end)
+    skull = (bone_in - bone_out) * head
+    marrow = np.clip(_rise(start - 1.6) - _rise(end + 1.6), 0, 1) * head
+    soft = bone_out * head
+    fat = _rise(skin - 1.8) * (1 - _rise(deep)) + _rise(deep) * (streaks > 0.9)
+    fat = np.clip(fat, 0, 1) * soft
+    return {
+        "csf": (1 - bone_in) * head,
+        "bone": skull - marrow,
+        "marrow": marrow,
+        "fat": fat,
+        "muscle": soft - fat,
+    }
+
+
+def brain_tissues(plan: Plan, maps: Array) -> dict[str, Array]:
+    """Fluid, grey and white matter (each x, y, z) from the warped maps of grey and white matter.
+
+    The template is an average of many brains. Sharpening it, and favouring one tissue or another
+    at random where it is undecided, gives each patient folds of its own.
+    """
+    rng = plan.generator(5)
+    grey, white = maps[0], maps[1]
+    fluid = np.clip(1 - grey - white, 0, 1)
+    shape = grey.shape
+    fluid = fluid**2 * np.exp(1.1 * smooth_noise(rng, shape, 5))
+    white = white**2 * np.exp(0.6 * smooth_noise(rng, shape, 6))
+    grey = grey**2 + np.float32(1e-4)
+    total = fluid + grey + white
+    return {"csf": fluid / total, "grey": grey / total, "white": white / total}
+
+
+def _site(plan: Plan, white: Array, from_brain: Array, template_mm: Array) -> tuple:
+    """The half-grid voxel where the tumour starts: white matter of the hemispheres."""
+    x, y, z = template_mm
+    cerebrum = (z > -22) & ((y > -38) | (z > 0)) & (np.abs(x) > 8)
+    places = np.argwhere(cerebrum & (white > 0.6) & (from_brain < -4))
+    return tuple(int(v) for v in places[int(plan.site * len(places))])
+
+
+def _brain_box(from_brain: Array) -> tuple[Box, Box]:
+    """Box around the brain on the half grid, and the same box on the whole grid."""
+    inside = np.argwhere(from_brain < 4)
+    low, high = inside.min(0), inside.max(0)
+    half = tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
+    return half, tuple(slice(2 * s.start, 2 * s.stop - 1) for s in half)
+
+
+def _lesions(plan: Plan, white: Array) -> Array:
+    """White-matter lesions (0 to 1): small bright blobs that are not tumour."""
+    rng = plan.generator(6)
+    result = np.zeros(white.shape, np.float32)
+    places = np.argwhere(white > 0.85)
+    for _ in range(plan.lesion_count):
+        centre = places[rng.integers(len(places))]
+        radii = rng.gamma(4.0, 0.55) * np.exp(rng.normal(0, 0.25, 3)) + 0.6
+        reach = np.ceil(radii + 2).astype(int)
+        low = np.maximum(centre - reach, 0)
+        box = tuple(slice(a, b) for a, b in zip(low, centre + reach + 1, strict=True))
+        part = result[box]
+        grid = np.stack(np.meshgrid(*(np.arange(n) for n in part.shape), indexing="ij"))
+        offset = (grid + (low - centre).reshape(3, 1, 1, 1)) / radii.reshape(3, 1, 1, 1)
+        depth = 1 - np.sqrt((offset**2).sum(0))
+        np.maximum(part, _rise(depth.astype(np.float32) * radii.min(), 2.0), out=part)
+    return result * np.clip(white * 1.5, 0, 1)
+
+
+def _caps(plan: Plan, from_ventricles: Array, template_mm: Array) -> Array:
+    """Periventricular caps and rims (0 to 1), brightest at the ventricles' horns."""
+    uneven = 4 * np.exp(0.4 * smooth_noise(plan.generator(7), from_ventricles.shape, 8))
+    horns = np.clip((np.abs(template_mm[1] + 8) - 15) / 20, 0.15, 1)
+    band = np.exp(-np.clip(from_ventricles, 0, None) / (uneven * (0.4 + horns)))
+    return band * horns * plan.caps
+
+
+def _place_tumour(
+    inner: dict[str, Array], label: NDArray[np.uint8], border_mm: float
+) -> dict[str, Array]:
+    """Replace tissue by oedema, enhancing tumour and necrosis; the oedema's border is soft."""
+    whole = ndimage.gaussian_filter((label > 0).astype(np.float32), border_mm)
+    core = ndimage.gaussian_filter(((label == 1) | (label == 3)).astype(np.float32), 0.7)
+    dead = np.minimum(ndimage.gaussian_filter((label == 1).astype(np.float32), 0.7), core)
+    # Oedema seeps into tissue and leaves the fluid in the folds; the core displaces both.
+    oedema = np.clip(whole - core, 0, 1) * (1 - inner["csf"])
+    solid = 1 - inner["csf"]
+    left = np.clip(solid - oedema - core * solid, 0, None) / np.maximum(solid, 1e-4)
+    result = {name: inner[name] * left for name in ("grey", "white", "lesion")}
+    result["vessel"] = inner["vessel"] * left
+    result["oedema"], result["enhancing"], result["necrosis"] = oedema, core - dead, dead
+    result["csf"] = np.clip(1 - sum(result.values()), 0, 1)
+    return result
+
+
+def build_anatomy(plan: Plan, frame: Frame, template: Template) -> Anatomy:
+    """All tissues of a planned phantom, the tumour grown and its surroundings pushed away."""
+    points = template.distance_voxels(frame.template_mm)
+    from_brain, under_skin, _ = sample(template.distance, points)
+    half_maps = sample(template.tissue, template.tissue_voxels(frame.template_mm), "zeros")
+    tissue = (half_maps[0] + half_maps[1] > 0.6) & (half_maps[2] > 0.5)
+    site = _site(plan, half_maps[1], from_brain, frame.template_mm)
+    burden = tumour_burden(plan, half_maps[1], tissue, site)
+
+    radius_mm = (3 * plan.volume_ml * 1000 / (4 * np.pi)) ** (1 / 3)
+    push_mm = plan.mass_effect * radius_mm
+    origin = push_outwards(frame, from_brain, np.array(site), radius_mm, push_mm)
+    template_mm, burden = sample(frame.template_mm, origin), sample(burden[None], origin)[0]
+
+    half_box, box = _brain_box(from_brain)
+    shape = tuple(s.stop - s.start for s in box)
+    at = (slice(None), *half_box)
+    inner_mm = resize(template_mm[at], shape)
+    maps = sample(template.tissue, template.tissue_voxels(inner_mm), "zeros")
+    inner = brain_tissues(plan, maps)
+    from_ventricles = sample(template.distance[2:], template.distance_voxels(template_mm[at]))
+    caps = resize(_caps(plan, from_ventricles[0], template_mm[at])[None], shape)[0]
+    _add_confounders(plan, inner, caps)
+
+    brain = maps[2] > 0.5
+    solid = ndimage.gaussian_filter(maps[0] + maps[1], 1.0) > 0.5
+    label = tumour_label(plan, resize(burden[half_box][None], shape)[0], brain & solid)
+    inner = _place_tumour(inner, label, plan.border_mm)
+
+    outer = outer_tissues(plan, frame, from_brain, under_skin)
+    whole_brain, whole_label = np.zeros(frame.shape, np.uint8), np.zeros(frame.shape, np.uint8)
+    whole_brain[box], whole_label[box] = brain, label
+    return Anatomy(box, outer, inner, maps[2], whole_brain, whole_label)
+
+
+def _add_confounders(plan: Plan, inner: dict[str, Array], caps: Array) -> None:
+    """Turn some white matter into lesions and caps, and some fluid into vessels."""
+    lesion = np.maximum(_lesions(plan, inner["white"]), np.clip(caps, 0, 1) * inner["white"])
+    lesion = np.minimum(lesion, inner["white"])
+    vessel = inner["csf"] * (smooth_noise(plan.generator(8), caps.shape, 4) > 1.3)
+    inner["white"] = inner["white"] - lesion
+    inner["csf"] = inner["csf"] - vessel
+    inner["lesion"], inner["vessel"] = lesion, vessel

@@ -1,0 +1,78 @@
+"""Phantom patients: whole heads with brain tumours, made from the MNI152 maps of nilearn.
+
+The recipe is that of synthetic training data (SynthSeg, Billot et al. 2023) with a tumour grown
+by a reaction–diffusion model (Swanson et al. 2000); the truth is known for every voxel.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workflow_scripts.cohort.anatomy import build_anatomy
+from workflow_scripts.cohort.contrast import ideal_image, scan
+from workflow_scripts.cohort.deformation import build_frame
+from workflow_scripts.cohort.modalities import reference_modality
+from workflow_scripts.cohort.plan import Plan
+from workflow_scripts.cohort.sampling import move, rotation
+from workflow_scripts.cohort.settings import PhantomSettings
+from workflow_scripts.cohort.template import load_template
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """A patient's whole head on a grid of 1 mm.
+
+    ``images``: int16 (X, Y, Z) a modality; ``label`` (canonical, uint8) and ``brain`` (uint8) in
+    the frame of the reference modality; ``affine``: voxels to scanner mm, the same for all;
+    ``truth``: parameters and transforms, as ``truth.json`` holds them.
+    """
+
+    images: dict[str, NDArray[np.int16]]
+    label: NDArray[np.uint8]
+    brain: NDArray[np.uint8]
+    affine: NDArray[np.float64]
+    truth: dict
+
+
+def displacement(plan: Plan, modality: str, centre_mm: NDArray) -> NDArray[np.float64]:
+    """Scanner mm of ``modality`` to scanner mm of the reference (4 × 4), a turn and a shift.
+
+    The same point of the head lies at ``m`` in the image of ``modality`` and at
+    ``displacement @ m`` in the reference's. The turn is about ``centre_mm``.
+    """
+    matrix = np.eye(4)
+    matrix[:3, :3] = rotation(plan.turn_deg[modality])
+    matrix[:3, 3] = centre_mm - matrix[:3, :3] @ centre_mm + np.array(plan.shift_mm[modality])
+    return matrix
+
+
+def make_phantom(plan: Plan, modalities: Sequence[str], settings: PhantomSettings) -> Phantom:
+    """Make the images and the truth of a planned patient; the same plan gives the same bytes.
+
+    The reference modality (T1ce, else T1, else the first) is at rest; the others were scanned after
+    the head had moved a little.
+    """
+    template = load_template()
+    frame = build_frame(plan, template, settings.deformation_mm)
+    anatomy = build_anatomy(plan, frame, template)
+    reference = reference_modality(modalities)
+    flip = tuple(slice(None, None, int(f)) for f in plan.flips)
+    centre = (frame.affine @ [*((np.array(frame.shape) - 1) / 2), 1])[:3]
+    images, moved = {}, {}
+    for modality in modalities:
+        ideal = ideal_image(plan, anatomy, modality, settings)[flip]
+        moved[modality] = np.eye(4)
+        if modality != reference:
+            moved[modality] = displacement(plan, modality, centre)
+            ideal = move(ideal, np.linalg.inv(frame.affine) @ moved[modality] @ frame.affine)
+        images[modality] = scan(plan, ideal, modality, settings)
+    truth = {
+        "plan": asdict(plan),
+        "reference": reference,
+        "volume_ml": float(np.count_nonzero(anatomy.label)) / 1000,
+        "to_reference": {m: matrix.tolist() for m, matrix in moved.items()},
+        "to_template": frame.to_template.tolist(),
+    }
+    return Phantom(images, anatomy.label[flip], anatomy.brain[flip], frame.affine, truth)

@@ -1,0 +1,97 @@
+"""The MNI152 template with a head around it: what all phantom patients are deformed from."""
+
+import functools
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from workflow_scripts.cohort.sampling import Array, voxel_points
+
+SPACING_MM = 2.0
+LOW_MM, HIGH_MM = np.array([-100.0, -140.0, -110.0]), np.array([100.0, 116.0, 112.0])
+FLOOR_MM = -98.0  # the field of view ends in the neck
+MAP = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
+
+
+@dataclass(frozen=True)
+class Template:
+    """Tissue maps of MNI152 at 1 mm, and distances at 2 mm, each on its own grid.
+
+    ``tissue`` (3, X, Y, Z): grey matter, white matter and brain, 0 to 1; template millimetres
+    are voxels plus ``tissue_origin``. ``distance`` (3, x, y, z): mm from the brain's surface
+    (negative inside), mm under the skin, mm from the ventricles; template millimetres are twice
+    the voxels plus ``LOW_MM``.
+    """
+
+    tissue: Array
+    tissue_origin: NDArray[np.float64]
+    distance: Array
+
+    def tissue_voxels(self, mm: Array) -> Array:
+        """Template points (3, ...) in voxels of ``tissue``."""
+        return mm - self.tissue_origin.astype(np.float32).reshape(3, *[1] * (mm.ndim - 1))
+
+    def distance_voxels(self, mm: Array) -> Array:
+        """Template points (3, ...) in voxels of ``distance``."""
+        low = LOW_MM.astype(np.float32).reshape(3, *[1] * (mm.ndim - 1))
+        return (mm - low) / np.float32(SPACING_MM)
+
+
+def _signed_distance(mask: NDArray[np.bool_]) -> Array:
+    """Millimetres to the mask's surface, negative inside, smoothed over a voxel."""
+    outside = ndimage.distance_transform_edt(~mask)
+    inside = ndimage.distance_transform_edt(mask)
+    distance = ((outside - inside) * SPACING_MM).astype(np.float32)
+    return ndimage.gaussian_filter(distance, 1.0)
+
+
+def _ellipsoid(mm: Array, centre: tuple, radii: tuple) -> NDArray[np.bool_]:
+    scaled = [(mm[k] - centre[k]) / radii[k] for k in range(3)]
+    return sum(s * s for s in scaled) < 1
+
+
+def _head(from_brain: Array, mm: Array) -> NDArray[np.bool_]:
+    """The head's outline: a shell around the brain, a face and a neck."""
+    neck = _ellipsoid(mm, (0, -35, -110), (58, 66, 75)) & (mm[2] < -40)
+    face = _ellipsoid(mm, (0, 36, -65), (62, 62, 75)) & (mm[1] > 0)
+    return (from_brain < 14) | neck | face
+
+
+def _lateral_ventricles(fluid: NDArray[np.bool_], mm: Array) -> NDArray[np.bool_]:
+    """The fluid that is connected to the bodies of the lateral ventricles."""
+    x, y, z = np.abs(mm[0]), mm[1], mm[2]
+    around = (x > 1) & (x < 36) & (y > -50) & (y < 36) & (z > -4) & (z < 34)
+    body = (x > 4) & (x < 16) & (y > -12) & (y < 24) & (z > 8) & (z < 26)
+    parts, _ = ndimage.label(fluid & around)
+    return np.isin(parts, np.unique(parts[body & (parts > 0)]))
+
+
+@functools.cache
+def load_template() -> Template:
+    """Read the maps that nilearn ships, and build the head around them."""
+    # nilearn itself is not imported: that alone takes seconds.
+    folder = Path(find_spec("nilearn").submodule_search_locations[0], "datasets", "data")
+    images = [nib.load(folder / MAP.format(name)) for name in ("gm", "wm", "t1")]
+    grey, white, t1 = (np.asarray(image.dataobj) for image in images)
+    # The template ends at the brain stem; a closed mask has no holes at the ventricles.
+    brain = ndimage.binary_fill_holes(t1 > 0)
+    tissue = np.stack([grey / np.float32(255), white / np.float32(255), brain]).astype(np.float32)
+    origin = images[0].affine[:3, 3]
+
+    shape = tuple(np.round((HIGH_MM - LOW_MM) / SPACING_MM).astype(int) + 1)
+    mm = voxel_points(shape) * np.float32(SPACING_MM) + LOW_MM[:, None, None, None]
+    index = np.round(mm - origin[:, None, None, None]).astype(int)
+    inside = np.all([(index[k] >= 0) & (index[k] < brain.shape[k]) for k in range(3)], axis=0)
+    coarse = np.zeros((3, *shape), np.float32)
+    coarse[:, inside] = tissue[(slice(None), *(index[k][inside] for k in range(3)))]
+    from_brain = _signed_distance(coarse[2] > 0.5)
+    under_skin = -_signed_distance(_head(from_brain, mm))
+
+    ventricles = _lateral_ventricles(coarse[0] + coarse[1] < 0.5, mm)
+    from_ventricles = _signed_distance(ventricles)
+    return Template(tissue, origin, np.stack([from_brain, under_skin, from_ventricles]))
