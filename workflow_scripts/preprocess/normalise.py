@@ -1,0 +1,33 @@
+"""Intensities: bias field and scale."""
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+
+def correct_bias(image: sitk.Image, mask: sitk.Image) -> sitk.Image:
+    """Divide by the bias field that N4 (Tustison et al. 2010) finds at a quarter of the size."""
+    small = sitk.Shrink(image, [4, 4, 4])
+    corrector = sitk.N4BiasFieldCorrectionImageFilter()
+    corrector.SetMaximumNumberOfIterations([30, 30, 20])
+    corrector.SetNumberOfThreads(1)
+    # N4 takes logarithms: intensities must be positive.
+    low = float(sitk.GetArrayViewFromImage(small).min())
+    corrector.Execute(
+        small - low + 1.0, sitk.Cast(sitk.Shrink(mask, [4, 4, 4]) > 0, sitk.sitkUInt8)
+    )
+    field = sitk.Exp(corrector.GetLogBiasFieldAsImage(image))
+    return sitk.Cast((image - low + 1.0) / field, sitk.sitkFloat32)
+
+
+def normalise(
+    volume: NDArray[np.float32], brain: NDArray[np.bool_], percentiles: tuple[float, float]
+) -> NDArray[np.float32]:
+    """Scale a volume (X, Y, Z) so that two percentiles inside the brain become 0 and 1.
+
+    Values are clipped there, so that a few bright voxels do not set the scale; outside the
+    brain the result is 0.
+    """
+    low, high = np.percentile(volume[brain], percentiles)
+    scaled = (volume - low) / max(high - low, np.finfo(np.float32).eps)
+    return (scaled.clip(0, 1) * brain).astype(np.float32)

@@ -1,0 +1,59 @@
+"""A picture a patient: each modality in three planes, before and after."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workflow_scripts.common.files import staged
+
+PLANES = ("axial", "coronal", "sagittal")
+
+
+def plane(volume: NDArray, index: Sequence[int], number: int) -> NDArray:
+    """The axial (0), coronal (1) or sagittal (2) slice of (X, Y, Z) through a voxel, to be shown
+    with front or top up and the patient's left on the left."""
+    x, y, z = index
+    return (volume[:, :, z], volume[:, y, :], volume[x, :, :])[number].T
+
+
+def aspect(spacing: Sequence[float], number: int) -> float:
+    """Height over width of a plane's voxel."""
+    x, y, z = spacing
+    return (y / x, z / x, z / y)[number]
+
+
+def draw_picture(
+    path: str | Path,
+    title: str,
+    stages: Sequence[tuple[str, dict[str, NDArray], NDArray, NDArray, Sequence[float]]],
+) -> None:
+    """Write a PNG. Each stage is (name, volumes by modality, brain, label, spacing in mm), all
+    arrays (X, Y, Z); the planes go through the tumour's centroid."""
+    from matplotlib.figure import Figure
+
+    modalities = list(stages[0][1])
+    figure = Figure(figsize=(2.1 * 3 * len(stages), 2.3 * len(modalities) + 0.4), facecolor="black")
+    axes = figure.subplots(len(modalities), 3 * len(stages), squeeze=False)
+    for column, (name, volumes, brain, label, spacing) in enumerate(stages):
+        centre = np.round(np.argwhere(label > 0).mean(0)).astype(int)
+        for row, modality in enumerate(modalities):
+            volume = volumes[modality]
+            low, high = np.percentile(volume[brain], (1, 99.5))
+            for number, view in enumerate(PLANES):
+                ax = axes[row, 3 * column + number]
+                ax.imshow(
+                    plane(volume, centre, number), cmap="gray", vmin=low, vmax=high,
+                    origin="lower", aspect=aspect(spacing, number),
+                )  # fmt: skip
+                for mask, colour in ((brain, "#4fc3f7"), (label > 0, "#ff5252")):
+                    piece = plane(mask, centre, number)
+                    if piece.any() and not piece.all():
+                        ax.contour(piece, [0.5], colors=colour, linewidths=0.7)
+                ax.set_axis_off()
+                ax.set_title(f"{modality}, {view}, {name}", color="white", fontsize=7)
+    figure.suptitle(title, color="white", fontsize=9)
+    figure.tight_layout(pad=0.3)
+    with staged(path) as temporary:
+        figure.savefig(temporary, dpi=110, facecolor="black", metadata={"Software": None})

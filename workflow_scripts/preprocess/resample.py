@@ -1,0 +1,66 @@
+"""Resampling onto a grid, once from the raw voxels, by what suits images and labels."""
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from workflow_scripts.preprocess.volumes import to_array, to_image
+
+
+def _smoothed(image: sitk.Image, target: sitk.Image) -> sitk.Image:
+    """Remove what the target grid cannot hold: a Gaussian as wide as its voxels.
+
+    Voxels of s mm are Gaussians of that full width at half maximum; going to t mm takes the
+    difference of their variances. Both have axes nearest to x, y, z in this order.
+    """
+    source, wanted = np.array(image.GetSpacing()), np.array(target.GetSpacing())
+    sigma = np.sqrt(np.maximum(wanted**2 - source**2, 0)) / 2.355
+    result = sitk.Cast(image, sitk.sitkFloat32)
+    for axis, width in enumerate(sigma):
+        if width > 0.2 * source[axis]:
+            result = sitk.RecursiveGaussian(result, float(width), direction=axis)
+    return result
+
+
+def resample_image(
+    image: sitk.Image, target: sitk.Image, transform: sitk.Transform
+) -> NDArray[np.float32]:
+    """Values (X, Y, Z) on the target grid by a cubic B-spline, without aliasing.
+
+    ``transform`` takes the target's points (mm) to the image's. Outside the image its smallest
+    value stands.
+    """
+    low = float(sitk.GetArrayViewFromImage(image).min())
+    found = sitk.Resample(
+        _smoothed(image, target), target, transform, sitk.sitkBSpline3, low, sitk.sitkFloat32
+    )
+    return to_array(found)
+
+
+def resample_label(
+    label: NDArray[np.uint8], affine: NDArray, target: sitk.Image, transform: sitk.Transform
+) -> NDArray[np.uint8]:
+    """A label map (X, Y, Z) on the target grid.
+
+    Each class is resampled as a share of the voxel: a voxel is labelled where all classes
+    together fill half of it, and gets the one that fills most. Small structures keep their
+    volume, and no class is made up between two others.
+    """
+    shares = []
+    values = [int(v) for v in np.unique(label) if v]
+    for value in values:
+        image = _smoothed(to_image((label == value).astype(np.float32), affine), target)
+        found = sitk.Resample(image, target, transform, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+        shares.append(to_array(found))
+    if not values:
+        return np.zeros(target.GetSize(), np.uint8)
+    stack = np.stack(shares)
+    winner = np.array(values, np.uint8)[stack.argmax(0)]
+    return np.where(stack.sum(0) >= 0.5, winner, 0).astype(np.uint8)
+
+
+def resample_mask(
+    mask: NDArray[np.bool_], affine: NDArray, target: sitk.Image, transform: sitk.Transform
+) -> NDArray[np.bool_]:
+    """A mask (X, Y, Z) on the target grid, by the same rule as labels."""
+    return resample_label(mask.astype(np.uint8), affine, target, transform) > 0

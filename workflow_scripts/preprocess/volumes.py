@@ -1,0 +1,64 @@
+"""Volumes with their geometry: NIfTI arrays as SimpleITK images, and back."""
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from workflow_scripts.common.files import UserError
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.nifti import load_nifti
+
+# SimpleITK counts millimetres to the left and to the back, NIfTI to the right and to the front.
+FLIP = np.diag([-1.0, -1.0, 1.0])
+
+
+def to_image(array: NDArray, affine: NDArray) -> sitk.Image:
+    """A SimpleITK image of an array (X, Y, Z) with a NIfTI affine (4 × 4, voxel to mm)."""
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array.transpose(2, 1, 0)))
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    # Headers in single precision are not quite orthonormal; the nearest rotation is (SVD).
+    u, _, v = np.linalg.svd(affine[:3, :3] / spacing)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((FLIP @ u @ v).ravel().tolist())
+    image.SetOrigin((FLIP @ affine[:3, 3]).tolist())
+    return image
+
+
+def to_array(image: sitk.Image) -> NDArray:
+    """The array (X, Y, Z) of a SimpleITK image."""
+    return sitk.GetArrayFromImage(image).transpose(2, 1, 0)
+
+
+def grid_image(grid: Grid) -> sitk.Image:
+    """An empty image with the grid's geometry, to resample to."""
+    return to_image(np.zeros(grid.shape, np.float32), grid.affine)
+
+
+def canonical_volume(reference: str) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Read a file, or one volume of a 4-D file (``path#k``), with axes nearest to RAS+.
+
+    Returns the array (X, Y, Z) and its affine. Raises ``UserError`` for values that are not
+    finite.
+    """
+    array, affine, _ = load_nifti(reference)
+    volume = nib.as_closest_canonical(nib.Nifti1Image(array.astype(np.float32), affine))
+    data = np.asarray(volume.dataobj)
+    if not np.isfinite(data).all():
+        raise UserError(f"{reference}: holds values that are not finite")
+    return data, volume.affine
+
+
+def same_grid(a: sitk.Image, b: sitk.Image, tolerance_mm: float = 0.05) -> bool:
+    """Whether two images have the same voxels at the same places, within a tolerance."""
+    if a.GetSize() != b.GetSize():
+        return False
+    far = [n - 1 for n in a.GetSize()]
+    corners = ([0, 0, 0], far, [far[0], 0, 0], [0, far[1], 0])
+    return all(
+        np.linalg.norm(
+            np.subtract(a.TransformIndexToPhysicalPoint(c), b.TransformIndexToPhysicalPoint(c))
+        )
+        < tolerance_mm
+        for c in corners
+    )
