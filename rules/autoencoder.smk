@@ -1,35 +1,22 @@
 """Slices to latents and back: one autoencoder a split, from its training patients alone."""
 
-AUTOENCODER = RESULTS + "/autoencoder/{split}"
-
-
-def preprocessed(role):
-    """Input function: the preprocessed images of a split's patients of a role."""
-
-    def files(wildcards):
-        patients = patients_of(wildcards.split, role)
-        return expand(RESULTS + "/preprocess/{patient}/image.npy", patient=patients)
-
-    return files
-
-
-def held_out(wildcards):
-    """Input function: images of the patients that no model of this split was fitted to."""
-    return preprocessed("validation")(wildcards) + preprocessed("test")(wildcards)
+AUTOENCODER = f"{RESULTS}/autoencoder/{{split}}"
 
 
 rule train_autoencoder:
     input:
         images=preprocessed("train"),
     output:
-        weights=AUTOENCODER + "/model/weights.safetensors",
-        config=AUTOENCODER + "/model/config.json",
-        history=AUTOENCODER + "/training.tsv",
-        provenance=AUTOENCODER + "/provenance.json",
+        weights=f"{AUTOENCODER}/model/weights.safetensors",
+        config=f"{AUTOENCODER}/model/config.json",
+        history=f"{AUTOENCODER}/training.tsv",
+        provenance=f"{AUTOENCODER}/provenance.json",
     log:
-        LOGS + "/autoencoder/train_autoencoder/{split}.log",
+        f"{LOGS}/autoencoder/train_autoencoder/{{split}}.log",
     benchmark:
-        BENCHMARKS + "/autoencoder/train_autoencoder/{split}.tsv"
+        f"{BENCHMARKS}/autoencoder/train_autoencoder/{{split}}.tsv"
+    conda:
+        "../envs/workflow.yaml"
     threads: 2
     resources:
         mem_mb=6000,
@@ -41,7 +28,7 @@ rule train_autoencoder:
         labels=CONFIG.labels,
         grid=GRID,
         seed=CONFIG.seed,
-        checkpoints=RESULTS + "/checkpoints/autoencoder",
+        checkpoints=f"{RESULTS}/checkpoints/autoencoder",
         tensorboard=lambda wildcards: f"{RESULTS}/tensorboard/autoencoder/{wildcards.split}",
         code=code("autoencoder/train_autoencoder"),
     script:
@@ -53,12 +40,14 @@ rule reconstruct_patients:
         weights=rules.train_autoencoder.output.weights,
         images=held_out,
     output:
-        scores=AUTOENCODER + "/reconstruction.csv",
-        patients=directory(AUTOENCODER + "/reconstructions"),
+        scores=f"{AUTOENCODER}/reconstruction.csv",
+        patients=directory(f"{AUTOENCODER}/reconstructions"),
     log:
-        LOGS + "/autoencoder/reconstruct_patients/{split}.log",
+        f"{LOGS}/autoencoder/reconstruct_patients/{{split}}.log",
     benchmark:
-        BENCHMARKS + "/autoencoder/reconstruct_patients/{split}.tsv"
+        f"{BENCHMARKS}/autoencoder/reconstruct_patients/{{split}}.tsv"
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -74,12 +63,14 @@ rule encode_patients:
         weights=rules.train_autoencoder.output.weights,
         images=preprocessed("train"),
     output:
-        latents=AUTOENCODER + "/latents.npy",
-        attributes=AUTOENCODER + "/attributes.tsv",
+        latents=f"{AUTOENCODER}/latents.npy",
+        attributes=f"{AUTOENCODER}/attributes.tsv",
     log:
-        LOGS + "/autoencoder/encode_patients/{split}.log",
+        f"{LOGS}/autoencoder/encode_patients/{{split}}.log",
     benchmark:
-        BENCHMARKS + "/autoencoder/encode_patients/{split}.tsv"
+        f"{BENCHMARKS}/autoencoder/encode_patients/{{split}}.tsv"
+    conda:
+        "../envs/workflow.yaml"
     threads: 2
     resources:
         mem_mb=4000,

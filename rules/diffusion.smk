@@ -1,6 +1,6 @@
 """The conditional denoiser of stacked latents, one a split."""
 
-DIFFUSION = RESULTS + "/diffusion/{split}"
+DIFFUSION = f"{RESULTS}/diffusion/{{split}}"
 
 
 rule train_diffusion:
@@ -8,14 +8,16 @@ rule train_diffusion:
         latents=rules.encode_patients.output.latents,
         attributes=rules.encode_patients.output.attributes,
     output:
-        weights=DIFFUSION + "/model/weights.safetensors",
-        config=DIFFUSION + "/model/config.json",
-        history=DIFFUSION + "/training.tsv",
-        provenance=DIFFUSION + "/provenance.json",
+        weights=f"{DIFFUSION}/model/weights.safetensors",
+        config=f"{DIFFUSION}/model/config.json",
+        history=f"{DIFFUSION}/training.tsv",
+        provenance=f"{DIFFUSION}/provenance.json",
     log:
-        LOGS + "/diffusion/train_diffusion/{split}.log",
+        f"{LOGS}/diffusion/train_diffusion/{{split}}.log",
     benchmark:
-        BENCHMARKS + "/diffusion/train_diffusion/{split}.tsv"
+        f"{BENCHMARKS}/diffusion/train_diffusion/{{split}}.tsv"
+    conda:
+        "../envs/workflow.yaml"
     threads: 2
     resources:
         mem_mb=8000,
@@ -25,7 +27,7 @@ rule train_diffusion:
         settings=settings("diffusion"),
         grid=GRID,
         seed=CONFIG.seed,
-        checkpoints=RESULTS + "/checkpoints/diffusion",
+        checkpoints=f"{RESULTS}/checkpoints/diffusion",
         tensorboard=lambda wildcards: f"{RESULTS}/tensorboard/diffusion/{wildcards.split}",
         code=code("diffusion/train_diffusion"),
     script:

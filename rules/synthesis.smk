@@ -1,6 +1,6 @@
 """Synthetic patients: image and label at once, with the tumour that was asked for."""
 
-SYNTHESIS = RESULTS + "/synthesis/{split}"
+SYNTHESIS = f"{RESULTS}/synthesis/{{split}}"
 
 
 rule draw_requests:
@@ -10,12 +10,14 @@ rule draw_requests:
         attributes=rules.encode_patients.output.attributes,
         requests=CONFIG.synthesis.requests or [],
     output:
-        requests=SYNTHESIS + "/requests.tsv",
-        sweep=SYNTHESIS + "/sweep_requests.tsv",
+        requests=f"{SYNTHESIS}/requests.tsv",
+        sweep=f"{SYNTHESIS}/sweep_requests.tsv",
     log:
-        LOGS + "/synthesis/draw_requests/{split}.log",
+        f"{LOGS}/synthesis/draw_requests/{{split}}.log",
     benchmark:
-        BENCHMARKS + "/synthesis/draw_requests/{split}.tsv"
+        f"{BENCHMARKS}/synthesis/draw_requests/{{split}}.tsv"
+    conda:
+        "../envs/workflow.yaml"
     threads: 1
     resources:
         mem_mb=3000,
@@ -37,12 +39,14 @@ rule synthesise_patients:
         diffusion=rules.train_diffusion.output.weights,
         requests=rules.draw_requests.output.requests,
     output:
-        patients=directory(SYNTHESIS + "/patients"),
-        attributes=SYNTHESIS + "/attributes.tsv",
+        patients=directory(f"{SYNTHESIS}/patients"),
+        attributes=f"{SYNTHESIS}/attributes.tsv",
     log:
-        LOGS + "/synthesis/synthesise_patients/{split}.log",
+        f"{LOGS}/synthesis/synthesise_patients/{{split}}.log",
     benchmark:
-        BENCHMARKS + "/synthesis/synthesise_patients/{split}.tsv"
+        f"{BENCHMARKS}/synthesis/synthesise_patients/{{split}}.tsv"
+    conda:
+        "../envs/workflow.yaml"
     threads: 2
     resources:
         mem_mb=6000,
@@ -61,9 +65,9 @@ use rule synthesise_patients as synthesise_sweep with:
         diffusion=rules.train_diffusion.output.weights,
         requests=rules.draw_requests.output.sweep,
     output:
-        patients=directory(SYNTHESIS + "/sweep"),
-        attributes=SYNTHESIS + "/sweep_attributes.tsv",
+        patients=directory(f"{SYNTHESIS}/sweep"),
+        attributes=f"{SYNTHESIS}/sweep_attributes.tsv",
     log:
-        LOGS + "/synthesis/synthesise_sweep/{split}.log",
+        f"{LOGS}/synthesis/synthesise_sweep/{{split}}.log",
     benchmark:
-        BENCHMARKS + "/synthesis/synthesise_sweep/{split}.tsv"
+        f"{BENCHMARKS}/synthesis/synthesise_sweep/{{split}}.tsv"

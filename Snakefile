@@ -1,0 +1,63 @@
+"""From a cohort to the evaluation table: slice-based latent diffusion for brain-tumour MRI."""
+
+import os
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+ROOT = Path(workflow.basedir)
+sys.path.insert(0, str(ROOT))
+# The scripts of all rules import from the project, whichever environment they run in.
+os.environ.update(PYTHONPATH=os.pathsep.join([str(ROOT), os.getenv("PYTHONPATH", "")]))
+
+from workflow_scripts.common.files import UserError, read_table
+from workflow_scripts.common.fingerprint import fingerprint
+from workflow_scripts.configuration import check
+
+
+configfile: str(ROOT / "config.yaml")
+
+
+try:
+    CONFIG = check(config)
+except UserError as error:
+    # One line for the user, in place of a traceback through the Snakefile.
+    sys.exit(f"Error: {error}")
+
+RESULTS = CONFIG.results
+LOGS, BENCHMARKS = f"{RESULTS}/logs", f"{RESULTS}/benchmarks"
+SPLITS = [
+    f"n{n}-s{s}" for n in CONFIG.cohort.splits.train_sizes for s in CONFIG.cohort.splits.seeds
+]
+ARMS = CONFIG.segmentation.arms
+GRID = CONFIG.grid.model_dump(mode="json")
+
+
+wildcard_constraints:
+    patient=r"[A-Za-z0-9._-]+",
+    split=r"n\d+-s\d+",
+    arm=r"[a-z+]+",
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RESULTS}/evaluation/summary.md",
+        f"{RESULTS}/evaluation/figures",
+
+
+include: "rules/common.smk"
+include: "rules/cohort.smk"
+include: "rules/preprocess.smk"
+include: "rules/autoencoder.smk"
+include: "rules/diffusion.smk"
+include: "rules/synthesis.smk"
+include: "rules/segmentation.smk"
+include: "rules/evaluation.smk"

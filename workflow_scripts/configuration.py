@@ -1,0 +1,116 @@
+"""The configuration as a whole: checked before any job, and the source of ``config.schema.json``.
+
+``config.yaml`` is the only home of default values, so that no field here has one.
+"""
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError, field_validator
+
+from workflow_scripts.autoencoder.settings import AutoencoderSettings
+from workflow_scripts.cohort.settings import CohortSettings
+from workflow_scripts.common.files import UserError
+from workflow_scripts.common.settings import Section
+from workflow_scripts.diffusion.settings import DiffusionSettings
+from workflow_scripts.evaluation.settings import EvaluationSettings
+from workflow_scripts.preprocess.settings import PreprocessSettings
+from workflow_scripts.segmentation.settings import SegmentationSettings
+from workflow_scripts.synthesis.settings import SynthesisSettings
+
+SCHEMA = Path(__file__).resolve().parents[1] / "config" / "config.schema.json"
+Modality = Literal["t1", "t1ce", "t2", "flair"]
+
+
+class GridSettings(Section):
+    """The grid of template space on which everything is learned."""
+
+    shape: tuple[int, int, int] = Field(description="voxels along x, y, z")
+    spacing_mm: tuple[float, float, float] = Field(description="millimetres along x, y, z")
+
+    @field_validator("shape")
+    @classmethod
+    def _whole_patches(cls, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        if any(n < 16 or n % 8 for n in shape):
+            raise ValueError("each side must be a multiple of 8, and at least 16")
+        return shape
+
+    @field_validator("spacing_mm")
+    @classmethod
+    def _positive(cls, spacing: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(spacing) <= 0:
+            raise ValueError("spacing must be positive")
+        return spacing
+
+
+class Config(Section):
+    """All values of a run, in the order of the stages."""
+
+    results: str = Field(description="folder that everything is written to", min_length=1)
+    seed: int = Field(description="seed of everything that is not a split", ge=0)
+    modalities: list[Modality] = Field(description="MRI modalities used", min_length=1)
+    labels: Literal["whole_tumour", "subregions"] = Field(
+        description="classes learned: the whole tumour, or core, oedema and enhancing tumour"
+    )
+    grid: GridSettings
+    cohort: CohortSettings
+    preprocess: PreprocessSettings
+    autoencoder: AutoencoderSettings
+    diffusion: DiffusionSettings
+    synthesis: SynthesisSettings
+    segmentation: SegmentationSettings
+    evaluation: EvaluationSettings
+
+    @field_validator("modalities")
+    @classmethod
+    def _distinct(cls, modalities: list[str]) -> list[str]:
+        if len(set(modalities)) < len(modalities):
+            raise ValueError("a modality is named twice")
+        return modalities
+
+
+def _section(path: tuple) -> type[BaseModel] | None:
+    model: Any = Config
+    for key in path:
+        field = model.model_fields.get(key) if hasattr(model, "model_fields") else None
+        if field is None:
+            return None
+        model = field.annotation
+    return model if isinstance(model, type) and issubclass(model, BaseModel) else None
+
+
+def _explain(error: dict) -> str:
+    *parents, key = error["loc"] or ("config",)
+    name = ".".join(str(part) for part in (*parents, key))
+    if error["type"] == "missing":
+        return f"{name} is missing"
+    if error["type"] != "extra_forbidden":
+        return f"{name} = {error['input']!r}: {error['msg'].removeprefix('Value error, ')}"
+    section = _section(tuple(parents))
+    known = list(section.model_fields) if section else []
+    near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.4)
+    hint = f"did you mean {'.'.join([*map(str, parents), near[0]])}?" if near else ""
+    return f"unknown key {name}; " + (hint or f"known here: {', '.join(known)}")
+
+
+def check(values: dict) -> Config:
+    """Turn the values that Snakemake merged into a typed configuration.
+
+    Raises ``UserError``, with one line for each wrong key that names the nearest right one.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(dict(e)) for e in error.errors()]
+        raise UserError("configuration: " + "; ".join(lines)) from None
+
+
+def schema_text() -> str:
+    """The JSON schema of the configuration, for editors that complete and check YAML."""
+    return json.dumps(Config.model_json_schema(), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    SCHEMA.write_text(schema_text())
