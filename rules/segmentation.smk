@@ -1,0 +1,87 @@
+"""One segmentation network for each split and arm; what they find in the test patients."""
+
+SEGMENTATION = f"{RESULTS}/segmentation/{{split}}/{{arm}}"
+
+
+rule train_segmentation:
+    input:
+        images=preprocessed("train"),
+        validation=preprocessed("validation"),
+        synthetic=synthetic_patients,
+    output:
+        weights=f"{SEGMENTATION}/model/weights.safetensors",
+        config=f"{SEGMENTATION}/model/config.json",
+        history=f"{SEGMENTATION}/training.tsv",
+        provenance=f"{SEGMENTATION}/provenance.json",
+    log:
+        f"{LOGS}/segmentation/train_segmentation/{{split}}/{{arm}}.log",
+    benchmark:
+        f"{BENCHMARKS}/segmentation/train_segmentation/{{split}}/{{arm}}.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 2
+    resources:
+        mem_mb=6000,
+        runtime=720,
+        gpu=1,
+    params:
+        settings=settings("segmentation"),
+        arm="{arm}",
+        modalities=CONFIG.modalities,
+        labels=CONFIG.labels,
+        grid=GRID,
+        # Seeds of the splits are those of a whole repetition, first weights included.
+        seed=lambda wildcards: CONFIG.seed + int(wildcards.split.split("-s")[1]),
+        checkpoints=f"{RESULTS}/checkpoints/segmentation",
+        tensorboard=f"{RESULTS}/tensorboard/segmentation/{{split}}/{{arm}}",
+        code=code("segmentation/train_segmentation"),
+    script:
+        "../workflow_scripts/segmentation/train_segmentation.py"
+
+
+rule predict_segmentation:
+    input:
+        weights=rules.train_segmentation.output.weights,
+        images=preprocessed("test"),
+    output:
+        predictions=directory(f"{SEGMENTATION}/predictions"),
+    log:
+        f"{LOGS}/segmentation/predict_segmentation/{{split}}/{{arm}}.log",
+    benchmark:
+        f"{BENCHMARKS}/segmentation/predict_segmentation/{{split}}/{{arm}}.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=1,
+    params:
+        code=code("segmentation/predict_segmentation"),
+    script:
+        "../workflow_scripts/segmentation/predict_segmentation.py"
+
+
+rule score_segmentation:
+    input:
+        predictions=rules.predict_segmentation.output.predictions,
+        images=preprocessed("test"),
+    output:
+        scores=f"{SEGMENTATION}/scores.csv",
+    log:
+        f"{LOGS}/segmentation/score_segmentation/{{split}}/{{arm}}.log",
+    benchmark:
+        f"{BENCHMARKS}/segmentation/score_segmentation/{{split}}/{{arm}}.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        labels=CONFIG.labels,
+        grid=GRID,
+        tolerance_mm=CONFIG.segmentation.nsd_tolerance_mm,
+        code=code("segmentation/score_segmentation"),
+    script:
+        "../workflow_scripts/segmentation/score_segmentation.py"

@@ -1,0 +1,102 @@
+"""Batches of one arm: which patient gives a sample, which part of it, and how it is augmented."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from workflow_scripts.common.files import UserError
+from workflow_scripts.common.patients import Patient
+from workflow_scripts.segmentation.classical import ClassicalAugmentation
+from workflow_scripts.segmentation.settings import SegmentationSettings
+from workflow_scripts.segmentation.volumes import read_block, reference_masks
+
+Folders = Sequence[str | Path]
+
+
+class SegmentationBatches:
+    """``batches(step)`` gives images (B, M, X, Y, Z) and region masks (B, R, X, Y, Z).
+
+    All is a function of the seed and the step. The arms draw their real patients in the same
+    order; ``synthetic_fraction`` of all samples are synthetic, spread evenly over the steps.
+    """
+
+    def __init__(
+        self,
+        arm: str,
+        real: Folders,
+        synthetic: Folders,
+        labels: str,
+        settings: SegmentationSettings,
+        seed: int,
+    ) -> None:
+        parts = arm.split("+")
+        if "synthetic" in parts and not synthetic:
+            raise UserError(f"arm {arm}: there are no synthetic patients to train on")
+        self.real = [Patient(folder) for folder in real]
+        self.synthetic = [Patient(f) for f in synthetic] if "synthetic" in parts else []
+        self.fraction = settings.synthetic_fraction if self.synthetic else 0.0
+        self.augment = ClassicalAugmentation(settings.classical) if "classical" in parts else None
+        self.labels, self.batch, self.seed = labels, settings.batch, seed
+        self.foreground, self.patch = settings.foreground, settings.patch
+
+    @property
+    def patients(self) -> list[Patient]:
+        """Every patient that a batch may hold."""
+        return self.real + self.synthetic
+
+    def patient(self, sample: int) -> Patient:
+        """The patient of the n-th sample of the whole training, counted from 0.
+
+        Each pool is gone through in a new order again and again, so that no patient is missed.
+        """
+        synthetic_before = math.floor(sample * self.fraction)
+        is_synthetic = math.floor((sample + 1) * self.fraction) > synthetic_before
+        pool = self.synthetic if is_synthetic else self.real
+        turn = synthetic_before if is_synthetic else sample - synthetic_before
+        order = np.random.default_rng([self.seed, is_synthetic, turn // len(pool)])
+        return pool[order.permutation(len(pool))[turn % len(pool)]]
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
+        samples = [self.sample(step * self.batch + k) for k in range(self.batch)]
+        images, masks = zip(*samples, strict=True)
+        return torch.stack(images), torch.stack(masks)
+
+    def sample(self, number: int) -> tuple[Tensor, Tensor]:
+        """Image (M, X, Y, Z) and region masks (R, X, Y, Z) of the n-th sample."""
+        patient = self.patient(number)
+        shape = (*patient.slices.shape[2:], len(patient.slices))
+        size = tuple(self.patch or shape)
+        start, block = np.zeros(3, np.int64), size
+        if self.patch:
+            if self.augment:
+                block = tuple(n + 2 * round((self.augment.margin - 1) * n / 2) for n in size)
+            rng = np.random.default_rng([self.seed, number])
+            start = self._place(patient, shape, size, rng) - (np.array(block) - size) // 2
+        image, label, brain = (torch.from_numpy(a) for a in read_block(patient, start, block))
+        if self.augment:
+            image, label = self.augment(image, label, brain, size, [self.seed, number, 1])
+        masks = reference_masks(label.numpy(), self.labels)
+        return image.contiguous(), torch.from_numpy(masks).float()
+
+    def _place(
+        self,
+        patient: Patient,
+        shape: tuple[int, ...],
+        size: tuple[int, ...],
+        rng: np.random.Generator,
+    ) -> NDArray[np.int64]:
+        """First voxel of a patch, anywhere or about a voxel of the tumour."""
+        room = np.array(shape) - size
+        start = rng.integers(np.minimum(room, 0), np.maximum(room, 0) + 1)
+        if rng.random() < self.foreground:
+            z, x, y = np.nonzero(patient.label_slices)
+            if len(z):
+                chosen = rng.integers(len(z))
+                middle = np.array([x[chosen], y[chosen], z[chosen]])
+                start = middle - np.array(size) // 2
+        return np.clip(start, np.minimum(room, 0), np.maximum(room, 0)).astype(np.int64)

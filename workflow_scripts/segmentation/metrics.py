@@ -1,0 +1,52 @@
+"""How well a predicted region agrees with its reference; a missed tumour is a score, not a gap."""
+
+import numpy as np
+import torch
+from monai.metrics import compute_hausdorff_distance, compute_surface_dice
+from numpy.typing import NDArray
+
+METRICS = ("dice", "hd95_mm", "nsd", "volume_error_ml")
+
+
+def dice(guess: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    """Overlap ``2 |A ∩ B| / (|A| + |B|)``; 1 where both are empty."""
+    total = int(guess.sum()) + int(truth.sum())
+    return 2 * int((guess & truth).sum()) / total if total else 1.0
+
+
+def diagonal_mm(shape: tuple[int, ...], spacing_mm: tuple[float, ...]) -> float:
+    """Length of the volume's diagonal: the distance that a missed region scores."""
+    return float(np.linalg.norm(np.array(shape) * np.array(spacing_mm)))
+
+
+def region_scores(
+    guess: NDArray[np.bool_],
+    truth: NDArray[np.bool_],
+    spacing_mm: tuple[float, float, float],
+    tolerance_mm: float,
+) -> dict[str, float]:
+    """Scores of a predicted region (X, Y, Z) against its reference.
+
+    - ``dice``: overlap.
+    - ``hd95_mm``: the larger of both directions' 95th percentiles of surface distances.
+    - ``nsd``: share of both surfaces that lies within ``tolerance_mm`` of the other one
+      (Nikolov et al. 2021, doi:10.2196/26151), surfaces found to a fraction of a voxel.
+    - ``volume_error_ml``: predicted minus true volume.
+
+    If both are empty, the agreement is perfect: 1, 0 mm, 1. If one is, the region is missed or
+    made up: 0, the volume's diagonal, 0.
+    """
+    voxel_ml = float(np.prod(spacing_mm)) / 1000
+    scores = {"dice": dice(guess, truth)}
+    if not guess.any() or not truth.any():
+        agree = not guess.any() and not truth.any()
+        scores["hd95_mm"] = 0.0 if agree else diagonal_mm(truth.shape, spacing_mm)
+        scores["nsd"] = float(agree)
+    else:
+        pair = [torch.from_numpy(np.ascontiguousarray(m))[None, None] for m in (guess, truth)]
+        place = {"include_background": True, "spacing": list(spacing_mm)}
+        scores["hd95_mm"] = float(compute_hausdorff_distance(*pair, percentile=95, **place))
+        surface = compute_surface_dice(*pair, [tolerance_mm], use_subvoxels=True, **place)
+        scores["nsd"] = float(surface)
+    scores["volume_error_ml"] = (int(guess.sum()) - int(truth.sum())) * voxel_ml
+    return scores

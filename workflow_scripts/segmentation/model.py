@@ -1,0 +1,56 @@
+"""The segmentation network."""
+
+import math
+from collections.abc import Sequence
+
+from monai.networks.nets import DynUNet
+from torch import Tensor, nn
+
+
+def fold(volume: Tensor, factor: int) -> Tensor:
+    """Cubes of ``factor`` voxels a side into channels: (B, C, X, Y, Z) to (B, C f³, X/f, …)."""
+    b, c, x, y, z = volume.shape
+    f = factor
+    parts = volume.reshape(b, c, x // f, f, y // f, f, z // f, f)
+    return parts.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, c * f**3, x // f, y // f, z // f)
+
+
+def unfold(volume: Tensor, factor: int) -> Tensor:
+    """The inverse of ``fold``."""
+    b, c, x, y, z = volume.shape
+    f = factor
+    parts = volume.reshape(b, c // f**3, f, f, f, x, y, z)
+    return parts.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // f**3, x * f, y * f, z * f)
+
+
+# A tumour fills a few hundredths of the volume: where the first predictions start.
+PRIOR = 0.03
+
+
+class SegmentationNetwork(nn.Module):
+    """nnU-Net's 3-D U-Net: images (B, M, X, Y, Z) to a logit for each region (B, R, X, Y, Z).
+
+    With ``stem`` above 1, cubes of voxels are folded into channels before the first convolution
+    and back after the last, which costs little and saves the convolutions at full resolution.
+    Instance normalisation, since batches are small. X, Y and Z must be multiples of
+    ``stem * 2 ** (len(widths) - 1)``.
+    """
+
+    def __init__(self, modalities: int, regions: int, stem: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.stem = stem
+        halvings = [2] * (len(widths) - 1)
+        self.unet = DynUNet(
+            spatial_dims=3,
+            in_channels=modalities * stem**3,
+            out_channels=regions * stem**3,
+            kernel_size=[3] * len(widths),
+            strides=[1, *halvings],
+            upsample_kernel_size=halvings,
+            filters=list(widths),
+            norm_name=("INSTANCE", {"affine": True}),
+        )
+        nn.init.constant_(self.unet.output_block.conv.conv.bias, math.log(PRIOR / (1 - PRIOR)))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return unfold(self.unet(fold(image, self.stem)), self.stem)

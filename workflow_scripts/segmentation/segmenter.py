@@ -1,0 +1,84 @@
+"""A trained segmentation network, applied to whole patients."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.inferers import SlidingWindowInferer
+from numpy.typing import NDArray
+from torch import nn
+
+from workflow_scripts.common.files import UserError
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.labels import regions
+from workflow_scripts.common.patients import Patient
+from workflow_scripts.common.training import precision
+from workflow_scripts.common.weights import load_config, load_weights
+from workflow_scripts.segmentation.model import SegmentationNetwork
+from workflow_scripts.segmentation.settings import SegmentationSettings
+from workflow_scripts.segmentation.volumes import masks_to_classes, whole
+
+
+def network_of(settings: SegmentationSettings, modalities: list[str], labels: str) -> nn.Module:
+    """The network that a configuration asks for."""
+    return SegmentationNetwork(
+        len(modalities), len(regions(labels)), settings.stem, settings.widths
+    )
+
+
+@torch.inference_mode()
+def predict_masks(
+    network: nn.Module, image: NDArray[np.float32], settings: SegmentationSettings
+) -> NDArray[np.bool_]:
+    """Region masks (R, X, Y, Z) of a standardised image (M, X, Y, Z), patch by patch."""
+    device = next(network.parameters()).device
+    size = settings.patch or image.shape[1:]
+    inferer = SlidingWindowInferer(
+        roi_size=size, sw_batch_size=1, overlap=settings.overlap, mode="gaussian"
+    )
+    fast = precision(settings.precision) == "bf16-mixed"
+    volume = torch.from_numpy(image)[None].to(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=fast):
+        logits = inferer(volume, lambda patch: network(patch).float())
+    return (logits[0] > 0).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """Patients to class values; loaded from a model folder alone."""
+
+    network: nn.Module
+    settings: SegmentationSettings
+    modalities: list[str]
+    labels: str
+    grid: Grid
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Segmenter":
+        """Load a model folder written by ``train_segmentation``."""
+        config = load_config(folder)
+        settings = SegmentationSettings.model_validate(config["settings"])
+        network = network_of(settings, config["modalities"], config["labels"])
+        load_weights(folder, network)
+        network.eval().requires_grad_(False)
+        grid = Grid.from_settings(config["grid"])
+        return cls(network, settings, config["modalities"], config["labels"], grid)
+
+    def to(self, device: str) -> "Segmenter":
+        """Move the network to a device."""
+        self.network.to(device)
+        return self
+
+    def predict(self, patient: Patient) -> NDArray[np.uint8]:
+        """Class values (X, Y, Z) of a patient on the model's grid.
+
+        Raises ``UserError`` for a patient of another grid or with other modalities.
+        """
+        image, _, _ = whole(patient)
+        if image.shape != (expected := (len(self.modalities), *self.grid.shape)):
+            raise UserError(
+                f"{patient.folder}: image is {image.shape}, this model takes {expected} "
+                f"({', '.join(self.modalities)}); preprocess it with the model's configuration"
+            )
+        return masks_to_classes(predict_masks(self.network, image, self.settings), self.labels)

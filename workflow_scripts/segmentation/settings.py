@@ -1,0 +1,76 @@
+"""Values of the ``segmentation`` section."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from workflow_scripts.common.settings import Section
+
+Arm = Literal["real", "real+classical", "real+synthetic", "real+classical+synthetic"]
+
+
+class ClassicalSettings(Section):
+    """Classical augmentation, after nnU-Net (Isensee et al. 2021)."""
+
+    rotation_deg: float = Field(description="largest rotation about each axis", ge=0, le=180)
+    scale: tuple[float, float] = Field(description="smallest and largest magnification")
+    spatial: float = Field(description="probability of a rotation, and of a scaling", ge=0, le=1)
+    mirror: float = Field(description="probability of mirroring, for each axis", ge=0, le=1)
+    noise: float = Field(description="probability of Gaussian noise", ge=0, le=1)
+    blur: float = Field(description="probability of Gaussian blur", ge=0, le=1)
+    brightness: float = Field(description="probability of another brightness", ge=0, le=1)
+    contrast: float = Field(description="probability of another contrast", ge=0, le=1)
+    low_resolution: float = Field(description="probability of a lower resolution", ge=0, le=1)
+    gamma: float = Field(description="probability of another gamma", ge=0, le=1)
+
+    @field_validator("scale")
+    @classmethod
+    def _ordered(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < scale[0] <= scale[1]:
+            raise ValueError("two positive numbers are needed, the smaller first")
+        return scale
+
+
+class SegmentationSettings(Section):
+    """The 3-D segmentation network, the arms that are compared, and its training."""
+
+    arms: list[Arm] = Field(description="what the network is trained on", min_length=1)
+    stem: int = Field(description="voxels a side folded into channels first", ge=1, le=4)
+    widths: list[int] = Field(description="channels at each resolution", min_length=2)
+    patch: tuple[int, int, int] | None = Field(
+        description="voxels of a training and inference patch; null is the whole volume"
+    )
+    foreground: float = Field(description="share of patches laid on the tumour", ge=0, le=1)
+    steps: int = Field(description="optimiser steps, the same in each arm", ge=1)
+    batch: int = Field(description="samples a step", ge=1)
+    lr: float = Field(description="largest learning rate", gt=0)
+    weight_decay: float = Field(description="weight decay of AdamW", ge=0)
+    ema_decay: float = Field(description="decay of the averaged weights", ge=0, lt=1)
+    validations: int = Field(
+        description="looks at the validation patients, spread over the second half of the steps; "
+        "the weights that do best are kept",
+        ge=1,
+    )
+    synthetic_fraction: float = Field(
+        description="share of the samples that are synthetic, in arms that have any", gt=0, le=1
+    )
+    classical: ClassicalSettings
+    overlap: float = Field(description="overlap of neighbouring inference patches", ge=0, lt=1)
+    nsd_tolerance_mm: float = Field(
+        description="distance at which surfaces still agree, for the normalised surface Dice", gt=0
+    )
+    precision: Literal["auto", "bf16", "fp32"] = Field(description="arithmetic in training")
+
+    @field_validator("arms")
+    @classmethod
+    def _distinct(cls, arms: list[str]) -> list[str]:
+        if len(set(arms)) < len(arms):
+            raise ValueError("an arm is named twice")
+        return arms
+
+    @model_validator(mode="after")
+    def _patch_halves(self) -> "SegmentationSettings":
+        whole = self.stem * 2 ** (len(self.widths) - 1)
+        if self.patch and any(n < whole or n % whole for n in self.patch):
+            raise ValueError(f"each side of the patch must be a multiple of {whole}")
+        return self

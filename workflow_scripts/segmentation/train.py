@@ -1,0 +1,112 @@
+"""Training of the segmentation network, with the best look at the validation patients kept."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from monai.losses import DiceLoss
+from torch import Tensor, nn
+
+from workflow_scripts.common.patients import Patient
+from workflow_scripts.common.training import Training
+from workflow_scripts.segmentation.metrics import dice
+from workflow_scripts.segmentation.segmenter import predict_masks
+from workflow_scripts.segmentation.settings import SegmentationSettings
+from workflow_scripts.segmentation.volumes import reference_masks, whole
+
+
+def validation_steps(steps: int, looks: int) -> list[int]:
+    """Steps after which the validation patients are looked at: the last, and others before it.
+
+    They are spread evenly over the second half, since nothing earlier is worth keeping.
+    """
+    return sorted({round(steps - steps / 2 * k / looks) for k in range(looks)})
+
+
+def validation_dice(
+    network: nn.Module, patients: list[Patient], labels: str, settings: SegmentationSettings
+) -> float:
+    """Mean Dice over patients and regions."""
+    scores = []
+    for patient in patients:
+        image, label, _ = whole(patient)
+        guess = predict_masks(network, image, settings)
+        truth = reference_masks(label, labels)
+        scores += [dice(*pair) for pair in zip(guess, truth, strict=True)]
+    return float(np.mean(scores))
+
+
+class SegmentationTraining(Training):
+    """Dice over the batch and cross-entropy, on regions that may overlap.
+
+    The Dice of the whole batch, not of each sample, is what keeps the loss of a patient with a
+    small tumour from jumping. After the steps ``looks``, ``validate`` scores the averaged weights;
+    ``best`` holds those with the highest score, the later ones if equal.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: SegmentationSettings,
+        validate: Callable[[nn.Module], float],
+    ) -> None:
+        super().__init__(
+            model, settings.steps, settings.lr, settings.ema_decay, settings.weight_decay
+        )
+        self.validate = validate
+        self.looks = validation_steps(settings.steps, settings.validations)
+        self.scores: dict[int, float] = {}
+        self.best: dict[str, Tensor] = {}
+        self.dice_loss = DiceLoss(sigmoid=True, batch=True)
+
+    def losses(self, batch: tuple[Tensor, Tensor], step: int) -> dict[str, Tensor]:
+        """Loss of one batch of (images, region masks) and its terms."""
+        image, masks = batch
+        logits = self.model(image).float()
+        overlap = self.dice_loss(logits, masks)
+        entropy = nn.functional.binary_cross_entropy_with_logits(logits, masks)
+        return {"loss": overlap + entropy, "dice_loss": overlap, "cross_entropy": entropy}
+
+    def optimizer_step(self, epoch: int, batch_idx: int, *args: Any, **kwargs: Any) -> None:
+        """Make the step, then look at the validation patients when it is time."""
+        super().optimizer_step(epoch, batch_idx, *args, **kwargs)
+        if (step := batch_idx + 1) in self.looks:
+            self._look(step)
+
+    def _look(self, step: int) -> None:
+        network = self.average.module.eval()
+        score = self.validate(network)
+        network.train()
+        if score >= max(self.scores.values(), default=0.0):
+            self.best = {k: v.detach().clone() for k, v in network.state_dict().items()}
+        self.scores[step] = score
+        if self.logger:
+            self.logger.experiment.add_scalar("validation_dice", score, step)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the looks already taken, and what they chose."""
+        checkpoint["validation"] = {"scores": self.scores, "best": self.best}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the looks of the run that was broken off."""
+        self.scores = checkpoint["validation"]["scores"]
+        self.best = checkpoint["validation"]["best"]
+
+    def best_network(self) -> nn.Module:
+        """The network with the weights that did best on the validation patients."""
+        self.model.load_state_dict(self.best)
+        return self.model.eval().cpu()
+
+    def history(self, losses: pd.DataFrame) -> pd.DataFrame:
+        """Losses by step with the validation Dice in the rows where one was taken."""
+        looks = pd.DataFrame({"step": list(self.scores), "validation_dice": self.scores.values()})
+        return losses.merge(looks, on="step", how="outer").sort_values("step")
+
+
+def initial_network(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """The network with the same first weights for the same seed, whatever ran before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()

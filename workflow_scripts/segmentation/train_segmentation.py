@@ -1,0 +1,71 @@
+"""Rule ``train_segmentation``: the segmentation network of one split and one arm."""
+
+import functools
+import logging
+import shutil
+from pathlib import Path
+
+import torch
+
+from workflow_scripts.common.files import write_table
+from workflow_scripts.common.patients import Patient
+from workflow_scripts.common.provenance import training_key, write_provenance
+from workflow_scripts.common.training import fit
+from workflow_scripts.common.weights import save_model
+from workflow_scripts.segmentation.batches import SegmentationBatches
+from workflow_scripts.segmentation.segmenter import network_of
+from workflow_scripts.segmentation.settings import SegmentationSettings
+from workflow_scripts.segmentation.train import (
+    SegmentationTraining,
+    initial_network,
+    validation_dice,
+)
+
+
+def synthetic_folders(directories: list[str]) -> list[Path]:
+    """Patients' folders in the given directories, in the order of their names."""
+    return [folder for d in directories for folder in sorted(Path(d).iterdir()) if folder.is_dir()]
+
+
+def main(snakemake) -> None:
+    params = snakemake.params
+    settings = SegmentationSettings.model_validate(params.settings)
+    torch.set_num_threads(snakemake.threads)
+    real = [Path(path).parent for path in snakemake.input.images]
+    synthetic = synthetic_folders(snakemake.input.synthetic)
+    held_out = [Patient(Path(path).parent) for path in snakemake.input.validation]
+    build = functools.partial(network_of, settings, params.modalities, params.labels)
+    training = SegmentationTraining(
+        initial_network(build, params.seed),
+        settings,
+        lambda network: validation_dice(network, held_out, params.labels, settings),
+    )
+    batches = SegmentationBatches(params.arm, real, synthetic, params.labels, settings, params.seed)
+    checkpoints = Path(params.checkpoints) / training_key(snakemake)
+    losses = fit(
+        training,
+        batches,
+        seed=params.seed,
+        checkpoints=checkpoints,
+        log=params.tensorboard,
+        precision_choice=settings.precision,
+    )
+    config = {
+        "settings": params.settings,
+        "arm": params.arm,
+        "modalities": params.modalities,
+        "labels": params.labels,
+        "grid": params.grid,
+        "validation_dice": max(training.scores.values()),
+    }
+    logging.info("%s: validation Dice %.3f", params.arm, config["validation_dice"])
+    save_model(Path(snakemake.output.weights).parent, training.best_network(), config)
+    write_table(training.history(losses), snakemake.output.history)
+    write_provenance(snakemake, snakemake.output.provenance)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    from workflow_scripts.common.script import run_script
+
+    run_script(main, snakemake)  # noqa: F821
