@@ -1,0 +1,185 @@
+"""Tables, figures and a summary of all splits and arms."""
+
+EVALUATION = f"{RESULTS}/evaluation"
+
+
+rule collect_scores:
+    input:
+        expand(rules.score_segmentation.output.scores, split=SPLITS, arm=ARMS),
+    output:
+        scores=f"{EVALUATION}/scores.csv",
+    log:
+        f"{LOGS}/evaluation/collect_scores.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/collect_scores.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("evaluation/collect_scores"),
+    script:
+        "../workflow_scripts/evaluation/collect_scores.py"
+
+
+rule summarise_segmentation:
+    input:
+        scores=rules.collect_scores.output.scores,
+    output:
+        csv=f"{EVALUATION}/segmentation.csv",
+        markdown=f"{EVALUATION}/segmentation.md",
+        latex=f"{EVALUATION}/segmentation.tex",
+    log:
+        f"{LOGS}/evaluation/summarise_segmentation.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/summarise_segmentation.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings("evaluation"),
+        seed=CONFIG.seed,
+        code=code("evaluation/summarise_segmentation"),
+    script:
+        "../workflow_scripts/evaluation/summarise_segmentation.py"
+
+
+rule evaluate_adherence:
+    input:
+        attributes=expand(rules.synthesise_patients.output.attributes, split=SPLITS),
+    output:
+        table=f"{EVALUATION}/adherence.csv",
+    log:
+        f"{LOGS}/evaluation/evaluate_adherence.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/evaluate_adherence.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings("evaluation"),
+        seed=CONFIG.seed,
+        code=code("evaluation/evaluate_adherence"),
+    script:
+        "../workflow_scripts/evaluation/evaluate_adherence.py"
+
+
+rule collect_reconstruction:
+    input:
+        expand(rules.reconstruct_patients.output.scores, split=SPLITS),
+    output:
+        table=f"{EVALUATION}/reconstruction.csv",
+    log:
+        f"{LOGS}/evaluation/collect_reconstruction.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/collect_reconstruction.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("evaluation/collect_reconstruction"),
+    script:
+        "../workflow_scripts/evaluation/collect_reconstruction.py"
+
+
+rule evaluate_contrast:
+    input:
+        images=test_images,
+        reconstructions=expand(rules.reconstruct_patients.output.patients, split=SPLITS),
+        synthetic=expand(rules.synthesise_patients.output.patients, split=SPLITS),
+    output:
+        table=f"{EVALUATION}/contrast.csv",
+    log:
+        f"{LOGS}/evaluation/evaluate_contrast.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/evaluate_contrast.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        settings=settings("evaluation"),
+        splits=SPLITS,
+        modalities=CONFIG.modalities,
+        grid=GRID,
+        code=code("evaluation/evaluate_contrast"),
+    script:
+        "../workflow_scripts/evaluation/evaluate_contrast.py"
+
+
+rule draw_figures:
+    input:
+        autoencoder=expand(rules.train_autoencoder.output.history, split=SPLITS),
+        diffusion=expand(rules.train_diffusion.output.history, split=SPLITS),
+        segmentation=expand(rules.train_segmentation.output.history, split=SPLITS, arm=ARMS),
+        images=test_images,
+        synthetic=expand(rules.synthesise_patients.output.patients, split=SPLITS),
+        attributes=expand(rules.synthesise_patients.output.attributes, split=SPLITS),
+        sweep=expand(rules.synthesise_sweep.output.patients, split=SPLITS),
+        sweep_attributes=expand(rules.synthesise_sweep.output.attributes, split=SPLITS),
+        scores=rules.collect_scores.output.scores,
+    output:
+        figures=directory(f"{EVALUATION}/figures"),
+    log:
+        f"{LOGS}/evaluation/draw_figures.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/draw_figures.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings("evaluation"),
+        splits=SPLITS,
+        arms=ARMS,
+        modalities=CONFIG.modalities,
+        labels=CONFIG.labels,
+        grid=GRID,
+        seed=CONFIG.seed,
+        code=code("evaluation/draw_figures"),
+    script:
+        "../workflow_scripts/evaluation/draw_figures.py"
+
+
+rule write_summary:
+    input:
+        scores=rules.collect_scores.output.scores,
+        segmentation=rules.summarise_segmentation.output.csv,
+        markdown=rules.summarise_segmentation.output.markdown,
+        adherence=rules.evaluate_adherence.output.table,
+        reconstruction=rules.collect_reconstruction.output.table,
+        contrast=rules.evaluate_contrast.output.table,
+    output:
+        summary=f"{EVALUATION}/summary.md",
+    log:
+        f"{LOGS}/evaluation/write_summary.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/write_summary.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings("evaluation"),
+        results=lambda wildcards, output: os.path.dirname(os.path.dirname(output.summary)),
+        seed=CONFIG.seed,
+        code=code("evaluation/write_summary"),
+    script:
+        "../workflow_scripts/evaluation/write_summary.py"

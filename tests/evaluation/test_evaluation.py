@@ -1,0 +1,264 @@
+"""Adherence, contrast, collected tables and figures on constructed data."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from scipy import ndimage
+
+from workflow_scripts.common.files import UserError, read_table
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.patients import Patient, save_patient
+from workflow_scripts.evaluation import (
+    collect_reconstruction,
+    collect_scores,
+    draw_figures,
+    evaluate_adherence,
+    evaluate_contrast,
+    summarise_segmentation,
+    write_summary,
+)
+from workflow_scripts.evaluation.evaluate_adherence import UNITS, adherence, split_adherence
+from workflow_scripts.evaluation.evaluate_contrast import group_contrast, tumour_contrast
+
+ROOT = Path(__file__).resolve().parents[2]
+GRID = Grid((32, 32, 24), (3.0, 3.0, 3.0))
+SPLITS = ["n4-s0", "n4-s1"]
+ARMS = ["real", "real+classical", "real+synthetic", "real+classical+synthetic"]
+SETTINGS = {
+    **yaml.safe_load((ROOT / "config.yaml").read_text())["evaluation"],
+    "bootstrap": 200,
+    "permutations": 50,
+}
+
+
+def ball(centre, radius):
+    distance = np.ones(GRID.shape)
+    distance[tuple(centre)] = 0
+    return ndimage.distance_transform_edt(distance) <= radius
+
+
+def test_adherence_of_a_line():
+    requested = np.linspace(1, 10, 40)
+    found = adherence(requested, 0.5 * requested + 3, 200, 0)
+    assert found["slope"] == pytest.approx(0.5) and found["r2"] == pytest.approx(1.0)
+    assert found["mae"] == pytest.approx(np.abs(3 - 0.5 * requested).mean())
+    assert found["r2_shuffled"] == pytest.approx(1 / 39, abs=0.01)  # chance: 1 / (n - 1)
+    assert found == adherence(requested, 0.5 * requested + 3, 200, 0)
+
+
+def test_r2_is_the_share_of_variance_explained():
+    rng = np.random.default_rng(0)
+    requested = rng.normal(size=50)
+    measured = requested + rng.normal(size=50)
+    line = np.polyfit(requested, measured, 1)
+    left = (measured - np.polyval(line, requested)).var()
+    found = adherence(requested, measured, 1, 0)
+    assert found["slope"] == pytest.approx(line[0])
+    assert found["r2"] == pytest.approx(1 - left / measured.var())
+
+
+def test_adherence_of_constants():
+    assert np.isnan(adherence(np.ones(5), np.arange(5.0), 3, 0)["slope"])
+    assert adherence(np.arange(5.0), np.ones(5), 3, 0)["r2"] == 0.0
+
+
+def attributes(count=8):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"patient_id": [f"s{k}" for k in range(count)]})
+    for name in UNITS:
+        table[f"requested_{name}"] = rng.uniform(10, 40, count)
+        table[f"measured_{name}"] = table[f"requested_{name}"]
+    return table
+
+
+def test_centroids_are_told_by_their_distance():
+    table = attributes()
+    table["measured_centroid_x_mm"] += 3.0
+    table["measured_centroid_z_mm"] -= 4.0
+    rows = {row["attribute"]: row for row in split_adherence(table, 10, 0)}
+    assert set(rows) == {*UNITS, "centroid_distance_mm"}
+    assert rows["centroid_distance_mm"]["mae"] == pytest.approx(5.0)
+    assert rows["centroid_x_mm"]["slope"] == pytest.approx(1.0)
+    assert rows["centroid_x_mm"]["mae"] == pytest.approx(3.0)
+    assert {row["n_requests"] for row in rows.values()} == {8}
+
+
+def phantom(tumour_level, noise=0.1):
+    rng = np.random.default_rng(0)
+    brain, tumour = ball((16, 16, 12), 11), ball((15, 17, 12), 4)
+    image = np.stack([0.5 + noise * rng.normal(size=GRID.shape)] * 2)
+    image[0][tumour] = tumour_level
+    image[1][tumour] = 0.5
+    return image * brain, tumour, brain
+
+
+@pytest.mark.parametrize("level", [0.3, 0.5, 0.8])
+def test_contrast_is_the_step_in_standard_deviations(level):
+    found = tumour_contrast(*phantom(level), GRID.spacing_mm, (2.0, 12.0))
+    assert found == pytest.approx([(level - 0.5) / 0.1, 0.0], abs=0.15)
+
+
+def test_contrast_sees_the_surroundings_alone():
+    image, tumour, brain = phantom(0.8)
+    image[0][ball((20, 8, 12), 1)] = 5.0  # far from the tumour
+    near = tumour_contrast(image, tumour, brain, GRID.spacing_mm, (2.0, 6.0))
+    spread = image[0][brain & ~tumour].std()
+    assert near[0] == pytest.approx(0.3 / spread, rel=0.05)
+
+
+def test_a_patient_without_tumour_has_no_contrast(tmp_path):
+    image, tumour, brain = phantom(0.8)
+    assert np.isnan(tumour_contrast(image, tumour & False, brain, (3, 3, 3), (2, 12))).all()
+    save_patient(tmp_path / "a", image.clip(0, 1), tumour, brain, GRID.affine)
+    save_patient(tmp_path / "b", image.clip(0, 1), tumour & False, brain, GRID.affine)
+    alone = group_contrast([tmp_path / "a"], GRID, (2.0, 12.0))
+    assert group_contrast([tmp_path / "a", tmp_path / "b"], GRID, (2.0, 12.0)) == pytest.approx(
+        alone
+    )
+    with pytest.raises(UserError, match="no patient has a tumour"):
+        group_contrast([tmp_path / "b"], GRID, (2.0, 12.0))
+
+
+class Named(dict):
+    __getattr__ = dict.__getitem__
+
+
+def write(table, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, sep="," if path.suffix == ".csv" else "\t", index=False)
+    return str(path)
+
+
+def make_patients(folder, names, level):
+    for k, name in enumerate(names):
+        image, _, brain = phantom(level)
+        tumour = ball((15, 17, 12), 2 + k % 3)
+        image[0][tumour] = level
+        save_patient(folder / name, image.clip(0, 1), 3 * tumour, brain, GRID.affine)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The inputs of all rules of the stage, with small patients."""
+    root = tmp_path_factory.mktemp("results")
+    rng = np.random.default_rng(0)
+    tests, made = [f"t{k}" for k in range(4)], [f"s{k}" for k in range(5)]
+    make_patients(root / "preprocess", tests, 0.8)
+    losses = pd.DataFrame({"step": range(1, 21), "loss": np.linspace(1, 0.1, 20)})
+    looks = losses.assign(validation_dice=[*[None] * 18, 0.5, 0.6])
+    files = Named(images=[str(root / "preprocess" / t / "image.npy") for t in tests])
+    lists = (
+        "autoencoder diffusion segmentation synthetic attributes sweep sweep_attributes "
+        "reconstructions reconstruction scores"
+    ).split()
+    files |= {name: [] for name in lists}
+    for split in SPLITS:
+        made_here = root / "synthesis" / split
+        files.synthetic.append(make_patients(made_here / "patients", made, 0.7))
+        files.sweep.append(make_patients(made_here / "sweep", made[:3], 0.7))
+        files.attributes.append(write(attributes(5), made_here / "attributes.tsv"))
+        files.sweep_attributes.append(write(attributes(3), made_here / "sweep_attributes.tsv"))
+        encoded = root / "autoencoder" / split
+        files.reconstructions.append(make_patients(encoded / "reconstructions", tests, 0.75))
+        scores = {"patient_id": tests, "psnr_db": 30.0, "ssim": [0.9, 0.8, 0.9, 0.8]}
+        table = pd.DataFrame({**scores, "label_dice": 0.97})
+        files.reconstruction.append(write(table, encoded / "reconstruction.csv"))
+        files.autoencoder.append(write(losses, encoded / "training.tsv"))
+        files.diffusion.append(write(losses, root / "diffusion" / split / "training.tsv"))
+        for arm in ARMS:
+            trained = root / "segmentation" / split / arm
+            files.segmentation.append(write(looks, trained / "training.tsv"))
+            rows = {"split": split, "arm": arm, "patient_id": tests, "region": "WT"}
+            rows |= {"dice": rng.uniform(0.4, 0.9, 4), "hd95_mm": 9.0, "nsd": 0.7}
+            table = pd.DataFrame({**rows, "volume_error_ml": rng.normal(size=4)})
+            files.scores.append(write(table, trained / "scores.csv"))
+    params = Named(settings=SETTINGS, seed=0, splits=SPLITS, arms=ARMS, results="results")
+    grid = {"shape": list(GRID.shape), "spacing_mm": list(GRID.spacing_mm)}
+    params |= {"modalities": ["flair", "t1ce"], "labels": "whole_tumour", "grid": grid}
+    return files, Named(params)
+
+
+def call(rule, run, inputs, **outputs):
+    _, params = run
+    rule.main(SimpleNamespace(input=inputs, output=Named(outputs), params=params))
+
+
+@pytest.fixture(scope="module")
+def tables(run, tmp_path_factory):
+    """The stage's tables."""
+    files, _ = run
+    folder = tmp_path_factory.mktemp("evaluation")
+    at = {
+        n: str(folder / f"{n}.csv") for n in ("scores", "adherence", "reconstruction", "contrast")
+    }
+    texts = {"csv": "segmentation.csv", "markdown": "segmentation.md", "latex": "segmentation.tex"}
+    texts = {name: str(folder / file) for name, file in texts.items()}
+    call(collect_scores, run, files.scores, scores=at["scores"])
+    call(summarise_segmentation, run, Named(scores=at["scores"]), **texts)
+    call(evaluate_adherence, run, files, table=at["adherence"])
+    call(collect_reconstruction, run, files.reconstruction, table=at["reconstruction"])
+    call(evaluate_contrast, run, files, table=at["contrast"])
+    return Named(at, segmentation=texts["csv"], markdown=texts["markdown"], folder=folder)
+
+
+def test_the_tables_have_the_promised_columns(tables):
+    columns = {
+        "scores": "split arm patient_id region dice hd95_mm nsd volume_error_ml",
+        "adherence": "split attribute unit n_requests slope r2 mae r2_shuffled",
+        "reconstruction": "split psnr_db ssim label_dice",
+        "contrast": "split group modality contrast_z",
+    }
+    rows = {"scores": 32, "adherence": 12, "reconstruction": 2, "contrast": 12}
+    for name, expected in columns.items():
+        table = read_table(tables[name])
+        assert table.columns.tolist() == expected.split(), name
+        assert len(table) == rows[name], name
+    summary = read_table(tables.segmentation)
+    assert summary["arm"].tolist() == ARMS and set(summary["n"]) == {4}
+    assert read_table(tables.reconstruction)["ssim"].tolist() == pytest.approx([0.85, 0.85])
+
+
+def test_contrast_of_the_groups(tables):
+    table = read_table(tables.contrast).set_index(["split", "group", "modality"])["contrast_z"]
+    found = table["n4-s0"].xs("flair", level="modality")
+    assert found["real"] > found["reconstructed"] > found["synthetic"] > 1
+    assert table["n4-s0", "real", "t1ce"] == pytest.approx(0, abs=0.3)
+
+
+def test_the_summary_holds_all_tables(run, tables):
+    path = tables.folder / "summary.md"
+    call(write_summary, run, tables, summary=str(path))
+    text = path.read_text()
+    for part in ("not decided", "Dice", "centroid_distance_mm", "psnr_db", "results/synthesis"):
+        assert part in text
+
+
+def test_figures_are_drawn_with_the_same_bytes(run, tables):
+    files, _ = run
+    inputs = Named(files, scores=tables.scores)
+    drawn = []
+    for name in ("first", "again"):
+        call(draw_figures, run, inputs, figures=str(tables.folder / name))
+        drawn.append({p.name: p.read_bytes() for p in (tables.folder / name).iterdir()})
+    names = "training_curves real_and_synthetic size_sweep requested_and_measured dice_by_arm"
+    assert set(drawn[0]) == {f"{name}.png" for name in names.split()}
+    assert drawn[0] == drawn[1]
+
+
+def test_pairs_are_alike_in_volume_and_never_repeat(tmp_path):
+    real = [Patient(tmp_path / f"r{k}") for k in range(4)]
+    made = [Patient(tmp_path / f"s{k}") for k in range(6)]
+    for patients, radii in ((real, (2, 3, 4, 5)), (made, (5, 2, 4, 3, 2, 5))):
+        for patient, radius in zip(patients, radii, strict=True):
+            tumour = ball((16, 16, 12), radius)
+            image = np.zeros((1, *GRID.shape))
+            save_patient(patient.folder, image, tumour, tumour, GRID.affine)
+    pairs = draw_figures.pair_by_volume(real, made, GRID, 2)
+    volumes = [[draw_figures.tumour_ml(p, GRID) for p in pair] for pair in pairs]
+    assert len({second.patient_id for _, second in pairs}) == 2
+    assert all(first == second for first, second in volumes)

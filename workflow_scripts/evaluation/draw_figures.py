@@ -1,0 +1,118 @@
+"""Rule ``draw_figures``: what a run made and how well, to look at."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from workflow_scripts.common.attributes import AXES
+from workflow_scripts.common.files import read_table, staged_directory
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.patients import Patient
+from workflow_scripts.evaluation import figures
+from workflow_scripts.evaluation.settings import EvaluationSettings
+from workflow_scripts.evaluation.statistics import training_size
+
+PAIRS = 4
+
+
+def shown_split(splits: list[str]) -> str:
+    """The split whose images are shown: the first of those with most training patients."""
+    return max(splits, key=training_size)
+
+
+def tumour_ml(patient: Patient, grid: Grid) -> float:
+    """Volume of a patient's whole tumour in mL."""
+    return float((patient.label_slices > 0).sum()) * grid.voxel_ml
+
+
+def pair_by_volume(
+    real: list[Patient], synthetic: list[Patient], grid: Grid, count: int
+) -> list[tuple[Patient, Patient]]:
+    """Real patients of evenly spread tumour volumes, each with the synthetic one nearest in volume.
+
+    No patient is shown twice.
+    """
+    real = sorted(real, key=lambda patient: tumour_ml(patient, grid))
+    count = min(count, len(real), len(synthetic))
+    places = np.linspace(0, len(real) - 1, count + 2)[1:-1].round().astype(int)
+    left, pairs = list(synthetic), []
+    for patient in [real[place] for place in dict.fromkeys(places.tolist())]:
+        volume = np.log1p(tumour_ml(patient, grid))
+        nearest = min(left, key=lambda p: abs(np.log1p(tumour_ml(p, grid)) - volume))
+        left.remove(nearest)
+        pairs.append((patient, nearest))
+    return pairs
+
+
+def sweep_centre(table: pd.DataFrame) -> NDArray[np.float64]:
+    """The place (3,) in mm that all requests of a sweep share."""
+    return np.array([table[f"requested_centroid_{axis}_mm"].mean() for axis in AXES])
+
+
+def patients_in(folder: str | Path) -> list[Patient]:
+    """Patients in a folder of folders, in the order of their names."""
+    return [Patient(path) for path in sorted(Path(folder).iterdir()) if path.is_dir()]
+
+
+def draw_images(files, params, grid: Grid) -> dict[str, Figure]:
+    """The figures of slices: real beside synthetic patients, and the size sweep, of one split."""
+    split = shown_split(params.splits)
+    number = params.splits.index(split)
+    synthetic = patients_in(files.synthetic[number])
+    real = [Patient(Path(path).parent) for path in files.images]
+    sweep = read_table(files.sweep_attributes[number]).sort_values("requested_volume_ml")
+    swept = [Patient(Path(files.sweep[number]) / str(name)) for name in sweep["patient_id"]]
+    centre = sweep_centre(sweep)
+    place = ", ".join(f"{value:.0f}" for value in centre)
+    look = (grid, params.modalities, params.labels)
+    return {
+        "real_and_synthetic": figures.real_and_synthetic(
+            pair_by_volume(real, synthetic, grid, PAIRS), *look, f"Real and synthetic, {split}"
+        ),
+        "size_sweep": figures.size_sweep(
+            swept,
+            sweep["requested_volume_ml"].tolist(),
+            centre,
+            *look,
+            f"Tumour size at a fixed position ({place} mm), {split}",
+        ),
+    }
+
+
+def draw_plots(files, params) -> dict[str, Figure]:
+    """The figures of numbers: training curves, adherence and Dice, of all splits."""
+    settings = EvaluationSettings.model_validate(params.settings)
+
+    def tables(paths, keys) -> dict:
+        return dict(zip(keys, map(read_table, paths), strict=True))
+
+    generators = {s: tables(files[s], params.splits) for s in ("autoencoder", "diffusion")}
+    arms = [(split, arm) for split in params.splits for arm in params.arms]
+    sureness = (settings.bootstrap, settings.confidence, params.seed)
+    return {
+        "training_curves": figures.training_curves(generators, tables(files.segmentation, arms)),
+        "requested_and_measured": figures.adherence_scatter(
+            tables(files.attributes, params.splits)
+        ),
+        "dice_by_arm": figures.dice_by_arm(read_table(files.scores), params.arms, *sureness),
+    }
+
+
+def main(snakemake) -> None:
+    files, params = snakemake.input, snakemake.params
+    with figures.style(), staged_directory(snakemake.output.figures) as folder:
+        drawn = draw_plots(files, params) | draw_images(
+            files, params, Grid.from_settings(params.grid)
+        )
+        for name, figure in drawn.items():
+            # Without the name of the software, the same figure is the same file.
+            figure.savefig(folder / f"{name}.png", metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    from workflow_scripts.common.script import run_script
+
+    run_script(main, snakemake)  # noqa: F821

@@ -1,0 +1,159 @@
+"""Rule ``write_summary``: the run's results on one page, with a plain word on what they say."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from workflow_scripts.common.files import read_table
+from workflow_scripts.evaluation.evaluate_adherence import UNITS
+from workflow_scripts.evaluation.settings import EvaluationSettings
+from workflow_scripts.evaluation.statistics import (
+    BASELINE,
+    bootstrap_interval,
+    paired,
+    per_patient,
+    training_size,
+)
+from workflow_scripts.evaluation.summarise_segmentation import write_text
+from workflow_scripts.evaluation.tables import markdown, number, p_text
+
+# What comparing each of these arms with the baseline tells of synthetic patients.
+ROLES = {
+    "real+classical+synthetic": "beside classical augmentation",
+    "real+synthetic": "in place of classical augmentation",
+}
+PLACES = """\
+- `{results}/evaluation/`: these tables; `scores.csv` has every patient, `segmentation.tex` LaTeX
+- `{results}/evaluation/figures/`: training curves, real beside synthetic, size sweep, Dice
+- `{results}/synthesis/<split>/patients/`: synthetic patients as NIfTI, with their requests
+- `{results}/segmentation/<split>/<arm>/predictions/`: labels in template and in native space
+- `{results}/preprocess/<patient>/picture.png`: a patient before and after preprocessing
+"""
+
+
+def verdict(gain: float, low: float, high: float, p: float, alpha: float) -> str:
+    """``helped`` or ``harmed`` if interval and test agree that there is a difference."""
+    if p < alpha and low > 0 and gain > 0:
+        return "helped"
+    if p < alpha and high < 0 and gain < 0:
+        return "harmed"
+    return "not decided at this size"
+
+
+def gains(
+    scores: pd.DataFrame, summary: pd.DataFrame, settings: EvaluationSettings, seed: int
+) -> pd.DataFrame:
+    """What synthetic patients changed in the Dice of the first region, for each n and arm.
+
+    The interval is of the mean paired difference; p is the corrected one of the summary.
+    """
+    region = scores["region"].iloc[0]
+    patients = per_patient(scores[scores["region"] == region], ["dice"])
+    rows = []
+    for n, group in patients.groupby("n"):
+        for arm in ROLES:
+            if not {arm, BASELINE} <= set(group["arm"]):
+                continue
+            pair = paired(group, arm, BASELINE, "dice")
+            change = pair[:, 0] - pair[:, 1]
+            low, high = bootstrap_interval(change, settings.bootstrap, settings.confidence, seed)
+            same = (summary["n"] == n) & (summary["arm"] == arm) & (summary["region"] == region)
+            p = float(summary.loc[same, "dice_p"].iloc[0])
+            found = {"n": n, "arm": arm, "region": region, "patients": len(change)}
+            gain = float(change.mean())
+            found |= {"gain": gain, "ci_low": low, "ci_high": high, "p": p}
+            rows.append({**found, "verdict": verdict(gain, low, high, p, settings.alpha)})
+    return pd.DataFrame(rows)
+
+
+def sentence(gain: pd.Series, seeds: int, confidence: float) -> str:
+    """What synthetic patients did in one arm, in words and numbers."""
+    change, low, high = (f"{gain[k]:+.3f}".replace("-", "−") for k in ("gain", "ci_low", "ci_high"))
+    p = p_text(gain["p"])
+    p = f"p {p}" if p.startswith("<") else f"p = {p}"
+    return (
+        f"With {gain['n']} training patients, synthetic patients {ROLES[gain['arm']]}: "
+        f"**{gain['verdict']}**. {gain['region']} Dice of {gain['arm']} is {change} against "
+        f"{BASELINE} ({100 * confidence:g} % interval {low} to {high}, {p}; "
+        f"{gain['patients']} test patients, {seeds} {'seed' if seeds == 1 else 'seeds'})."
+    )
+
+
+def sentences(table: pd.DataFrame, scores: pd.DataFrame, confidence: float) -> str:
+    """A line for each comparison, and a warning where one seed decides nothing."""
+    if table.empty:
+        return f"Nothing to compare: the arms lack {BASELINE} or any with synthetic patients.\n"
+    splits = scores["split"].drop_duplicates()
+    seeds = splits.map(training_size).value_counts()
+    lines = [f"- {sentence(row, int(seeds[row['n']]), confidence)}" for _, row in table.iterrows()]
+    if seeds.min() < 5:
+        lines.append(
+            "- Trainings differ from seed to seed by several hundredths of Dice, and the interval "
+            "is over test patients alone: fewer than five seeds say little."
+        )
+    return "\n".join(lines) + "\n"
+
+
+def adherence_text(table: pd.DataFrame) -> str:
+    """The adherence table with few digits."""
+    shown = table[["split", "attribute", "unit", "n_requests"]].copy()
+    digits = {"slope": 2, "r2": 2, "mae": 2, "r2_shuffled": 2}
+    for name, count in digits.items():
+        shown[name] = [number(value, count) for value in table[name]]
+    return markdown(shown.astype(str))
+
+
+def contrast_text(table: pd.DataFrame) -> str:
+    """Contrast with a column for each group, and what part of the reconstructed one is left."""
+    wide = table.pivot(index=["split", "modality"], columns="group", values="contrast_z")
+    wide = wide[["real", "reconstructed", "synthetic"]].reset_index()
+    share = wide["synthetic"] / wide["reconstructed"].where(wide["reconstructed"].abs() > 0.1)
+    for name in ("real", "reconstructed", "synthetic"):
+        wide[name] = [number(value, 2) for value in wide[name]]
+    wide["synthetic / reconstructed"] = [
+        "–" if np.isnan(value) else f"{100 * value:.0f} %" for value in share
+    ]
+    return markdown(wide)
+
+
+def reconstruction_text(table: pd.DataFrame) -> str:
+    """The reconstruction table with few digits."""
+    shown = table.copy()
+    for name, digits in {"psnr_db": 1, "ssim": 3, "label_dice": 3}.items():
+        shown[name] = [number(value, digits) for value in table[name]]
+    return markdown(shown)
+
+
+def main(snakemake) -> None:
+    settings = EvaluationSettings.model_validate(snakemake.params.settings)
+    scores, summary = (read_table(snakemake.input[k]) for k in ("scores", "segmentation"))
+    found = gains(scores, summary, settings, snakemake.params.seed)
+    tables = {
+        k: read_table(snakemake.input[k]) for k in ("adherence", "reconstruction", "contrast")
+    }
+    parts = [
+        "# Results\n",
+        "## Did synthetic patients help?\n",
+        sentences(found, scores, settings.confidence),
+        "## Segmentation of the test patients\n",
+        Path(snakemake.input.markdown).read_text(encoding="utf-8"),
+        "## Do synthetic patients have the tumour that was asked for?\n",
+        adherence_text(tables["adherence"]),
+        f"Slope and R² of the line of measured ({', '.join(UNITS)}) on requested; mae is the mean "
+        "absolute error; r2_shuffled is what chance gives.\n",
+        "## Held-out patients after the autoencoder\n",
+        reconstruction_text(tables["reconstruction"]),
+        "## Contrast of tumours against their surroundings\n",
+        contrast_text(tables["contrast"]),
+        "In standard deviations of the brain without the tumour, mean over patients.\n",
+        "## Where to look\n",
+        PLACES.format(results=snakemake.params.results),
+    ]
+    write_text("\n".join(parts), snakemake.output.summary)
+
+
+if __name__ == "__main__":
+    from workflow_scripts.common.script import run_script
+
+    run_script(main, snakemake)  # noqa: F821
