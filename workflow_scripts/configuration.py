@@ -87,7 +87,8 @@ def _explain(error: dict) -> str:
     if error["type"] == "missing":
         return f"{name} is missing"
     if error["type"] != "extra_forbidden":
-        return f"{name} = {error['input']!r}: {error['msg'].removeprefix('Value error, ')}"
+        value = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
+        return f"{name}{value}: {error['msg'].removeprefix('Value error, ')}"
     section = _section(tuple(parents))
     known = list(section.model_fields) if section else []
     near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.4)

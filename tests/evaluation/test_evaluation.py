@@ -152,11 +152,9 @@ def run(tmp_path_factory):
     losses = pd.DataFrame({"step": range(1, 21), "loss": np.linspace(1, 0.1, 20)})
     looks = losses.assign(validation_dice=[*[None] * 18, 0.5, 0.6])
     files = Named(images=[str(root / "preprocess" / t / "image.npy") for t in tests])
-    lists = (
-        "autoencoder diffusion segmentation synthetic attributes sweep sweep_attributes "
-        "reconstructions reconstruction scores"
-    ).split()
-    files |= {name: [] for name in lists}
+    stages = ("autoencoder", "diffusion", "segmentation", "synthetic", "sweep", "reconstructions")
+    tables = ("attributes", "sweep_attributes", "reconstruction", "scores")
+    files |= {name: [] for name in (*stages, *tables)}
     for split in SPLITS:
         made_here = root / "synthesis" / split
         files.synthetic.append(make_patients(made_here / "patients", made, 0.7))

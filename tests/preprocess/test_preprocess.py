@@ -15,10 +15,15 @@ from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.preprocess.native import to_native
 from workflow_scripts.preprocess.normalise import normalise
-from workflow_scripts.preprocess.preprocess_patient import choose_reference, main
+from workflow_scripts.preprocess.preprocess_patient import choose_reference, label_frame, main
 from workflow_scripts.preprocess.registration import register_rigid
 from workflow_scripts.preprocess.resample import resample_image, resample_label
-from workflow_scripts.preprocess.skull_strip import command_mask, deepbet_mask, stripped_mask
+from workflow_scripts.preprocess.skull_strip import (
+    check_brain,
+    command_mask,
+    deepbet_mask,
+    stripped_mask,
+)
 from workflow_scripts.preprocess.volumes import canonical_volume, grid_image, to_array, to_image
 
 COARSE = {"shape": [48, 56, 48], "spacing_mm": [4.0, 4.0, 4.0]}
@@ -121,6 +126,39 @@ def test_small_labels_keep_their_volume_and_thin_classes_are_not_made_up():
     assert set(np.unique(found)) == {0, 1, 3}
 
 
+def test_a_label_smaller_than_a_voxel_does_not_vanish():
+    fine = np.zeros((40, 40, 40), np.uint8)
+    fine[18:22, 19:21, 10:30] = 2  # 160 mm³ that fill half of no voxel of 6 mm
+    target = to_image(np.zeros((7, 7, 7)), np.diag([6.0, 6.0, 6.0, 1.0]))
+    found = resample_label(fine, np.eye(4), target, sitk.Transform())
+    assert found.any()
+    assert set(np.unique(found)) == {0, 2}
+
+
+def test_cropping_changes_no_label():
+    """A label at the edge of the volume is resampled as it stands."""
+    label = np.zeros((30, 30, 30), np.uint8)
+    label[:9, 10:20, 10:20] = 1
+    target = to_image(np.zeros(label.shape), np.eye(4))
+    assert np.array_equal(resample_label(label, np.eye(4), target, sitk.Transform()), label)
+
+
+def test_a_label_follows_the_modality_that_it_was_drawn_on():
+    near, far = np.eye(4), np.diag([1.0, 1.0, 5.0, 1.0])
+    grids = {"t1ce": ((20, 20, 20), near), "flair": ((20, 20, 4), far)}
+    assert label_frame((20, 20, 20), near, grids, "label") == "t1ce"
+    assert label_frame((20, 20, 4), far, grids, "label") == "flair"
+    assert label_frame((9, 9, 9), near, grids, "label") == "t1ce"
+
+
+def test_sheared_axes_are_refused(tmp_path):
+    affine = np.eye(4)
+    affine[0, 1] = 0.3
+    save_nifti(np.arange(64.0, dtype=np.float32).reshape(4, 4, 4), affine, tmp_path / "s.nii.gz")
+    with pytest.raises(UserError, match="sheared"):
+        canonical_volume(tmp_path / "s.nii.gz")
+
+
 def test_downsampling_does_not_alias():
     """Stripes finer than the grid become grey, not other stripes."""
     volume = np.tile(np.array([0.0, 100.0], np.float32), 30)[:, None, None] * np.ones((1, 60, 60))
@@ -151,6 +189,26 @@ def test_a_stripped_volume_is_told_from_a_head(background):
     noise = np.random.default_rng(0).normal(0, 1, volume.shape)
     assert stripped_mask(volume + noise, affine) is None
     assert stripped_mask(volume, np.diag([4.0, 4.0, 4.0, 1.0])) is None
+    assert stripped_mask(stripped[:, :, 30:60], affine) is None  # a slab through the middle
+
+
+def test_what_cannot_be_a_brain_is_refused():
+    with pytest.raises(UserError, match=r"gave a brain of 0\.00 L"):
+        check_brain(np.zeros((4, 4, 4), bool), np.eye(4), "deepbet")
+
+
+def test_a_command_gives_the_mask(tmp_path, monkeypatch):
+    """A stand-in for SynthStrip that returns its input as the mask."""
+    tool = tmp_path / "mri_synthstrip"
+    tool.write_text('#!/bin/sh\ncp "$2" "$4"\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    volume = np.zeros((4, 5, 6), np.float32)
+    volume[1:3] = 1
+    assert np.array_equal(command_mask("synthstrip", volume, np.eye(4)), volume > 0)
+    tool.write_text("#!/bin/sh\necho no licence >&2\nexit 3\n")
+    with pytest.raises(UserError, match="failed: no licence"):
+        command_mask("synthstrip", volume, np.eye(4))
 
 
 def test_a_missing_command_is_named():
@@ -221,8 +279,7 @@ def test_the_same_patient_gives_the_same_bytes(done, tmp_path):
     place, row = done
     again = preprocess("one", row, ["flair", "t1ce"], tmp_path)
     for file in sorted(place.iterdir()):
-        if file.name != "native.json":
-            assert file.read_bytes() == (again / file.name).read_bytes(), file.name
+        assert file.read_bytes() == (again / file.name).read_bytes(), file.name
 
 
 def test_bad_input_is_named(done, tmp_path):

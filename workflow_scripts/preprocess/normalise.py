@@ -6,16 +6,15 @@ from numpy.typing import NDArray
 
 
 def correct_bias(image: sitk.Image, mask: sitk.Image) -> sitk.Image:
-    """Divide by the bias field that N4 (Tustison et al. 2010) finds at a quarter of the size."""
-    small = sitk.Shrink(image, [4, 4, 4])
+    """Divide by the bias field that N4 (Tustison et al. 2010) finds on voxels of some 4 mm."""
+    factors = [max(1, round(4.0 / spacing)) for spacing in image.GetSpacing()]
+    small = sitk.Shrink(image, factors)
     corrector = sitk.N4BiasFieldCorrectionImageFilter()
     corrector.SetMaximumNumberOfIterations([30, 30, 20])
     corrector.SetNumberOfThreads(1)
     # N4 takes logarithms: intensities must be positive.
     low = float(sitk.GetArrayViewFromImage(small).min())
-    corrector.Execute(
-        small - low + 1.0, sitk.Cast(sitk.Shrink(mask, [4, 4, 4]) > 0, sitk.sitkUInt8)
-    )
+    corrector.Execute(small - low + 1.0, sitk.Cast(sitk.Shrink(mask, factors) > 0, sitk.sitkUInt8))
     field = sitk.Exp(corrector.GetLogBiasFieldAsImage(image))
     return sitk.Cast((image - low + 1.0) / field, sitk.sitkFloat32)
 

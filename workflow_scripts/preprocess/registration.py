@@ -86,7 +86,7 @@ def register_to_template(
     # Moments may turn a nearly round brain by any angle: scanners know better.
     rigid.SetRotation(0, 0, 0)
     fixed, moving = _isotropic(template, 2.0), _isotropic(image, 2.0)
-    around = sitk.BinaryDilate(template_mask, [4, 4, 4])
+    around = sitk.BinaryDilate(sitk.Shrink(template_mask, [2, 2, 2]), [2, 2, 2])
     found = _search(fixed, moving, around, rigid)
     if kind == "rigid":
         return sitk.Euler3DTransform(found)

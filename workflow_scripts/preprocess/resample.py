@@ -44,10 +44,12 @@ def resample_label(
 
     Each class is resampled as a share of the voxel: a voxel is labelled where all classes
     together fill half of it, and gets the one that fills most. Small structures keep their
-    volume, and no class is made up between two others.
+    volume, and no class is made up between two others. Labels that fill half of no voxel take
+    those that they fill most, as many as their volume makes.
     """
     shares = []
     values = [int(v) for v in np.unique(label) if v]
+    label, affine = _cropped(label, affine, max(target.GetSpacing()))
     for value in values:
         image = _smoothed(to_image((label == value).astype(np.float32), affine), target)
         found = sitk.Resample(image, target, transform, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
@@ -56,7 +58,26 @@ def resample_label(
         return np.zeros(target.GetSize(), np.uint8)
     stack = np.stack(shares)
     winner = np.array(values, np.uint8)[stack.argmax(0)]
-    return np.where(stack.sum(0) >= 0.5, winner, 0).astype(np.uint8)
+    filled = stack.sum(0)
+    threshold, voxels = 0.5, round(float(filled.sum()))
+    if filled.max() < threshold and voxels:
+        threshold = np.partition(filled, -voxels, axis=None)[-voxels]
+    return np.where(filled >= threshold, winner, 0).astype(np.uint8)
+
+
+def _cropped(
+    label: NDArray[np.uint8], affine: NDArray, width_mm: float
+) -> tuple[NDArray[np.uint8], NDArray]:
+    """The box of a label map that holds all labels and what smoothing spreads, with its affine."""
+    if not label.any():
+        return label, affine
+    voxels = np.argwhere(label)
+    margin = 2 + np.ceil(2 * width_mm / np.linalg.norm(affine[:3, :3], axis=0)).astype(int)
+    low = np.maximum(voxels.min(0) - margin, 0)
+    high = np.minimum(voxels.max(0) + 1 + margin, label.shape)
+    moved = affine.copy()
+    moved[:3, 3] = affine[:3, :3] @ low + affine[:3, 3]
+    return label[tuple(map(slice, low, high))], moved
 
 
 def resample_mask(

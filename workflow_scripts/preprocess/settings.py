@@ -11,7 +11,8 @@ class PreprocessSettings(Section):
     """From raw files to one normalised patient on the grid."""
 
     reference: Literal["auto", "t1", "t1ce", "t2", "flair"] = Field(
-        description="modality the others are registered to; auto takes t1ce, t1, or the first"
+        description="modality the others are registered to; auto takes the one that "
+        "embedded patients have their labels on, t1ce, or the first"
     )
     coregister: Literal["auto", "always", "never"] = Field(
         description="rigid registration of the modalities; auto skips it where the volumes are "

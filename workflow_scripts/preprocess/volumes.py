@@ -46,19 +46,32 @@ def canonical_volume(reference: str) -> tuple[NDArray[np.float32], NDArray[np.fl
     data = np.asarray(volume.dataobj)
     if not np.isfinite(data).all():
         raise UserError(f"{reference}: holds values that are not finite")
+    _check_axes(reference, volume.affine)
     return data, volume.affine
 
 
-def same_grid(a: sitk.Image, b: sitk.Image, tolerance_mm: float = 0.05) -> bool:
-    """Whether two images have the same voxels at the same places, within a tolerance."""
-    if a.GetSize() != b.GetSize():
-        return False
-    far = [n - 1 for n in a.GetSize()]
-    corners = ([0, 0, 0], far, [far[0], 0, 0], [0, far[1], 0])
-    return all(
-        np.linalg.norm(
-            np.subtract(a.TransformIndexToPhysicalPoint(c), b.TransformIndexToPhysicalPoint(c))
+def _check_axes(reference: str, affine: NDArray) -> None:
+    """Raise ``UserError`` for voxels without size, or axes that are not at right angles."""
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(affine).all() or spacing.min() < 1e-3:
+        raise UserError(f"{reference}: its header gives no voxel size; write a valid affine")
+    axes = affine[:3, :3] / spacing
+    if np.abs(axes.T @ axes - np.eye(3)).max() > 0.02:
+        raise UserError(
+            f"{reference}: its voxel axes are sheared; resample it to axes at right angles"
         )
-        < tolerance_mm
-        for c in corners
-    )
+
+
+def same_grid(
+    shape: tuple[int, ...],
+    affine: NDArray,
+    other_shape: tuple[int, ...],
+    other_affine: NDArray,
+    tolerance_mm: float = 0.05,
+) -> bool:
+    """Whether two volumes have the same voxels at the same places, within a tolerance."""
+    if shape != other_shape:
+        return False
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(shape) - 1)
+    apart = corners @ (affine - other_affine)[:3, :3].T + (affine - other_affine)[:3, 3]
+    return float(np.linalg.norm(apart, axis=1).max()) < tolerance_mm

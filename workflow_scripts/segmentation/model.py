@@ -32,13 +32,14 @@ class SegmentationNetwork(nn.Module):
 
     With ``stem`` above 1, cubes of voxels are folded into channels before the first convolution
     and back after the last, which costs little and saves the convolutions at full resolution.
-    Instance normalisation, since batches are small. X, Y and Z must be multiples of
-    ``stem * 2 ** (len(widths) - 1)``.
+    Instance normalisation, since batches are small. A volume whose sides are no multiples of
+    ``stem * 2 ** (len(widths) - 1)`` is padded, and the logits are cropped.
     """
 
     def __init__(self, modalities: int, regions: int, stem: int, widths: Sequence[int]) -> None:
         super().__init__()
         self.stem = stem
+        self.multiple = stem * 2 ** (len(widths) - 1)
         halvings = [2] * (len(widths) - 1)
         self.unet = DynUNet(
             spatial_dims=3,
@@ -53,4 +54,11 @@ class SegmentationNetwork(nn.Module):
         nn.init.constant_(self.unet.output_block.conv.conv.bias, math.log(PRIOR / (1 - PRIOR)))
 
     def forward(self, image: Tensor) -> Tensor:
-        return unfold(self.unet(fold(image, self.stem)), self.stem)
+        x, y, z = image.shape[2:]
+        # Two voxels are left along each side at the lowest resolution: one has no deviation.
+        after = [
+            max(2 * self.multiple, -(-n // self.multiple) * self.multiple) - n for n in (z, y, x)
+        ]
+        padded = nn.functional.pad(image, [n for a in after for n in (0, a)])
+        logits = unfold(self.unet(fold(padded, self.stem)), self.stem)
+        return logits[..., :x, :y, :z]

@@ -49,6 +49,8 @@ def main(snakemake) -> None:
         checkpoints=checkpoints,
         log=params.tensorboard,
         precision_choice=settings.precision,
+        # Beside a GPU, the processors have nothing else to do than to make batches.
+        workers=snakemake.threads - 1 if torch.cuda.is_available() else 0,
     )
     config = {
         "settings": params.settings,

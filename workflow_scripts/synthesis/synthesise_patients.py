@@ -26,7 +26,7 @@ COMPARED = ("volume_ml", *CENTROID, "sphericity")
 
 
 def compared(request: pd.Series, sample: Sample) -> dict[str, float | str]:
-    """A row of ``attributes.tsv``: requested beside measured."""
+    """A row of ``attributes.tsv``: requested beside measured; volume 0 where no draw had one."""
     row = {"patient_id": request["patient_id"], "attempts": sample.attempts}
     for name in COMPARED:
         row[f"requested_{name}"] = float(request[name])
@@ -67,11 +67,12 @@ def main(snakemake) -> None:
     rows = []
     with staged_directory(snakemake.output.patients) as folder:
         for request, sample in made:
+            rows.append(compared(request, sample))
             if not sample.usable:
-                raise UserError(
-                    f"request {request['patient_id']}: no tumour in {sample.attempts} draws; ask "
-                    "for a larger one, or train the diffusion model for longer"
+                logging.warning(
+                    "%s: no tumour in %d draws, left out", request["patient_id"], sample.attempts
                 )
+                continue
             target = folder / str(request["patient_id"])
             volumes = (sample.image, sample.label, sample.brain)
             save_patient(target, *volumes, codec.grid.affine, codec.modalities)
@@ -85,8 +86,12 @@ def main(snakemake) -> None:
                 "models_sha256": models,
             }
             write_json(record, target / "request.json")
-            rows.append(compared(request, sample))
             logging.info("%d of %d patients made", len(rows), len(requests))
+        if not any(folder.iterdir()):
+            raise UserError(
+                "no request gave a patient with a tumour; ask for larger tumours, or train the "
+                "diffusion model for longer (diffusion.steps)"
+            )
     write_table(pd.DataFrame(rows), snakemake.output.attributes)
 
 

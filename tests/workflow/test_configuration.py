@@ -1,0 +1,69 @@
+"""The configuration: typed, closed, and one with its schema."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from workflow_scripts.common.files import UserError
+from workflow_scripts.configuration import SCHEMA, check, schema_text
+
+ROOT = Path(__file__).resolve().parents[2]
+SETUPS = sorted((ROOT / "config").glob("*.yaml"))
+
+
+def default():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def merged(base, change):
+    """Merge as Snakemake does: sections key by key, all else replaced."""
+    both = {k: merged(base[k], v) if isinstance(v, dict) and k in base else v
+            for k, v in change.items()}  # fmt: skip
+    return {**base, **both}
+
+
+def test_config_yaml_is_complete():
+    check(default())
+
+
+@pytest.mark.parametrize("path", SETUPS, ids=lambda path: path.name)
+def test_every_set_up_is_right(path):
+    values = merged(default(), yaml.safe_load(path.read_text()))
+    if values["cohort"]["source"] != "phantom":
+        values["cohort"]["root"] = "/data"  # where the user's patients are is for the user to say
+    check(values)
+
+
+def test_the_schema_has_not_drifted():
+    assert SCHEMA.read_text() == schema_text(), "run `make schema`"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"autoencoder": {"lrr": 0.5}}, "unknown key autoencoder.lrr; did you mean autoencoder.lr"),
+        ({"autoencodr": {}}, "unknown key autoencodr; did you mean autoencoder"),
+        ({"cohort": {"splits": {"sed": [1]}}}, "did you mean cohort.splits.seeds"),
+        ({"diffusion": {"target": "nois"}}, "diffusion.target = 'nois'"),
+        ({"autoencoder": {"norm_groups": 7}}, "norm_groups 7 must divide every width"),
+        ({"modalities": ["flair", "flair"]}, "named twice"),
+        ({"grid": {"shape": [64, 63, 48]}}, "multiple of 8"),
+    ],
+)
+def test_mistakes_are_named(change, words):
+    with pytest.raises(UserError, match=words):
+        check(merged(default(), change))
+
+
+def test_text_from_the_command_line_becomes_numbers():
+    config = check(merged(default(), {"autoencoder": {"steps": "12"}, "seed": "3"}))
+    assert config.autoencoder.steps == 12
+    assert config.seed == 3
+
+
+def test_a_missing_key_is_named():
+    values = default()
+    del values["diffusion"]["steps"]
+    with pytest.raises(UserError, match="diffusion.steps is missing"):
+        check(values)

@@ -1,0 +1,95 @@
+"""What Snakemake would do, without doing it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from workflow_scripts.common import fingerprint as fp
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ("--configfile", str(ROOT / "config" / "tiny.yaml"))
+
+
+def counted(output: str) -> dict[str, int]:
+    """Jobs by rule, from the table that a dry run prints."""
+    rows = (line.split() for line in output.splitlines())
+    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
+
+
+def test_a_fresh_run_plans_every_stage(snakemake, tmp_path):
+    done = snakemake(tmp_path, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    jobs = counted(done.stdout + done.stderr)
+    for rule in ("train_autoencoder", "train_diffusion", "synthesise_patients", "write_summary"):
+        assert jobs[rule] == 1
+    assert jobs["train_segmentation"] == jobs["score_segmentation"] == 4
+
+
+def test_splits_and_arms_multiply(snakemake, tmp_path):
+    change = "cohort={splits: {train_sizes: [2, 4], seeds: [0, 1, 2]}}"
+    arms = "segmentation={arms: [real, real+classical]}"
+    done = snakemake(tmp_path, "--dry-run", "--config", change, arms)
+    assert done.returncode == 0, done.stderr
+    jobs = counted(done.stdout + done.stderr)
+    assert jobs["train_autoencoder"] == 6
+    assert jobs["train_segmentation"] == 12
+
+
+def test_a_typo_is_refused_in_one_line(snakemake, tmp_path):
+    done = snakemake(tmp_path, "--dry-run", "--config", "autoencoder={lrr: 0.5}")
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if "lrr" in line]
+    assert lines == [
+        "Error: configuration: unknown key autoencoder.lrr; did you mean autoencoder.lr?"
+    ]
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("results*"))
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A copy of the code whose fingerprints can be taken after a change."""
+    shutil.copytree(ROOT / "workflow_scripts", tmp_path / "workflow_scripts")
+    monkeypatch.setattr(fp, "ROOT", tmp_path)
+
+    def take(script):
+        fp.fingerprint.cache_clear()
+        fp._digest_and_imports.cache_clear()
+        return fp.fingerprint(script)
+
+    yield tmp_path / "workflow_scripts", take
+    fp.fingerprint.cache_clear()
+    fp._digest_and_imports.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "stale"),
+    [
+        ("common/grid.py", "0.0, -18.0", "0.0, -17.0", True),
+        ("diffusion/process.py", "steps + 1", "steps + 2", True),
+        ("diffusion/process.py", '"""The diffusion process', '"""A diffusion process', False),
+        ("common/grid.py", "# The middle", "# Middle", False),
+        ("common/grid.py", "def to_mm(self, voxels", "def to_mm(\n        self, voxels", False),
+        ("segmentation/train.py", "import", "import", False),
+        ("evaluation/settings.py", "ge=100", "ge=101", False),
+    ],
+)
+def test_code_is_stale_where_it_computes_otherwise(project, file, old, new, stale):
+    folder, take = project
+    before = take("diffusion/train_diffusion")
+    text = (folder / file).read_text()
+    assert old in text
+    (folder / file).write_text(text.replace(old, new))
+    assert (take("diffusion/train_diffusion") != before) == stale
+
+
+def test_no_stage_imports_from_downstream():
+    stages = ["cohort", "preprocess", "autoencoder", "diffusion", "synthesis", "segmentation",
+              "evaluation"]  # fmt: skip
+    for position, stage in enumerate(stages):
+        for file in (ROOT / "workflow_scripts" / stage).glob("*.py"):
+            for later in stages[position + 1 :]:
+                assert f"workflow_scripts.{later}" not in file.read_text(), file
+    for file in (ROOT / "workflow_scripts" / "common").glob("*.py"):
+        assert not any(f"workflow_scripts.{s}" in file.read_text() for s in stages), file

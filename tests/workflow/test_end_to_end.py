@@ -1,0 +1,134 @@
+"""The tiny set-up from a cohort to the tables, on embedded and on real patients."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ("--configfile", str(ROOT / "config" / "tiny.yaml"))
+ARMS = {"real", "real+classical", "real+synthetic", "real+classical+synthetic"}
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+def test_all_tables_and_figures_are_there(tiny_run):
+    folder = tiny_run / "results-tiny" / "evaluation"
+    scores = pd.read_csv(folder / "scores.csv")
+    assert set(scores["arm"]) == ARMS
+    assert set(scores["region"]) == {"WT"}
+    assert not scores[["dice", "hd95_mm", "nsd", "volume_error_ml"]].isna().any().any()
+    for name, columns in {
+        "adherence": {"split", "attribute", "unit", "n_requests", "slope", "r2", "r2_shuffled"},
+        "reconstruction": {"split", "psnr_db", "ssim", "label_dice"},
+        "contrast": {"split", "group", "modality", "contrast_z"},
+        "segmentation": {"n", "arm", "region"},
+    }.items():
+        assert columns <= set(pd.read_csv(folder / f"{name}.csv").columns), name
+    assert set(pd.read_csv(folder / "contrast.csv")["group"]) == {
+        "real",
+        "reconstructed",
+        "synthetic",
+    }
+    assert (folder / "segmentation.tex").read_text()
+    assert (folder / "summary.md").read_text()
+    assert len(list((folder / "figures").glob("*.png"))) >= 5
+
+
+def test_no_patient_is_on_two_sides(tiny_run):
+    splits = pd.read_csv(tiny_run / "results-tiny" / "cohort" / "splits.tsv", sep="\t")
+    assert not splits.duplicated(["split", "patient_id"]).any()
+    provenance = json.loads(
+        (tiny_run / "results-tiny" / "autoencoder" / "n3-s0" / "provenance.json").read_text()
+    )
+    trained = {Path(file).parent.name for file in provenance["inputs"]}
+    assert trained == set(splits[splits["role"] == "train"]["patient_id"])
+
+
+def test_synthetic_patients_have_the_grid_and_tell_how_they_were_made(tiny_run):
+    folder = tiny_run / "results-tiny" / "synthesis" / "n3-s0"
+    table = pd.read_csv(folder / "attributes.tsv", sep="\t")
+    assert len(table) == 4
+    real = nib.load(next((tiny_run / "results-tiny" / "preprocess").glob("*/label.nii.gz")))
+    for name in table["patient_id"]:
+        label = nib.load(folder / "patients" / name / "label.nii.gz")
+        assert np.array_equal(label.affine, real.affine)
+        record = json.loads((folder / "patients" / name / "request.json").read_text())
+        assert {"request", "measured", "seed", "models_sha256"} <= set(record)
+        assert np.asarray(label.dataobj).any()
+
+
+def test_predictions_lie_in_native_space_too(tiny_run):
+    results = tiny_run / "results-tiny"
+    for file in (results / "segmentation" / "n3-s0" / "real" / "predictions").glob("*/"):
+        native = nib.load(file / "label_native.nii.gz")
+        raw = nib.load(results / "cohort" / "phantoms" / file.name / "t1ce.nii.gz")
+        assert native.shape == raw.shape
+        assert np.allclose(native.affine, raw.affine)
+
+
+def test_a_second_run_does_nothing(tiny_run, snakemake):
+    done = snakemake(tiny_run, *TINY)
+    assert done.returncode == 0, done.stderr
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_one_stage_again_gives_the_same_bytes(tiny_run, snakemake, tmp_path):
+    shutil.copytree(tiny_run, tmp_path / "again", symlinks=True)
+    again = tmp_path / "again"
+    target = "results-tiny/synthesis/n3-s0/attributes.tsv"
+    done = snakemake(again, *TINY, "--forcerun", "train_autoencoder", "--", target)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for part in ("autoencoder/n3-s0/model", "diffusion/n3-s0/model", "synthesis/n3-s0/patients"):
+        first, second = (checksums(f / "results-tiny" / part) for f in (tiny_run, again))
+        assert first
+        assert first == second, part
+
+
+def test_a_bad_request_is_refused_in_words(tiny_run, snakemake, tmp_path):
+    shutil.copytree(tiny_run, tmp_path / "again", symlinks=True)
+    again = tmp_path / "again"
+    (again / "mine.tsv").write_text(
+        "volume_ml\tcentroid_x_mm\tcentroid_y_mm\tcentroid_z_mm\n20\t400\t0\t0\n"
+    )
+    target = "results-tiny/synthesis/n3-s0/attributes.tsv"
+    done = snakemake(again, *TINY, "--config", "synthesis={requests: mine.tsv}", "--", target)
+    assert done.returncode != 0
+    assert "requests that cannot be met: synthetic-0001: 20 mL at (400, 0, 0) mm" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_six_real_patients_go_through_all_stages(real_data, snakemake, tmp_path):
+    rows = []
+    for folder in sorted((real_data / "brats2015").iterdir()):
+        rows.append(
+            {
+                "patient_id": folder.name,
+                "flair": folder / "Flair_subtrMeanDivStd.nii.gz",
+                "t1ce": folder / "T1c_subtrMeanDivStd.nii.gz",
+                "label": folder / "OTMultiClass.nii.gz",
+            }
+        )
+    pd.DataFrame(rows).to_csv(tmp_path / "patients.tsv", sep="\t", index=False)
+    cohort = "cohort={source: table, table: patients.tsv, label_scheme: brats2015}"
+    done = snakemake(tmp_path, *TINY, "--config", cohort)
+    assert done.returncode == 0, done.stderr[-4000:]
+    scores = pd.read_csv(tmp_path / "results-tiny" / "evaluation" / "scores.csv")
+    assert scores["patient_id"].str.startswith("brats_2013").all()
+    assert set(scores["arm"]) == ARMS
+
+
+def test_a_brats2023_patient_is_preprocessed(real_data, snakemake, tmp_path):
+    root = real_data / "brats2023"
+    target = "results-tiny/preprocess/BraTS-GLI-00000-000/picture.png"
+    cohort = f"cohort={{source: brats, root: {root}}}"
+    done = snakemake(tmp_path, *TINY, "--config", cohort, "--", target)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / target).stat().st_size > 10_000

@@ -1,0 +1,46 @@
+"""The environments agree with the lock, and the code with what the lock installs."""
+
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def pins(lines):
+    found = (line.strip().split("==") for line in lines if "==" in line and line[0] != "#")
+    return {re.sub(r"[-_.]+", "-", name).lower(): number for name, number in found}
+
+
+LOCK = pins((ROOT / "requirements.lock").read_text().splitlines())
+
+
+def test_conda_environments_agree_with_the_lock():
+    for file in (ROOT / "envs").glob("*.yaml"):
+        conda = yaml.safe_load(file.read_text())
+        packages = next(d["pip"] for d in conda["dependencies"] if isinstance(d, dict))
+        wanted = pins(packages)
+        assert len(wanted) == len(packages)
+        assert {name: LOCK.get(name) for name in wanted} == wanted, file.name
+
+
+def test_every_requirement_is_locked():
+    lines = (ROOT / "requirements.in").read_text().splitlines()
+    for line in lines:
+        name = re.match(r"[A-Za-z0-9-]+", line)
+        if name:
+            assert name.group().lower() in LOCK, line
+
+
+def test_the_lock_names_no_place_to_fetch_from():
+    text = (ROOT / "requirements.lock").read_text()
+    assert "://" not in text
+    assert "torchvision" not in text
+    assert LOCK["torch"] == "2.13.0"
+
+
+def test_what_is_installed_is_what_the_lock_says():
+    for name in ("monai", "snakemake", "lightning", "nibabel", "simpleitk"):
+        assert version(name) == LOCK[name]
