@@ -113,9 +113,9 @@ def test_drawn_requests_are_possible_seeded_and_near_the_training_patients(table
     )
 
 
-def test_a_sweep_changes_the_volume_alone(table):
-    found = sweep(table, Scaling.fit(table), [5.0, 20.0, 60.0], seed=4)
-    assert found["volume_ml"].tolist() == [5, 20, 60]
+def test_a_sweep_changes_the_volume_alone(table, brain):
+    found = sweep(table, Scaling.fit(table), brain, GRID, [5.0, 20.0, 900.0], seed=4)
+    assert found["volume_ml"].tolist() == [5, 20]  # 900 mL find no room anywhere
     assert found["centroid_x_mm"].nunique() == found["seed"].nunique() == 1
 
 

@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from workflow_scripts.autoencoder.codec import Codec
 from workflow_scripts.common.attributes import AXES, CONDITIONS
 from workflow_scripts.common.files import UserError, read_table, write_table
+from workflow_scripts.common.grid import Grid
 from workflow_scripts.diffusion.conditions import Scaling
 from workflow_scripts.diffusion.generator import Generator
 from workflow_scripts.synthesis.requests import CENTROID, complete, reason_to_refuse
@@ -32,7 +34,15 @@ def jittered(attributes: pd.DataFrame, jitter: float, rng: np.random.Generator) 
     return row
 
 
-def draw(attributes, scaling: Scaling, brain, grid, count: int, jitter: float, seed: int):
+def draw(
+    attributes: pd.DataFrame,
+    scaling: Scaling,
+    brain: NDArray[np.bool_],
+    grid: Grid,
+    count: int,
+    jitter: float,
+    seed: int,
+) -> pd.DataFrame:
     """``count`` requests that the brain mask (X, Y, Z) has room for."""
     rng = np.random.default_rng([seed, 2])
     kept = []
@@ -46,14 +56,27 @@ def draw(attributes, scaling: Scaling, brain, grid, count: int, jitter: float, s
     raise UserError("synthesis.jitter: hardly any drawn request lies in the brain; make it smaller")
 
 
-def sweep(attributes: pd.DataFrame, scaling: Scaling, volumes: list[float], seed: int):
-    """Requests of several volumes at the place of the median training tumour, with one seed."""
-    order = attributes["volume_ml"].sort_values().index
-    middle = attributes.loc[order[len(order) // 2]]
-    table = pd.DataFrame({"volume_ml": volumes, **{name: middle[name] for name in CENTROID}})
-    table["patient_id"] = [f"sweep-{row + 1:02d}" for row in range(len(table))]
-    table["seed"] = seed
-    return complete(table, scaling, seed)
+def sweep(
+    attributes: pd.DataFrame,
+    scaling: Scaling,
+    brain: NDArray[np.bool_],
+    grid: Grid,
+    volumes: list[float],
+    seed: int,
+) -> pd.DataFrame:
+    """Requests of several volumes (mL) at one training tumour's place, with one seed.
+
+    The place is the one with room for most of the volumes; those that find none are left out.
+    """
+    tables = []
+    for _, row in attributes.iterrows():
+        table = pd.DataFrame({"volume_ml": volumes, **{name: row[name] for name in CENTROID}})
+        table["patient_id"] = [f"sweep-{number + 1:02d}" for number in range(len(table))]
+        table["seed"] = seed
+        table = complete(table, scaling, seed)
+        fits = [reason_to_refuse(request, brain, grid) is None for _, request in table.iterrows()]
+        tables.append(table[fits])
+    return max(tables, key=len)
 
 
 def main(snakemake) -> None:
@@ -62,24 +85,15 @@ def main(snakemake) -> None:
     codec = Codec.load(Path(snakemake.input.autoencoder).parent)
     generator = Generator.load(Path(snakemake.input.diffusion).parent)
     attributes = read_table(snakemake.input.attributes)
+    brain = mean_brain(codec, generator)
+    room = (generator.scaling, brain, codec.grid)
     if params.requests:
         table = complete(read_table(params.requests), generator.scaling, params.seed)
     else:
-        brain = mean_brain(codec, generator)
-        table = draw(
-            attributes,
-            generator.scaling,
-            brain,
-            codec.grid,
-            params.patients,
-            params.jitter,
-            params.seed,
-        )
+        table = draw(attributes, *room, params.patients, params.jitter, params.seed)
     write_table(table, snakemake.output.requests)
     real = attributes[attributes["copy"] == 0]
-    write_table(
-        sweep(real, generator.scaling, params.sweep_ml, params.seed), snakemake.output.sweep
-    )
+    write_table(sweep(real, *room, params.sweep_ml, params.seed), snakemake.output.sweep)
 
 
 if __name__ == "__main__":

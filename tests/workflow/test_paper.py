@@ -1,0 +1,78 @@
+"""The paper's networks at the paper's geometry: one optimiser step of each."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+
+from workflow_scripts.autoencoder.codec import build_model as build_autoencoder
+from workflow_scripts.autoencoder.settings import AutoencoderSettings
+from workflow_scripts.autoencoder.train import AutoencoderTraining
+from workflow_scripts.common.attributes import CONDITIONS
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.diffusion.conditions import Scaling, latent_points, place_of
+from workflow_scripts.diffusion.generator import build_model as build_denoiser
+from workflow_scripts.diffusion.generator import build_process
+from workflow_scripts.diffusion.settings import DiffusionSettings
+from workflow_scripts.diffusion.train import DiffusionTraining
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def paper(section: str) -> dict:
+    base = yaml.safe_load((ROOT / "config.yaml").read_text())[section]
+    return base | yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())[section]
+
+
+def grid() -> Grid:
+    return Grid.from_settings(yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())["grid"])
+
+
+def one_step(training, batch) -> None:
+    """A forward and backward pass and a step; every weight that learns gets a gradient."""
+    optimiser = training.configure_optimizers()["optimizer"]
+    before = training.model.state_dict()
+    before = {name: value.clone() for name, value in list(before.items())[:4]}
+    loss = training.losses(batch, 0)["loss"]
+    assert torch.isfinite(loss)
+    loss.backward()
+    optimiser.step()
+    after = training.model.state_dict()
+    assert any(not torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_autoencoder_step():
+    settings = AutoencoderSettings.model_validate(paper("autoencoder"))
+    assert settings.down == 8
+    model = build_autoencoder(settings, ["flair"], "whole_tumour")
+    training = AutoencoderTraining(
+        model, settings.steps, settings.lr, settings.ema_decay, settings.kl_weight,
+        settings.label_weight, seed=0,
+    )  # fmt: skip
+    x, y, _ = grid().shape
+    # The two slices of memory that a test can spare; training takes `autoencoder.batch`.
+    batch = torch.rand(2, 1, x, y), torch.randint(0, 2, (2, x, y)), torch.tensor([-0.5, 0.5])
+    one_step(training, batch)
+    mean, _ = model.encode(*batch)
+    assert mean.shape == (2, 4, 24, 24)
+
+
+def test_denoiser_step():
+    settings = DiffusionSettings.model_validate(paper("diffusion"))
+    assert settings.timesteps == 1000
+    assert settings.batch == 2
+    assert len(CONDITIONS) == 9
+    table = pd.DataFrame({name: [20.0, 30.0] for name in CONDITIONS})
+    table["sphericity"] = [0.5, 0.7]
+    scaling = Scaling.fit(table)
+    zero, one = torch.zeros(4, 24, 24, 96), torch.ones(4, 1, 1, 1)
+    training = DiffusionTraining(
+        build_denoiser(settings, 4), build_process(settings), zero, one,
+        latent_points(grid(), 8), steps=settings.steps, lr=settings.lr,
+        ema_decay=settings.ema_decay, maps=settings.maps, loss=settings.loss,
+        drop=settings.drop, seed=0,
+    )  # fmt: skip
+    latents = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 4, 24, 24, 96)))
+    one_step(training, (latents.float(), scaling.vectors(table), place_of(table)))
