@@ -8,7 +8,8 @@ import torch
 from workflow_scripts.common.attributes import AXES, CONDITIONS
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.diffusion.conditions import Scaling, draw_maps, latent_points, place_of
-from workflow_scripts.diffusion.model import StackDenoiser, fold_slices, unfold_slices
+from workflow_scripts.diffusion.latents import fit_latent_space, fold_slices, unfold_slices
+from workflow_scripts.diffusion.model import StackDenoiser
 from workflow_scripts.diffusion.process import Process
 from workflow_scripts.diffusion.train import DiffusionTraining, LatentBatches
 
@@ -68,7 +69,7 @@ def test_the_null_draws_no_tumour():
 def denoiser():
     """A small denoiser without MONAI's zero weights, behind which any difference would hide."""
     torch.manual_seed(0)
-    net = StackDenoiser(3, 7, 9, 2, [8, 16], 1, 4, [False, False])
+    net = StackDenoiser(6, 14, 9, [8, 16], 1, 4, [False, False])
     for weight in net.unet.parameters():
         if weight.ndim > 1 and not weight.any():
             torch.nn.init.normal_(weight, std=0.1)
@@ -77,7 +78,7 @@ def denoiser():
 
 def test_the_null_ignores_the_conditions_of_its_sample_alone():
     net = denoiser()
-    x, t, maps = torch.randn(2, 3, 8, 8, 24), torch.tensor([500, 500]), torch.zeros(2, 7, 8, 8, 24)
+    x, t, maps = torch.randn(2, 6, 8, 8, 12), torch.tensor([500, 500]), torch.zeros(2, 14, 8, 8, 12)
     one, other = torch.randn(2, 9), torch.randn(2, 9)
     present = torch.tensor([True, False])
     first, second = net(x, t, one, present, maps), net(x, t, other, present, maps)
@@ -94,11 +95,39 @@ def test_folding_is_undone():
     assert torch.equal(folded[:, 0:4, :, :, 1], x[:, 0, :, :, 4:8].permute(0, 3, 1, 2))
 
 
+def correlated(count=12):
+    """Latents whose slices resemble their neighbours, and that vary in the middle alone."""
+    rng = np.random.default_rng(0)
+    latents = rng.normal(size=(count, 3, 8, 8, 24)).cumsum(-1)
+    latents[:, :, 0] *= 0.01
+    return (latents + 5).astype(np.float32)
+
+
+def test_white_latents_are_white_and_restored():
+    latents = correlated()
+    space = fit_latent_space(latents, latent_points(GRID, 4), 2)
+    white = space.standardise(torch.from_numpy(latents))
+    assert white.shape == (12, 6, 8, 8, 12)
+    flat = white.transpose(0, 1).flatten(1)
+    assert torch.allclose(flat @ flat.T / flat.shape[1], torch.eye(6), atol=0.02)
+    assert torch.allclose(space.restore(white), torch.from_numpy(latents), atol=1e-3)
+
+
+def test_pure_noise_is_restored_with_slices_that_agree():
+    space = fit_latent_space(correlated(), latent_points(GRID, 4), 2)
+    noise = torch.randn(50, 6, 8, 8, 12, generator=torch.Generator().manual_seed(0))
+    made = (space.restore(noise) - space.mean) / space.sd
+    pairs = (made[..., 0::2] * made[..., 1::2]).mean() / made.square().mean()
+    assert pairs > 0.8
+    spread = space.restore(noise).std(0)
+    assert spread[:, 0].mean() < 0.5 * spread[:, 2:6].mean()
+
+
 def training(drop, steps=1):
     process = Process("velocity", "cosine", 1000, 0.002, 0.02)
-    zero, one = torch.zeros(3, 8, 8, 24), torch.ones(3, 1, 1, 1)
+    space = fit_latent_space(correlated(), latent_points(GRID, 4), 2)
     return DiffusionTraining(
-        denoiser(), process, zero, one, latent_points(GRID, 4), steps=steps, lr=1e-3,
+        denoiser(), process, space, steps=steps, lr=1e-3,
         ema_decay=0.9, maps=True, loss="l2", drop=drop, seed=0,
     )  # fmt: skip
 

@@ -12,7 +12,8 @@ from workflow_scripts.common.files import UserError
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.diffusion.conditions import MAPS, Scaling, latent_points
-from workflow_scripts.diffusion.generator import Bundle, Generator, Statistics
+from workflow_scripts.diffusion.generator import Bundle, Generator
+from workflow_scripts.diffusion.latents import LatentSpace
 from workflow_scripts.diffusion.model import StackDenoiser
 from workflow_scripts.diffusion.process import Process
 from workflow_scripts.synthesis.draw_requests import draw, sweep
@@ -36,15 +37,14 @@ def table(patients):
 def models():
     torch.manual_seed(0)
     net = SliceAutoencoder(2, 2, 3, [8, 16], 1, 4, False, 2, True).eval().requires_grad_(False)
-    denoiser = StackDenoiser(3, MAPS, len(CONDITIONS), 2, [8, 16], 1, 4, [False, False])
+    denoiser = StackDenoiser(6, 2 * MAPS, len(CONDITIONS), [8, 16], 1, 4, [False, False])
     for weight in denoiser.parameters():
         if weight.ndim > 1 and not weight.any():
             torch.nn.init.normal_(weight, std=0.1)
-    statistics = Statistics(
-        torch.zeros(3, 8, 8, 24), torch.ones(3, 1, 1, 1), latent_points(GRID, 4)
-    )
+    space = LatentSpace((3, 8, 8, 24), 2)
+    space.points.copy_(latent_points(GRID, 4))
     scaling = Scaling([3.0, 8.0, 0.7, 0, -18, 5, 30, 30, 30], [1.0] * 9, [1.2, 1.2, 1.2])
-    bundle = Bundle(denoiser.eval(), statistics).requires_grad_(False)
+    bundle = Bundle(denoiser.eval(), space).requires_grad_(False)
     process = Process("velocity", "cosine", 1000, 0.002, 0.02)
     codec = Codec(net, ["flair", "t1ce"], "whole_tumour", GRID, 1.0)
     return codec, Generator(bundle, process, scaling, maps=True)

@@ -15,6 +15,7 @@ from workflow_scripts.common.grid import Grid
 from workflow_scripts.diffusion.conditions import Scaling, latent_points, place_of
 from workflow_scripts.diffusion.generator import build_model as build_denoiser
 from workflow_scripts.diffusion.generator import build_process
+from workflow_scripts.diffusion.latents import fit_latent_space
 from workflow_scripts.diffusion.settings import DiffusionSettings
 from workflow_scripts.diffusion.train import DiffusionTraining
 
@@ -67,12 +68,12 @@ def test_denoiser_step():
     table = pd.DataFrame({name: [20.0, 30.0] for name in CONDITIONS})
     table["sphericity"] = [0.5, 0.7]
     scaling = Scaling.fit(table)
-    zero, one = torch.zeros(4, 24, 24, 96), torch.ones(4, 1, 1, 1)
+    latents = np.random.default_rng(0).normal(size=(2, 4, 24, 24, 96)).astype(np.float32)
+    space = fit_latent_space(latents, latent_points(grid(), 8), settings.slices_per_patch)
     training = DiffusionTraining(
-        build_denoiser(settings, 4), build_process(settings), zero, one,
-        latent_points(grid(), 8), steps=settings.steps, lr=settings.lr,
+        build_denoiser(settings, 4), build_process(settings), space,
+        steps=settings.steps, lr=settings.lr,
         ema_decay=settings.ema_decay, maps=settings.maps, loss=settings.loss,
         drop=settings.drop, seed=0,
     )  # fmt: skip
-    latents = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 4, 24, 24, 96)))
-    one_step(training, (latents.float(), scaling.vectors(table), place_of(table)))
+    one_step(training, (torch.from_numpy(latents), scaling.vectors(table), place_of(table)))

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from workflow_scripts.common.attributes import CONDITIONS
 from workflow_scripts.common.weights import load_config, load_weights
-from workflow_scripts.diffusion.conditions import MAPS, Scaling, draw_maps, place_of
+from workflow_scripts.diffusion.conditions import MAPS, Scaling, place_of
+from workflow_scripts.diffusion.latents import LatentSpace, fold_slices
 from workflow_scripts.diffusion.model import StackDenoiser
 from workflow_scripts.diffusion.process import Process
 from workflow_scripts.diffusion.settings import DiffusionSettings
@@ -18,10 +19,9 @@ from workflow_scripts.diffusion.settings import DiffusionSettings
 def build_model(settings: DiffusionSettings, latent_channels: int) -> StackDenoiser:
     """The network that a configuration asks for."""
     return StackDenoiser(
-        latent_channels=latent_channels,
-        map_channels=MAPS if settings.maps else 0,
+        channels=latent_channels * settings.slices_per_patch,
+        map_channels=MAPS * settings.slices_per_patch if settings.maps else 0,
         conditions=len(CONDITIONS),
-        slices_per_patch=settings.slices_per_patch,
         widths=settings.widths,
         blocks=settings.blocks,
         norm_groups=settings.norm_groups,
@@ -40,22 +40,12 @@ def build_process(settings: DiffusionSettings) -> Process:
     )
 
 
-class Statistics(torch.nn.Module):
-    """Mean (C, h, w, Z) and standard deviation (C, 1, 1, 1) of the training latents, and the
-    latent's positions in mm (3, h, w, Z): saved with the denoiser's weights."""
-
-    def __init__(self, mean: Tensor, sd: Tensor, points: Tensor) -> None:
-        super().__init__()
-        for name, value in (("mean", mean), ("sd", sd), ("points", points)):
-            self.register_buffer(name, value)
-
-
 class Bundle(torch.nn.Module):
-    """What a diffusion model folder holds: the denoiser and the statistics it needs."""
+    """What a diffusion model folder holds: the denoiser and the space it works in."""
 
-    def __init__(self, denoiser: StackDenoiser, statistics: Statistics) -> None:
+    def __init__(self, denoiser: StackDenoiser, space: LatentSpace) -> None:
         super().__init__()
-        self.denoiser, self.statistics = denoiser, statistics
+        self.denoiser, self.space = denoiser, space
 
 
 @dataclass(frozen=True)
@@ -72,9 +62,8 @@ class Generator:
         """Load a model folder written by ``train_diffusion``."""
         config = load_config(folder)
         settings = DiffusionSettings.model_validate(config["settings"])
-        c, *size = config["latent_shape"]
-        empty = Statistics(torch.zeros(c, *size), torch.ones(c, 1, 1, 1), torch.zeros(3, *size))
-        bundle = Bundle(build_model(settings, c), empty)
+        space = LatentSpace(config["latent_shape"], settings.slices_per_patch)
+        bundle = Bundle(build_model(settings, space.shape[0]), space)
         load_weights(folder, bundle)
         bundle.eval().requires_grad_(False)
         scaling = Scaling(**config["scaling"])
@@ -86,13 +75,13 @@ class Generator:
 
         ``noise`` (N, C, h, w, Z) is standard normal.
         """
-        statistics = self.bundle.statistics
+        space = self.bundle.space
         vectors, place = self.scaling.vectors(requests), place_of(requests)
 
         def denoise(x: Tensor, t: Tensor, conditioned: bool) -> Tensor:
             present = torch.full((len(x),), conditioned)
-            maps = draw_maps(place, present, statistics.points) if self.maps else x[:, :0]
+            maps = space.maps(place, present) if self.maps else x[:, :0]
             return self.bundle.denoiser(x, t, vectors, present, maps)
 
-        x = self.process.sample(denoise, noise, steps, guidance)
-        return x * statistics.sd + statistics.mean
+        x = self.process.sample(denoise, fold_slices(noise, space.fold), steps, guidance)
+        return space.restore(x)

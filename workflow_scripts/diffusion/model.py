@@ -8,29 +8,27 @@ from torch import Tensor, nn
 class StackDenoiser(nn.Module):
     """A 3-D U-Net over a stack of slice latents (section 2.3 of Kebaili et al., ISBI 2024).
 
-    Neighbouring slices are folded into the channels of one position (a patch along z), which
-    makes positions nearly isotropic and lets each layer mix slices. The conditions go through an
-    MLP and are added to the time embedding, with a learned vector for the null; maps of the
-    requested tumour stand beside the latents.
+    It works in the ``LatentSpace``, where neighbouring slices are the channels of one position,
+    so that each layer mixes slices. The conditions go through an MLP and are added to the time
+    embedding, with a learned vector for the null; maps of the requested tumour stand beside the
+    latents.
     """
 
     def __init__(
         self,
-        latent_channels: int,
+        channels: int,
         map_channels: int,
         conditions: int,
-        slices_per_patch: int,
         widths: list[int],
         blocks: int,
         norm_groups: int,
         attention: list[bool],
     ) -> None:
         super().__init__()
-        self.fold = slices_per_patch
         self.unet = DiffusionModelUNet(
             spatial_dims=3,
-            in_channels=(latent_channels + map_channels) * slices_per_patch,
-            out_channels=latent_channels * slices_per_patch,
+            in_channels=channels + map_channels,
+            out_channels=channels,
             num_res_blocks=blocks,
             channels=widths,
             attention_levels=attention,
@@ -44,14 +42,13 @@ class StackDenoiser(nn.Module):
     def forward(
         self, x: Tensor, t: Tensor, conditions: Tensor, present: Tensor, maps: Tensor
     ) -> Tensor:
-        """Prediction (B, C, h, w, Z) for noisy latents of that shape at timesteps (B,).
+        """Prediction (B, K, h, w, z) for noisy white latents of that shape at timesteps (B,).
 
         ``conditions`` (B, 9) are standardised, ``present`` (B,) is False where the null stands
-        in their place, ``maps`` (B, K, h, w, Z) may have no channel.
+        in their place, ``maps`` (B, m, h, w, z) may have no channel.
         """
-        stacked = fold_slices(torch.cat([x, maps.to(x.dtype)], 1), self.fold)
         condition = torch.cat([conditions, present.to(conditions.dtype)[:, None]], 1)
-        return unfold_slices(self.unet(stacked, t, class_labels=condition), self.fold)
+        return self.unet(torch.cat([x, maps.to(x.dtype)], 1), t, class_labels=condition)
 
 
 class ConditionEmbedding(nn.Module):
@@ -66,15 +63,3 @@ class ConditionEmbedding(nn.Module):
         """Embedding (B, width) of (B, conditions + 1), the last column telling presence."""
         values, present = condition[:, :-1], condition[:, -1:]
         return torch.where(present > 0, self.mlp(values), self.null)
-
-
-def fold_slices(x: Tensor, fold: int) -> Tensor:
-    """(B, C, h, w, Z) to (B, C · fold, h, w, Z / fold)."""
-    b, c, h, w, z = x.shape
-    return x.view(b, c, h, w, z // fold, fold).permute(0, 1, 5, 2, 3, 4).flatten(1, 2)
-
-
-def unfold_slices(x: Tensor, fold: int) -> Tensor:
-    """The inverse of ``fold_slices``."""
-    b, c, h, w, z = x.shape
-    return x.view(b, c // fold, fold, h, w, z).permute(0, 1, 3, 4, 5, 2).flatten(4, 5)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workflow_scripts.common.training import Training, generator
-from workflow_scripts.diffusion.conditions import draw_maps
+from workflow_scripts.diffusion.latents import LatentSpace
 from workflow_scripts.diffusion.model import StackDenoiser
 from workflow_scripts.diffusion.process import Process
 
@@ -31,20 +31,17 @@ class LatentBatches:
 
 
 class DiffusionTraining(Training):
-    """Distance between the prediction and its target at random timesteps.
+    """Distance between the prediction and its target at random timesteps, in white latents.
 
-    ``mean`` (C, h, w, Z) and ``sd`` (C, 1, 1, 1) of the training latents are taken out first,
-    so that the network learns what differs between patients. A share ``drop`` of the samples is
-    trained on the null condition, each drawn by itself.
+    Components count by their variance, so that the loss is one of the latents themselves. A
+    share ``drop`` of the samples is trained on the null condition, each drawn by itself.
     """
 
     def __init__(
         self,
         model: StackDenoiser,
         process: Process,
-        mean: Tensor,
-        sd: Tensor,
-        points: Tensor,
+        space: LatentSpace,
         *,
         steps: int,
         lr: float,
@@ -55,20 +52,20 @@ class DiffusionTraining(Training):
         seed: int,
     ) -> None:
         super().__init__(model, steps, lr, ema_decay, weight_decay=1e-4)
-        self.process, self.maps, self.drop, self.seed = process, maps, drop, seed
-        self.distance = {"l1": torch.nn.L1Loss(), "l2": torch.nn.MSELoss()}[loss]
-        for name, value in (("mean", mean), ("sd", sd), ("points", points)):
-            self.register_buffer(name, value)
+        self.process, self.space = process, space
+        self.maps, self.drop, self.seed = maps, drop, seed
+        self.power = {"l1": 1, "l2": 2}[loss]
 
     def losses(self, batch: tuple[Tensor, Tensor, Tensor], step: int) -> dict[str, Tensor]:
         """Loss of one batch of (latents, conditions, places)."""
         latent, conditions, place = batch
         random = generator(self.seed, step, 1)
-        x0 = (latent - self.mean) / self.sd
+        x0 = self.space.standardise(latent)
         noise = torch.randn(x0.shape, generator=random).to(x0)
         t = torch.randint(self.process.timesteps, (len(x0),), generator=random).to(x0.device)
         present = (torch.rand(len(x0), generator=random) >= self.drop).to(x0.device)
-        maps = draw_maps(place, present, self.points) if self.maps else x0[:, :0]
+        maps = self.space.maps(place, present) if self.maps else x0[:, :0]
         x = self.process.noised(x0, noise, t)
         prediction = self.model(x, t, conditions, present, maps)
-        return {"loss": self.distance(prediction.float(), self.process.target(x0, noise, t))}
+        error = (prediction.float() - self.process.target(x0, noise, t)).abs() ** self.power
+        return {"loss": (error * self.space.weight.view(-1, 1, 1, 1)).mean()}

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from workflow_scripts.common.files import read_table, write_table
 from workflow_scripts.common.grid import Grid
@@ -14,27 +12,10 @@ from workflow_scripts.common.provenance import training_key, write_provenance
 from workflow_scripts.common.training import fit
 from workflow_scripts.common.weights import save_model
 from workflow_scripts.diffusion.conditions import Scaling, latent_points, place_of
-from workflow_scripts.diffusion.generator import (
-    Bundle,
-    Statistics,
-    build_model,
-    build_process,
-)
+from workflow_scripts.diffusion.generator import Bundle, build_model, build_process
+from workflow_scripts.diffusion.latents import fit_latent_space
 from workflow_scripts.diffusion.settings import DiffusionSettings
 from workflow_scripts.diffusion.train import DiffusionTraining, LatentBatches
-
-
-def latent_statistics(latents: NDArray) -> tuple[Tensor, Tensor]:
-    """Voxelwise mean (C, h, w, Z), and standard deviation (C, 1, 1, 1) of what remains, of
-    latents (N, C, h, w, Z). One patient is held in memory at a time."""
-    mean = np.zeros(latents.shape[1:])
-    for latent in latents:
-        mean += latent.astype(float) / len(latents)
-    square = np.zeros(latents.shape[1])
-    for latent in latents:
-        square += ((latent - mean) ** 2).mean((1, 2, 3)) / len(latents)
-    sd = np.sqrt(square)[:, None, None, None]
-    return torch.from_numpy(mean.astype(np.float32)), torch.from_numpy(sd.astype(np.float32))
 
 
 def main(snakemake) -> None:
@@ -45,15 +26,13 @@ def main(snakemake) -> None:
     latents = np.load(snakemake.input.latents, mmap_mode="r")
     attributes = read_table(snakemake.input.attributes)
     scaling = Scaling.fit(attributes)
-    mean, sd = latent_statistics(latents)
     grid = Grid.from_settings(params.grid)
     points = latent_points(grid, grid.shape[0] // latents.shape[2])
+    space = fit_latent_space(latents, points, settings.slices_per_patch)
     training = DiffusionTraining(
         build_model(settings, latents.shape[1]),
         build_process(settings),
-        mean,
-        sd,
-        points,
+        space,
         steps=settings.steps,
         lr=settings.lr,
         ema_decay=settings.ema_decay,
@@ -74,7 +53,7 @@ def main(snakemake) -> None:
         log=params.tensorboard,
         precision_choice=settings.precision,
     )
-    bundle = Bundle(training.average.module, Statistics(mean, sd, points)).eval().cpu()
+    bundle = Bundle(training.average.module, space).eval().cpu()
     config = {
         "settings": params.settings,
         "grid": params.grid,

@@ -32,7 +32,7 @@ class Sample:
 
 def mean_brain(codec: Codec, generator: Generator) -> NDArray[np.bool_]:
     """Brain mask (X, Y, Z) of the decoded mean latent: where the training patients' brains are."""
-    return codec.decode(generator.bundle.statistics.mean.numpy())[2]
+    return codec.decode(generator.bundle.space.mean.numpy())[2]
 
 
 def _draw(
@@ -43,7 +43,7 @@ def _draw(
     steps: int,
     guidance: float,
 ) -> list[Sample]:
-    shape = generator.bundle.statistics.mean.shape
+    shape = generator.bundle.space.mean.shape
     noise = torch.stack(
         [
             torch.randn(shape, generator=random_generator(int(seed), attempt))

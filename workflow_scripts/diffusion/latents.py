@@ -1,0 +1,95 @@
+"""The space in which the denoiser works: folded, centred and whitened latents."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor, nn
+
+from workflow_scripts.diffusion.conditions import draw_maps
+
+# Components and places with hardly any variance would otherwise be blown up without bound.
+SMALLEST_SHARE = 1e-3
+SMALLEST_SD = 0.05
+
+
+class LatentSpace(nn.Module):
+    """Takes latents to where a diffusion model has least to learn, and back.
+
+    Neighbouring slices are folded into channels (a patch along z). Then the voxelwise ``mean``
+    is subtracted, the rest divided by ``sd``, its standard deviation by place, and the folded
+    channels, which are strongly correlated since slices resemble their neighbours, are whitened
+    by their principal components. All of it comes from the training latents and is saved with
+    the denoiser's weights. Before its first step the denoiser so gives samples of the right
+    variance everywhere, with slices that agree.
+    """
+
+    def __init__(self, shape: tuple[int, int, int, int], fold: int) -> None:
+        super().__init__()
+        c, *size = shape
+        self.shape, self.fold = tuple(shape), fold
+        self.register_buffer("mean", torch.zeros(c, *size))
+        self.register_buffer("sd", torch.ones(1, *size))
+        self.register_buffer("points", torch.zeros(3, *size))
+        self.register_buffer("mix", torch.eye(c * fold))
+        self.register_buffer("unmix", torch.eye(c * fold))
+        self.register_buffer("weight", torch.ones(c * fold))
+
+    def standardise(self, latent: Tensor) -> Tensor:
+        """Scaled latents (B, C, h, w, Z) to white ones (B, C · fold, h, w, Z / fold)."""
+        folded = fold_slices((latent - self.mean) / self.sd, self.fold)
+        return torch.einsum("ij,bjxyz->bixyz", self.unmix, folded)
+
+    def restore(self, white: Tensor) -> Tensor:
+        """The inverse of ``standardise``."""
+        folded = torch.einsum("ij,bjxyz->bixyz", self.mix, white)
+        return unfold_slices(folded, self.fold) * self.sd + self.mean
+
+    def maps(self, place: Tensor, present: Tensor) -> Tensor:
+        """Maps of ``draw_maps``, folded as the latents are: (B, 7 · fold, h, w, Z / fold)."""
+        return fold_slices(draw_maps(place, present, self.points), self.fold)
+
+
+def fit_latent_space(latents: NDArray, points: Tensor, fold: int) -> LatentSpace:
+    """The space of training latents (N, C, h, w, Z) whose elements lie at ``points`` (mm).
+
+    One patient is held in memory at a time.
+    """
+    space = LatentSpace(latents.shape[1:], fold)
+    space.points.copy_(points)
+    mean = np.zeros(latents.shape[1:])
+    for latent in latents:
+        mean += latent.astype(float) / len(latents)
+    variance = np.zeros(latents.shape[2:])
+    for latent in latents:
+        variance += ((latent - mean) ** 2).mean(0) / len(latents)
+    # Few patients: the variance of one place is borrowed from its neighbourhood.
+    sd = np.sqrt(ndimage.gaussian_filter(variance, (0.5, 0.5, 2.0)))
+    sd = np.maximum(sd, SMALLEST_SD * sd.max())
+    space.mean.copy_(torch.from_numpy(mean))
+    space.sd.copy_(torch.from_numpy(sd)[None])
+    covariance = torch.zeros(space.mix.shape, dtype=torch.double)
+    for latent in latents:
+        rest = (torch.from_numpy(latent.astype(np.float32)) - space.mean) / space.sd
+        flat = fold_slices(rest[None], fold)[0].flatten(1).double()
+        covariance += flat @ flat.T / flat.shape[1] / len(latents)
+    values, vectors = torch.linalg.eigh(covariance)
+    values = values.clamp_min(SMALLEST_SHARE * values.max())
+    # An eigenvector's sign is arbitrary: its largest entry is made positive.
+    vectors = vectors * torch.sign(vectors.gather(0, vectors.abs().argmax(0, keepdim=True)))
+    space.mix.copy_(vectors * values.sqrt())
+    space.unmix.copy_((vectors / values.sqrt()).T)
+    space.weight.copy_(values / values.mean())
+    return space
+
+
+def fold_slices(x: Tensor, fold: int) -> Tensor:
+    """(B, C, h, w, Z) to (B, C · fold, h, w, Z / fold)."""
+    b, c, h, w, z = x.shape
+    return x.view(b, c, h, w, z // fold, fold).permute(0, 1, 5, 2, 3, 4).flatten(1, 2)
+
+
+def unfold_slices(x: Tensor, fold: int) -> Tensor:
+    """The inverse of ``fold_slices``."""
+    b, c, h, w, z = x.shape
+    return x.view(b, c // fold, fold, h, w, z).permute(0, 1, 3, 4, 5, 2).flatten(4, 5)
