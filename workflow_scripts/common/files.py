@@ -47,7 +47,8 @@ def staged_directory(path: str | Path) -> Iterator[Path]:
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read a TSV (or ``.csv``) file; identifiers stay text, empty text cells become ``""``."""
     separator = "," if str(path).endswith(".csv") else "\t"
-    table = pd.read_csv(path, sep=separator, dtype={"patient_id": str})
+    # A brain_mask column in which no patient has one would be read as numbers that are missing.
+    table = pd.read_csv(path, sep=separator, dtype={"patient_id": str, "brain_mask": str})
     text = table.select_dtypes(include=["object", "string"]).columns
     return table.fillna(dict.fromkeys(text, ""))
 
