@@ -64,6 +64,8 @@ def draw_images(files, params, grid: Grid) -> dict[str, Figure]:
     synthetic = patients_in(files.synthetic[number])
     real = [Patient(Path(path).parent) for path in files.images]
     sweep = read_table(files.sweep_attributes[number]).sort_values("requested_volume_ml")
+    # A request in which no draw had a tumour gave no patient to show.
+    sweep = sweep[sweep["measured_volume_ml"] > 0]
     swept = [Patient(Path(files.sweep[number]) / str(name)) for name in sweep["patient_id"]]
     centre = sweep_centre(sweep)
     place = ", ".join(f"{value:.0f}" for value in centre)
