@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from workflow_scripts.autoencoder.model import SliceAutoencoder, slice_positions
 from workflow_scripts.autoencoder.settings import AutoencoderSettings
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import class_count, collapse
 from workflow_scripts.common.weights import load_config, load_weights
+from workflow_scripts.preprocess.skull_strip import largest_filled
 
 SLICES_AT_ONCE = 48
 
@@ -98,10 +98,4 @@ def brain_of(image: NDArray[np.float32]) -> NDArray[np.bool_]:
 
     Outside the brain preprocessed images are exactly 0; a decoder leaves a little noise there.
     """
-    bright = image.max(0) > 0.08
-    pieces, count = ndimage.label(bright)
-    if count == 0:
-        return bright
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    return ndimage.binary_fill_holes(pieces == sizes.argmax())
+    return largest_filled(image.max(0) > 0.08)

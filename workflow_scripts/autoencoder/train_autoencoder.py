@@ -1,6 +1,5 @@
 """Rule ``train_autoencoder``: the slice autoencoder of one split's training patients."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,9 @@ from workflow_scripts.autoencoder.settings import AutoencoderSettings
 from workflow_scripts.autoencoder.slices import SliceBatches
 from workflow_scripts.autoencoder.train import AutoencoderTraining
 from workflow_scripts.common.files import write_table
+from workflow_scripts.common.job import training_job
 from workflow_scripts.common.labels import collapse
 from workflow_scripts.common.patients import Patient
-from workflow_scripts.common.provenance import training_key, write_provenance
-from workflow_scripts.common.training import fit
 from workflow_scripts.common.weights import save_model
 
 
@@ -53,27 +51,17 @@ def main(snakemake) -> None:
         seed=params.seed,
     )
     batches = SliceBatches(folders, params.labels, settings.batch, settings.augment, params.seed)
-    checkpoints = Path(params.checkpoints) / training_key(snakemake)
-    history = fit(
-        training,
-        batches,
-        seed=params.seed,
-        checkpoints=checkpoints,
-        log=params.tensorboard,
-        precision_choice=settings.precision,
-    )
-    model = training.average.module.eval().cpu()
-    config = {
-        "settings": params.settings,
-        "modalities": params.modalities,
-        "labels": params.labels,
-        "grid": params.grid,
-        "latent_scale": latent_scale(model, folders, params.labels),
-    }
-    save_model(Path(snakemake.output.weights).parent, model, config)
-    write_table(history, snakemake.output.history)
-    write_provenance(snakemake, snakemake.output.provenance)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    with training_job(snakemake, training, batches, settings.precision) as history:
+        model = training.average.module.eval().cpu()
+        config = {
+            "settings": params.settings,
+            "modalities": params.modalities,
+            "labels": params.labels,
+            "grid": params.grid,
+            "latent_scale": latent_scale(model, folders, params.labels),
+        }
+        save_model(Path(snakemake.output.weights).parent, model, config)
+        write_table(history, snakemake.output.history)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Rule ``train_diffusion``: weights of the conditional denoiser from one split's latents."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +7,7 @@ import torch
 
 from workflow_scripts.common.files import read_table, write_table
 from workflow_scripts.common.grid import Grid
-from workflow_scripts.common.provenance import training_key, write_provenance
-from workflow_scripts.common.training import fit
+from workflow_scripts.common.job import training_job
 from workflow_scripts.common.weights import save_model
 from workflow_scripts.diffusion.conditions import Scaling, latent_points, place_of
 from workflow_scripts.diffusion.generator import Bundle, build_model, build_process
@@ -44,26 +42,16 @@ def main(snakemake) -> None:
     batches = LatentBatches(
         latents, scaling.vectors(attributes), place_of(attributes), settings.batch, params.seed
     )
-    checkpoints = Path(params.checkpoints) / training_key(snakemake)
-    history = fit(
-        training,
-        batches,
-        seed=params.seed,
-        checkpoints=checkpoints,
-        log=params.tensorboard,
-        precision_choice=settings.precision,
-    )
-    bundle = Bundle(training.average.module, space).eval().cpu()
-    config = {
-        "settings": params.settings,
-        "grid": params.grid,
-        "latent_shape": list(latents.shape[1:]),
-        "scaling": scaling.to_dict(),
-    }
-    save_model(Path(snakemake.output.weights).parent, bundle, config)
-    write_table(history, snakemake.output.history)
-    write_provenance(snakemake, snakemake.output.provenance)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    with training_job(snakemake, training, batches, settings.precision) as history:
+        bundle = Bundle(training.average.module, space).eval().cpu()
+        config = {
+            "settings": params.settings,
+            "grid": params.grid,
+            "latent_shape": list(latents.shape[1:]),
+            "scaling": scaling.to_dict(),
+        }
+        save_model(Path(snakemake.output.weights).parent, bundle, config)
+        write_table(history, snakemake.output.history)
 
 
 if __name__ == "__main__":

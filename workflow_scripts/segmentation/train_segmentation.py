@@ -2,15 +2,13 @@
 
 import functools
 import logging
-import shutil
 from pathlib import Path
 
 import torch
 
 from workflow_scripts.common.files import write_table
+from workflow_scripts.common.job import training_job
 from workflow_scripts.common.patients import Patient
-from workflow_scripts.common.provenance import training_key, write_provenance
-from workflow_scripts.common.training import fit
 from workflow_scripts.common.weights import save_model
 from workflow_scripts.segmentation.batches import SegmentationBatches
 from workflow_scripts.segmentation.segmenter import network_of
@@ -41,30 +39,20 @@ def main(snakemake) -> None:
         lambda network: validation_dice(network, held_out, params.labels, settings),
     )
     batches = SegmentationBatches(params.arm, real, synthetic, params.labels, settings, params.seed)
-    checkpoints = Path(params.checkpoints) / training_key(snakemake)
-    losses = fit(
-        training,
-        batches,
-        seed=params.seed,
-        checkpoints=checkpoints,
-        log=params.tensorboard,
-        precision_choice=settings.precision,
-        # Beside a GPU, the processors have nothing else to do than to make batches.
-        workers=snakemake.threads - 1 if torch.cuda.is_available() else 0,
-    )
-    config = {
-        "settings": params.settings,
-        "arm": params.arm,
-        "modalities": params.modalities,
-        "labels": params.labels,
-        "grid": params.grid,
-        "validation_dice": max(training.scores.values()),
-    }
-    logging.info("%s: validation Dice %.3f", params.arm, config["validation_dice"])
-    save_model(Path(snakemake.output.weights).parent, training.best_network(), config)
-    write_table(training.history(losses), snakemake.output.history)
-    write_provenance(snakemake, snakemake.output.provenance)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    # Beside a GPU, the processors have nothing else to do than to make batches.
+    workers = snakemake.threads - 1 if torch.cuda.is_available() else 0
+    with training_job(snakemake, training, batches, settings.precision, workers) as losses:
+        config = {
+            "settings": params.settings,
+            "arm": params.arm,
+            "modalities": params.modalities,
+            "labels": params.labels,
+            "grid": params.grid,
+            "validation_dice": max(training.scores.values()),
+        }
+        logging.info("%s: validation Dice %.3f", params.arm, config["validation_dice"])
+        save_model(Path(snakemake.output.weights).parent, training.best_network(), config)
+        write_table(training.history(losses), snakemake.output.history)
 
 
 if __name__ == "__main__":
