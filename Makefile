@@ -7,12 +7,15 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RESULTS := results
 
-.PHONY: demo test lint format lock schema help
+.PHONY: demo test test-kills test-slurm archive lint format lock schema help
 
 help:
-	@echo "make demo    the whole workflow on the embedded patients; prints the evaluation table"
-	@echo "make test    all tests"
-	@echo "make lint    style: ruff, snakefmt, snakemake --lint"
+	@echo "make demo        the whole workflow on the embedded patients; prints the evaluation table"
+	@echo "make test        all tests but the two below"
+	@echo "make test-kills  twenty kills at random moments of the tiny set-up"
+	@echo "make test-slurm  the workflow on a real Slurm of one node, started here and stopped again"
+	@echo "make archive     the finished demo in one file"
+	@echo "make lint        style: ruff, snakefmt, snakemake --lint"
 
 $(READY): requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11) and "Python 3.11 or later is needed; name it: make PYTHON=/path/to/python3.11 ...")'
@@ -25,7 +28,18 @@ demo: $(READY)
 	@cat $(RESULTS)/evaluation/summary.md
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore tests/kills
+
+test-kills: $(READY)
+	$(BIN)/python -m pytest tests/kills
+
+test-slurm: $(READY)
+	tests/slurm/one_node.sh start
+	$(BIN)/python -m pytest tests/slurm; status=$$?; tests/slurm/one_node.sh stop; exit $$status
+
+archive: $(READY)
+	$(BIN)/snakemake --cores all $(RESULTS)/archive/run.zip
+	@echo "the run is in $(RESULTS)/archive/run.zip"
 
 lint: $(READY)
 	$(BIN)/ruff check .

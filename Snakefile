@@ -15,6 +15,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join([str(ROOT), os.getenv("PYTHONPATH",
 
 from workflow_scripts.common.files import UserError, read_table
 from workflow_scripts.common.fingerprint import fingerprint
+from workflow_scripts.common.keep import clear_stale_locks, remove_done
 from workflow_scripts.configuration import check
 
 
@@ -26,6 +27,9 @@ try:
 except UserError as error:
     # One line for the user, in place of a traceback through the Snakefile.
     sys.exit(f"Error: {error}")
+
+if workflow.is_main_process:
+    RUNNING = clear_stale_locks(".snakemake")
 
 RESULTS = CONFIG.results
 LOGS, BENCHMARKS = f"{RESULTS}/logs", f"{RESULTS}/benchmarks"
@@ -51,6 +55,11 @@ rule all:
     input:
         f"{RESULTS}/evaluation/summary.md",
         f"{RESULTS}/evaluation/figures",
+        expand(f"{RESULTS}/synthesis/{{split}}/model/sampling.json", split=SPLITS),
+
+
+onsuccess:
+    remove_done(f"{RESULTS}/checkpoints")
 
 
 include: "rules/common.smk"
@@ -61,3 +70,5 @@ include: "rules/diffusion.smk"
 include: "rules/synthesis.smk"
 include: "rules/segmentation.smk"
 include: "rules/evaluation.smk"
+include: "rules/archive.smk"
+include: "rules/sharing.smk"

@@ -1,16 +1,19 @@
 """Slices to latents and back: one autoencoder a split, from its training patients alone."""
 
+from workflow_scripts.autoencoder.settings import AutoencoderSettings
+
 AUTOENCODER = f"{RESULTS}/autoencoder/{{split}}"
 
 
 rule train_autoencoder:
     input:
         images=preprocessed("train"),
+        masks=preprocessed("train", "label", "brain"),
     output:
         weights=f"{AUTOENCODER}/model/weights.safetensors",
         config=f"{AUTOENCODER}/model/config.json",
         history=f"{AUTOENCODER}/training.tsv",
-        provenance=f"{AUTOENCODER}/provenance.json",
+        provenance=f"{AUTOENCODER}/provenance/train_autoencoder.json",
     log:
         f"{LOGS}/autoencoder/train_autoencoder/{{split}}.log",
     benchmark:
@@ -19,11 +22,12 @@ rule train_autoencoder:
         "../envs/workflow.yaml"
     threads: 2
     resources:
-        mem_mb=6000,
+        mem_mb=memory(6000),
         runtime=720,
         gpu=1,
+        checkpoint_seconds=300,
     params:
-        settings=settings("autoencoder"),
+        settings=CONFIG.autoencoder.part(AutoencoderSettings),
         modalities=CONFIG.modalities,
         labels=CONFIG.labels,
         grid=GRID,
@@ -38,10 +42,12 @@ rule train_autoencoder:
 rule reconstruct_patients:
     input:
         weights=rules.train_autoencoder.output.weights,
-        images=held_out,
+        images=held_out(),
+        masks=held_out("label", "brain"),
     output:
         scores=f"{AUTOENCODER}/reconstruction.csv",
         patients=directory(f"{AUTOENCODER}/reconstructions"),
+        provenance=f"{AUTOENCODER}/provenance/reconstruct_patients.json",
     log:
         f"{LOGS}/autoencoder/reconstruct_patients/{{split}}.log",
     benchmark:
@@ -50,7 +56,7 @@ rule reconstruct_patients:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000),
         runtime=120,
     params:
         code=code("autoencoder/reconstruct_patients"),
@@ -62,9 +68,11 @@ rule encode_patients:
     input:
         weights=rules.train_autoencoder.output.weights,
         images=preprocessed("train"),
+        masks=preprocessed("train", "label", "brain"),
     output:
         latents=f"{AUTOENCODER}/latents.npy",
         attributes=f"{AUTOENCODER}/attributes.tsv",
+        provenance=f"{AUTOENCODER}/provenance/encode_patients.json",
     log:
         f"{LOGS}/autoencoder/encode_patients/{{split}}.log",
     benchmark:
@@ -73,7 +81,7 @@ rule encode_patients:
         "../envs/workflow.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000),
         runtime=240,
     params:
         copies=CONFIG.autoencoder.copies,

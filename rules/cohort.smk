@@ -10,6 +10,7 @@ checkpoint list_participants:
         listing=cohort_listing(),
     output:
         participants=f"{COHORT}/participants.tsv",
+        provenance=f"{COHORT}/provenance/list_participants.json",
     log:
         f"{LOGS}/cohort/list_participants.log",
     benchmark:
@@ -18,7 +19,7 @@ checkpoint list_participants:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=60,
     params:
         source=CONFIG.cohort.source,
@@ -40,6 +41,7 @@ checkpoint draw_splits:
         participants=f"{COHORT}/participants.tsv",
     output:
         splits=f"{COHORT}/splits.tsv",
+        provenance=f"{COHORT}/provenance/draw_splits.json",
     log:
         f"{LOGS}/cohort/draw_splits.log",
     benchmark:
@@ -48,7 +50,7 @@ checkpoint draw_splits:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=10,
     params:
         settings=settings("cohort")["splits"],
@@ -59,10 +61,11 @@ checkpoint draw_splits:
 
 rule make_phantom:
     output:
-        images=expand(f"{PHANTOMS}/{{{{patient}}}}/{{modality}}.nii.gz", modality=CONFIG.modalities),
+        **named(f"{PHANTOMS}/{{patient}}/*.nii.gz", CONFIG.modalities),
         label=f"{PHANTOMS}/{{patient}}/label.nii.gz",
         brain_mask=f"{PHANTOMS}/{{patient}}/brain_mask.nii.gz",
         truth=f"{PHANTOMS}/{{patient}}/truth.json",
+        provenance=f"{PHANTOMS}/{{patient}}/provenance/make_phantom.json",
     log:
         f"{LOGS}/cohort/make_phantom/{{patient}}.log",
     benchmark:
@@ -71,9 +74,10 @@ rule make_phantom:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=15,
     params:
+        patient="{patient}",
         settings=settings("cohort")["phantom"],
         modalities=CONFIG.modalities,
         seed=CONFIG.seed,

@@ -39,11 +39,35 @@ def participant(patient):
     return rows.iloc[0].to_dict()
 
 
+def volumes(row):
+    """Columns of a patient's row that name files."""
+    return [*CONFIG.modalities, "label", *(["brain_mask"] if row["brain_mask"] else [])]
+
+
 def raw_files(wildcards):
     """Input function: a patient's files, by modality, label and (where given) brain mask."""
     row = participant(wildcards.patient)
-    names = [*CONFIG.modalities, "label", *(["brain_mask"] if row["brain_mask"] else [])]
-    return {name: row[name].partition("#")[0] for name in names}
+    return {name: row[name].partition("#")[0] for name in volumes(row)}
+
+
+def raw_reading(wildcards):
+    """A patient's name and label scheme, and which volume of a 4-D file is which.
+
+    Where the files lie is no parameter: the same data elsewhere gives the same result.
+    """
+    row = participant(wildcards.patient)
+    parts = {name: row[name].partition("#")[2] for name in volumes(row)}
+    return {"patient_id": row["patient_id"], "label_scheme": row["label_scheme"], "parts": parts}
+
+
+def named(pattern, names, suffix=""):
+    """Outputs with names of their own, ``<name><suffix>``; ``*`` in the pattern is the name."""
+    return {f"{name}{suffix}": pattern.replace("*", name) for name in names}
+
+
+def memory(mb):
+    """Megabytes of a job; each attempt asks for as much again."""
+    return lambda wildcards, attempt: mb * attempt
 
 
 def patients_of(split, role):
@@ -55,19 +79,35 @@ def patients_of(split, role):
     return rows["patient_id"].tolist()
 
 
-def preprocessed(role):
-    """Input function: the preprocessed images of a split's patients of a role."""
+def arrays(patients, names):
+    """The preprocessed arrays of patients, of the kinds named: image, label or brain."""
+    return [f"{RESULTS}/preprocess/{p}/{name}.npy" for p in patients for name in names]
+
+
+def preprocessed(role, *names):
+    """Input function: arrays of a split's patients of a role; their images, unless named."""
+    return lambda wildcards: arrays(patients_of(wildcards.split, role), names or ["image"])
+
+
+def held_out(*names):
+    """Input function: arrays of the patients that no model of this split was fitted to."""
+    sides = preprocessed("validation", *names), preprocessed("test", *names)
+    return lambda wildcards: sides[0](wildcards) + sides[1](wildcards)
+
+
+def test_patients(*names):
+    """Input function: arrays of the test patients, who are the same in every split."""
+    return lambda wildcards: arrays(patients_of(SPLITS[0], "test"), names or ["image"])
+
+
+def all_training(*names):
+    """Input function: arrays of all splits' training patients."""
 
     def files(wildcards):
-        patients = patients_of(wildcards.split, role)
-        return expand(f"{RESULTS}/preprocess/{{patient}}/image.npy", patient=patients)
+        patients = {p for split in SPLITS for p in patients_of(split, "train")}
+        return arrays(sorted(patients), names)
 
     return files
-
-
-def held_out(wildcards):
-    """Input function: images of the patients that no model of this split was fitted to."""
-    return preprocessed("validation")(wildcards) + preprocessed("test")(wildcards)
 
 
 def synthetic_patients(wildcards):
@@ -77,7 +117,19 @@ def synthetic_patients(wildcards):
     return []
 
 
-def test_images(wildcards):
-    """Input function: images of the test patients, who are the same in every split."""
-    patients = patients_of(SPLITS[0], "test")
-    return expand(f"{RESULTS}/preprocess/{{patient}}/image.npy", patient=patients)
+def trained_model():
+    """Weights of autoencoder and denoiser: this run's own, or those of a model folder."""
+    if folder := CONFIG.synthesis.model:
+        stages = "autoencoder", "diffusion"
+        return {stage: f"{folder}/{stage}/weights.safetensors" for stage in stages}
+    return {
+        "autoencoder": rules.train_autoencoder.output.weights,
+        "diffusion": rules.train_diffusion.output.weights,
+    }
+
+
+def trained_attributes():
+    """Tumours of the patients that the model learned from."""
+    if folder := CONFIG.synthesis.model:
+        return f"{folder}/attributes.tsv"
+    return rules.encode_patients.output.attributes

@@ -11,7 +11,7 @@ rule train_diffusion:
         weights=f"{DIFFUSION}/model/weights.safetensors",
         config=f"{DIFFUSION}/model/config.json",
         history=f"{DIFFUSION}/training.tsv",
-        provenance=f"{DIFFUSION}/provenance.json",
+        provenance=f"{DIFFUSION}/provenance/train_diffusion.json",
     log:
         f"{LOGS}/diffusion/train_diffusion/{{split}}.log",
     benchmark:
@@ -20,9 +20,10 @@ rule train_diffusion:
         "../envs/workflow.yaml"
     threads: 2
     resources:
-        mem_mb=8000,
+        mem_mb=memory(8000),
         runtime=1440,
         gpu=1,
+        checkpoint_seconds=300,
     params:
         settings=settings("diffusion"),
         grid=GRID,

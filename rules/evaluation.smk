@@ -8,6 +8,7 @@ rule collect_scores:
         expand(rules.score_segmentation.output.scores, split=SPLITS, arm=ARMS),
     output:
         scores=f"{EVALUATION}/scores.csv",
+        provenance=f"{EVALUATION}/provenance/collect_scores.json",
     log:
         f"{LOGS}/evaluation/collect_scores.log",
     benchmark:
@@ -16,7 +17,7 @@ rule collect_scores:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=10,
     params:
         code=code("evaluation/collect_scores"),
@@ -31,6 +32,7 @@ rule summarise_segmentation:
         csv=f"{EVALUATION}/segmentation.csv",
         markdown=f"{EVALUATION}/segmentation.md",
         latex=f"{EVALUATION}/segmentation.tex",
+        provenance=f"{EVALUATION}/provenance/summarise_segmentation.json",
     log:
         f"{LOGS}/evaluation/summarise_segmentation.log",
     benchmark:
@@ -39,10 +41,11 @@ rule summarise_segmentation:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=10,
     params:
-        settings=settings("evaluation"),
+        bootstrap=CONFIG.evaluation.bootstrap,
+        confidence=CONFIG.evaluation.confidence,
         seed=CONFIG.seed,
         code=code("evaluation/summarise_segmentation"),
     script:
@@ -54,6 +57,7 @@ rule evaluate_adherence:
         attributes=expand(rules.synthesise_patients.output.attributes, split=SPLITS),
     output:
         table=f"{EVALUATION}/adherence.csv",
+        provenance=f"{EVALUATION}/provenance/evaluate_adherence.json",
     log:
         f"{LOGS}/evaluation/evaluate_adherence.log",
     benchmark:
@@ -62,10 +66,10 @@ rule evaluate_adherence:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=10,
     params:
-        settings=settings("evaluation"),
+        permutations=CONFIG.evaluation.permutations,
         seed=CONFIG.seed,
         code=code("evaluation/evaluate_adherence"),
     script:
@@ -77,6 +81,7 @@ rule collect_reconstruction:
         expand(rules.reconstruct_patients.output.scores, split=SPLITS),
     output:
         table=f"{EVALUATION}/reconstruction.csv",
+        provenance=f"{EVALUATION}/provenance/collect_reconstruction.json",
     log:
         f"{LOGS}/evaluation/collect_reconstruction.log",
     benchmark:
@@ -85,7 +90,7 @@ rule collect_reconstruction:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=10,
     params:
         code=code("evaluation/collect_reconstruction"),
@@ -95,11 +100,15 @@ rule collect_reconstruction:
 
 rule evaluate_contrast:
     input:
-        images=test_images,
+        images=test_patients(),
+        masks=test_patients("label", "brain"),
+        splits=f"{COHORT}/splits.tsv",
+        training=all_training("image", "label", "brain"),
         reconstructions=expand(rules.reconstruct_patients.output.patients, split=SPLITS),
         synthetic=expand(rules.synthesise_patients.output.patients, split=SPLITS),
     output:
         table=f"{EVALUATION}/contrast.csv",
+        provenance=f"{EVALUATION}/provenance/evaluate_contrast.json",
     log:
         f"{LOGS}/evaluation/evaluate_contrast.log",
     benchmark:
@@ -108,10 +117,10 @@ rule evaluate_contrast:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=60,
     params:
-        settings=settings("evaluation"),
+        ring_mm=CONFIG.evaluation.ring_mm,
         splits=SPLITS,
         modalities=CONFIG.modalities,
         grid=GRID,
@@ -125,7 +134,8 @@ rule draw_figures:
         autoencoder=expand(rules.train_autoencoder.output.history, split=SPLITS),
         diffusion=expand(rules.train_diffusion.output.history, split=SPLITS),
         segmentation=expand(rules.train_segmentation.output.history, split=SPLITS, arm=ARMS),
-        images=test_images,
+        images=test_patients(),
+        masks=test_patients("label", "brain"),
         synthetic=expand(rules.synthesise_patients.output.patients, split=SPLITS),
         attributes=expand(rules.synthesise_patients.output.attributes, split=SPLITS),
         sweep=expand(rules.synthesise_sweep.output.patients, split=SPLITS),
@@ -133,6 +143,7 @@ rule draw_figures:
         scores=rules.collect_scores.output.scores,
     output:
         figures=directory(f"{EVALUATION}/figures"),
+        provenance=f"{EVALUATION}/provenance/draw_figures.json",
     log:
         f"{LOGS}/evaluation/draw_figures.log",
     benchmark:
@@ -141,10 +152,11 @@ rule draw_figures:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=30,
     params:
-        settings=settings("evaluation"),
+        bootstrap=CONFIG.evaluation.bootstrap,
+        confidence=CONFIG.evaluation.confidence,
         splits=SPLITS,
         arms=ARMS,
         modalities=CONFIG.modalities,
@@ -161,11 +173,13 @@ rule write_summary:
         scores=rules.collect_scores.output.scores,
         segmentation=rules.summarise_segmentation.output.csv,
         markdown=rules.summarise_segmentation.output.markdown,
+        attributes=expand(rules.synthesise_patients.output.attributes, split=SPLITS),
         adherence=rules.evaluate_adherence.output.table,
         reconstruction=rules.collect_reconstruction.output.table,
         contrast=rules.evaluate_contrast.output.table,
     output:
         summary=f"{EVALUATION}/summary.md",
+        provenance=f"{EVALUATION}/provenance/write_summary.json",
     log:
         f"{LOGS}/evaluation/write_summary.log",
     benchmark:
@@ -174,10 +188,12 @@ rule write_summary:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=10,
     params:
-        settings=settings("evaluation"),
+        bootstrap=CONFIG.evaluation.bootstrap,
+        confidence=CONFIG.evaluation.confidence,
+        alpha=CONFIG.evaluation.alpha,
         results=lambda wildcards, output: os.path.dirname(os.path.dirname(output.summary)),
         seed=CONFIG.seed,
         code=code("evaluation/write_summary"),

@@ -7,23 +7,16 @@ rule preprocess_patient:
     input:
         unpack(raw_files),
     output:
+        **named(f"{PREPROCESS}/*.nii.gz", [*CONFIG.modalities, "label", "brain"], "_nifti"),
+        **named(f"{PREPROCESS}/*_to_reference.tfm", CONFIG.modalities, "_to_reference"),
         image=f"{PREPROCESS}/image.npy",
         label=f"{PREPROCESS}/label.npy",
         brain=f"{PREPROCESS}/brain.npy",
-        volumes=expand(
-            f"{PREPROCESS}/{{volume}}.nii.gz",
-            volume=[*CONFIG.modalities, "label", "brain"],
-            allow_missing=True,
-        ),
         attributes=f"{PREPROCESS}/attributes.tsv",
         native=f"{PREPROCESS}/native.json",
         to_template=f"{PREPROCESS}/to_template.tfm",
-        to_reference=expand(
-            f"{PREPROCESS}/{{modality}}_to_reference.tfm",
-            modality=CONFIG.modalities,
-            allow_missing=True,
-        ),
         picture=f"{PREPROCESS}/picture.png",
+        provenance=f"{PREPROCESS}/provenance/preprocess_patient.json",
     log:
         f"{LOGS}/preprocess/preprocess_patient/{{patient}}.log",
     benchmark:
@@ -32,13 +25,13 @@ rule preprocess_patient:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000),
         runtime=30,
     params:
         settings=settings("preprocess"),
         modalities=CONFIG.modalities,
         grid=GRID,
-        row=lambda wildcards: participant(wildcards.patient),
+        reading=raw_reading,
         code=code("preprocess/preprocess_patient"),
     script:
         "../workflow_scripts/preprocess/preprocess_patient.py"

@@ -1,18 +1,22 @@
 """One segmentation network for each split and arm; what they find in the test patients."""
 
+from workflow_scripts.segmentation.settings import SegmentationSettings
+
 SEGMENTATION = f"{RESULTS}/segmentation/{{split}}/{{arm}}"
 
 
 rule train_segmentation:
     input:
         images=preprocessed("train"),
+        masks=preprocessed("train", "label", "brain"),
         validation=preprocessed("validation"),
+        validation_masks=preprocessed("validation", "label", "brain"),
         synthetic=synthetic_patients,
     output:
         weights=f"{SEGMENTATION}/model/weights.safetensors",
         config=f"{SEGMENTATION}/model/config.json",
         history=f"{SEGMENTATION}/training.tsv",
-        provenance=f"{SEGMENTATION}/provenance.json",
+        provenance=f"{SEGMENTATION}/provenance/train_segmentation.json",
     log:
         f"{LOGS}/segmentation/train_segmentation/{{split}}/{{arm}}.log",
     benchmark:
@@ -21,11 +25,12 @@ rule train_segmentation:
         "../envs/workflow.yaml"
     threads: 2
     resources:
-        mem_mb=6000,
+        mem_mb=memory(6000),
         runtime=720,
         gpu=1,
+        checkpoint_seconds=300,
     params:
-        settings=settings("segmentation"),
+        settings=CONFIG.segmentation.part(SegmentationSettings),
         arm="{arm}",
         modalities=CONFIG.modalities,
         labels=CONFIG.labels,
@@ -43,8 +48,10 @@ rule predict_segmentation:
     input:
         weights=rules.train_segmentation.output.weights,
         images=preprocessed("test"),
+        masks=preprocessed("test", "label", "brain"),
     output:
         predictions=directory(f"{SEGMENTATION}/predictions"),
+        provenance=f"{SEGMENTATION}/provenance/predict_segmentation.json",
     log:
         f"{LOGS}/segmentation/predict_segmentation/{{split}}/{{arm}}.log",
     benchmark:
@@ -53,7 +60,7 @@ rule predict_segmentation:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000),
         runtime=120,
         gpu=1,
     params:
@@ -66,8 +73,10 @@ rule score_segmentation:
     input:
         predictions=rules.predict_segmentation.output.predictions,
         images=preprocessed("test"),
+        masks=preprocessed("test", "label", "brain"),
     output:
         scores=f"{SEGMENTATION}/scores.csv",
+        provenance=f"{SEGMENTATION}/provenance/score_segmentation.json",
     log:
         f"{LOGS}/segmentation/score_segmentation/{{split}}/{{arm}}.log",
     benchmark:
@@ -76,7 +85,7 @@ rule score_segmentation:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=60,
     params:
         labels=CONFIG.labels,

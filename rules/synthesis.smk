@@ -1,17 +1,53 @@
 """Synthetic patients: image and label at once, with the tumour that was asked for."""
 
+from workflow_scripts.synthesis.settings import SamplingSettings
+
 SYNTHESIS = f"{RESULTS}/synthesis/{{split}}"
+
+
+rule export_model:
+    input:
+        autoencoder_weights=rules.train_autoencoder.output.weights,
+        autoencoder_config=rules.train_autoencoder.output.config,
+        diffusion_weights=rules.train_diffusion.output.weights,
+        diffusion_config=rules.train_diffusion.output.config,
+        attributes=rules.encode_patients.output.attributes,
+    output:
+        autoencoder_weights=f"{SYNTHESIS}/model/autoencoder/weights.safetensors",
+        autoencoder_config=f"{SYNTHESIS}/model/autoencoder/config.json",
+        diffusion_weights=f"{SYNTHESIS}/model/diffusion/weights.safetensors",
+        diffusion_config=f"{SYNTHESIS}/model/diffusion/config.json",
+        attributes=f"{SYNTHESIS}/model/attributes.tsv",
+        sampling=f"{SYNTHESIS}/model/sampling.json",
+        template=f"{SYNTHESIS}/model/template.nii.gz",
+        provenance=f"{SYNTHESIS}/provenance/export_model.json",
+    log:
+        f"{LOGS}/synthesis/export_model/{{split}}.log",
+    benchmark:
+        f"{BENCHMARKS}/synthesis/export_model/{{split}}.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+    params:
+        sampling=CONFIG.synthesis.part(SamplingSettings),
+        grid=GRID,
+        code=code("synthesis/export_model"),
+    script:
+        "../workflow_scripts/synthesis/export_model.py"
 
 
 rule draw_requests:
     input:
-        autoencoder=rules.train_autoencoder.output.weights,
-        diffusion=rules.train_diffusion.output.weights,
-        attributes=rules.encode_patients.output.attributes,
+        **trained_model(),
+        attributes=trained_attributes(),
         requests=CONFIG.synthesis.requests or [],
     output:
         requests=f"{SYNTHESIS}/requests.tsv",
         sweep=f"{SYNTHESIS}/sweep_requests.tsv",
+        provenance=f"{SYNTHESIS}/provenance/draw_requests.json",
     log:
         f"{LOGS}/synthesis/draw_requests/{{split}}.log",
     benchmark:
@@ -20,10 +56,9 @@ rule draw_requests:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=memory(3000),
         runtime=30,
     params:
-        requests=CONFIG.synthesis.requests,
         patients=CONFIG.synthesis.patients,
         jitter=CONFIG.synthesis.jitter,
         sweep_ml=CONFIG.synthesis.sweep_ml,
@@ -35,12 +70,12 @@ rule draw_requests:
 
 rule synthesise_patients:
     input:
-        autoencoder=rules.train_autoencoder.output.weights,
-        diffusion=rules.train_diffusion.output.weights,
+        **trained_model(),
         requests=rules.draw_requests.output.requests,
     output:
         patients=directory(f"{SYNTHESIS}/patients"),
         attributes=f"{SYNTHESIS}/attributes.tsv",
+        provenance=f"{SYNTHESIS}/provenance/synthesise_patients.json",
     log:
         f"{LOGS}/synthesis/synthesise_patients/{{split}}.log",
     benchmark:
@@ -49,11 +84,12 @@ rule synthesise_patients:
         "../envs/workflow.yaml"
     threads: 2
     resources:
-        mem_mb=6000,
+        mem_mb=memory(6000),
         runtime=240,
         gpu=1,
     params:
-        settings=settings("synthesis"),
+        sampling=CONFIG.synthesis.part(SamplingSettings),
+        checkpoints=f"{RESULTS}/checkpoints/synthesis",
         code=code("synthesis/synthesise_patients"),
     script:
         "../workflow_scripts/synthesis/synthesise_patients.py"
@@ -61,12 +97,12 @@ rule synthesise_patients:
 
 use rule synthesise_patients as synthesise_sweep with:
     input:
-        autoencoder=rules.train_autoencoder.output.weights,
-        diffusion=rules.train_diffusion.output.weights,
+        **trained_model(),
         requests=rules.draw_requests.output.sweep,
     output:
         patients=directory(f"{SYNTHESIS}/sweep"),
         attributes=f"{SYNTHESIS}/sweep_attributes.tsv",
+        provenance=f"{SYNTHESIS}/provenance/synthesise_sweep.json",
     log:
         f"{LOGS}/synthesis/synthesise_sweep/{{split}}.log",
     benchmark:

@@ -1,6 +1,7 @@
 """Fixtures that several stages use."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,20 @@ from workflow_scripts.common.patients import save_patient
 
 ROOT = Path(__file__).resolve().parents[1]
 MODALITIES = ["flair", "t1ce"]
+
+
+@pytest.fixture(scope="session")
+def copy_run():
+    """The function that copies a finished run: results as hard links, Snakemake's notes as files
+    of their own, since it writes them in place."""
+
+    def copy(source: Path, target: Path) -> Path:
+        shutil.copytree(source / ".snakemake", target / ".snakemake")
+        for results in source.glob("results*"):
+            shutil.copytree(results, target / results.name, copy_function=os.link)
+        return target
+
+    return copy
 
 
 @pytest.fixture(scope="session")

@@ -10,14 +10,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from workflow_scripts.autoencoder.settings import AutoencoderSettings
+from workflow_scripts.autoencoder.settings import AutoencoderSection
 from workflow_scripts.cohort.settings import CohortSettings
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.settings import Section
 from workflow_scripts.diffusion.settings import DiffusionSettings
 from workflow_scripts.evaluation.settings import EvaluationSettings
 from workflow_scripts.preprocess.settings import PreprocessSettings
-from workflow_scripts.segmentation.settings import SegmentationSettings
+from workflow_scripts.segmentation.settings import SegmentationSection
 from workflow_scripts.synthesis.settings import SynthesisSettings
 
 SCHEMA = Path(__file__).resolve().parents[1] / "config" / "config.schema.json"
@@ -57,10 +57,10 @@ class Config(Section):
     grid: GridSettings
     cohort: CohortSettings
     preprocess: PreprocessSettings
-    autoencoder: AutoencoderSettings
+    autoencoder: AutoencoderSection
     diffusion: DiffusionSettings
     synthesis: SynthesisSettings
-    segmentation: SegmentationSettings
+    segmentation: SegmentationSection
     evaluation: EvaluationSettings
 
     @field_validator("modalities")

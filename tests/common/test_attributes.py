@@ -63,3 +63,12 @@ def test_empty():
     assert found["volume_ml"] == 0
     assert found["n_components"] == 0
     assert np.isnan(found["sphericity"])
+
+
+def test_single_voxels_have_a_surface():
+    label = np.zeros((12, 12, 12), np.uint8)
+    label[4, 4, 4] = label[8, 8, 8] = 1
+    found = tumour_attributes(label, np.diag([3.0, 3.0, 3.0, 1.0]))
+    assert found["n_components"] == 2
+    assert found["volume_ml"] == pytest.approx(0.054)
+    assert 0 < found["surface_mm2"] < 2 * 6 * 9

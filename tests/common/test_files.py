@@ -30,3 +30,13 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
         raise RuntimeError
     assert file.read_text() == "old"
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["a.txt", "b", "old"]
+
+
+def test_what_a_killed_write_left_is_removed_by_the_next(tmp_path):
+    other = tmp_path / ".partial-b.txt-abcdefgh"
+    for left in (tmp_path / ".partial-a.txt-abcdefgh", other):
+        left.mkdir()
+        (left / "half").touch()
+    with staged(tmp_path / "a.txt") as path:
+        path.write_text("whole")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [other.name, "a.txt"]

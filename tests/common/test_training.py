@@ -1,8 +1,15 @@
 """Training goes on after a kill as if nothing had happened."""
 
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
+from workflow_scripts.common.files import UserError
 from workflow_scripts.common.training import Training, fit, generator
 
 
@@ -10,10 +17,13 @@ class Line(Training):
     """A line through noisy points; it can be told to die at a step."""
 
     dies_at: int | None = None
+    asked_at: int | None = None
 
     def losses(self, batch, step):
         if step == self.dies_at:
-            raise KeyboardInterrupt
+            raise RuntimeError("killed")
+        if step == self.asked_at:
+            os.kill(os.getpid(), signal.SIGTERM)
         x, y = batch
         noise = torch.randn(y.shape, generator=generator(step, 7)) * 0.01
         return {"loss": (self.model(x) - y + noise).square().mean()}
@@ -24,10 +34,19 @@ def points(step):
     return x, x @ torch.tensor([[2.0], [-1.0]]) + 0.5
 
 
-def train(folder, dies_at=None, steps=40):
+@pytest.fixture(autouse=True)
+def handlers():
+    """What a training that was asked to stop leaves in place, since its process ends."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield before
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def train(folder, dies_at=None, asked_at=None, steps=40, every_s=1e-4):
     torch.manual_seed(1)
     module = Line(torch.nn.Linear(2, 1), steps, lr=0.05, ema_decay=0.9, weight_decay=0.0)
-    module.dies_at = dies_at
+    module.dies_at, module.asked_at = dies_at, asked_at
     history = fit(
         module,
         points,
@@ -35,20 +54,60 @@ def train(folder, dies_at=None, steps=40):
         checkpoints=folder / "checkpoints",
         log=folder / "log",
         precision_choice="fp32",
-        checkpoint_minutes=1e-6,
+        checkpoint_seconds=every_s,
     )
     return module, history
 
 
-def test_a_resumed_run_ends_in_the_same_weights(tmp_path):
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [({"dies_at": 23}, RuntimeError), ({"asked_at": 23, "every_s": 600}, UserError)],
+)
+def test_a_resumed_run_ends_in_the_same_weights(tmp_path, end, error):
     whole, history = train(tmp_path / "whole")
-    with pytest.raises((KeyboardInterrupt, SystemExit)):
-        train(tmp_path / "broken", dies_at=23)
+    with pytest.raises(error):
+        train(tmp_path / "broken", **end)
     resumed, resumed_history = train(tmp_path / "broken")
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
     assert history.equals(resumed_history)
     assert len(history) == 40
+
+
+@pytest.mark.parametrize("dies_at", [None, 23])
+def test_training_leaves_signals_as_it_found_them(tmp_path, handlers, dies_at):
+    try:
+        train(tmp_path, dies_at=dies_at)
+    except RuntimeError:
+        assert dies_at
+    assert {number: signal.getsignal(number) for number in handlers} == handlers
+
+
+ASKED_TWICE = """
+import os, signal, sys
+from pathlib import Path
+from tests.common.test_training import train
+from workflow_scripts.common.files import UserError
+
+try:
+    train(Path(sys.argv[1]), asked_at=3, every_s=600)
+except UserError as error:
+    os.kill(os.getpid(), signal.SIGTERM)
+    print(error)
+"""
+
+
+def test_a_second_signal_does_not_cut_the_first_ones_work_short(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", ASKED_TWICE, str(tmp_path)],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "stopped when asked, after step 4" in done.stdout
+    assert (tmp_path / "checkpoints" / "last.ckpt").exists()
 
 
 def test_training_reaches_the_answer(tmp_path):

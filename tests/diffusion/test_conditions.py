@@ -103,9 +103,14 @@ def correlated(count=12):
     return (latents + 5).astype(np.float32)
 
 
+def space_of(latents, modes=3):
+    place = torch.tensor([[0.0, -18.0, 5.0, 8.0, 8.0, 8.0]]).repeat(len(latents), 1)
+    return fit_latent_space(latents, latent_points(GRID, 4), place, 2, modes)
+
+
 def test_white_latents_are_white_and_restored():
     latents = correlated()
-    space = fit_latent_space(latents, latent_points(GRID, 4), 2)
+    space = space_of(latents)
     white = space.standardise(torch.from_numpy(latents))
     assert white.shape == (12, 6, 8, 8, 12)
     flat = white.transpose(0, 1).flatten(1)
@@ -114,7 +119,7 @@ def test_white_latents_are_white_and_restored():
 
 
 def test_pure_noise_is_restored_with_slices_that_agree():
-    space = fit_latent_space(correlated(), latent_points(GRID, 4), 2)
+    space = space_of(correlated())
     noise = torch.randn(50, 6, 8, 8, 12, generator=torch.Generator().manual_seed(0))
     made = (space.restore(noise) - space.mean) / space.sd
     pairs = (made[..., 0::2] * made[..., 1::2]).mean() / made.square().mean()
@@ -123,12 +128,41 @@ def test_pure_noise_is_restored_with_slices_that_agree():
     assert spread[:, 0].mean() < 0.5 * spread[:, 2:6].mean()
 
 
+def test_modes_are_orthonormal_and_expect_what_a_gaussian_gives():
+    space = space_of(correlated())
+    assert torch.allclose(space.modes @ space.modes.T, torch.eye(3), atol=1e-4)
+    assert (space.mode_variance > space.rest_variance).all()
+    # The posterior mean of x0 behind x = s x0 + e, from the covariance written out.
+    rest = torch.eye(space.modes.shape[1]) * space.rest_variance
+    lifted = (space.mode_variance - space.rest_variance).view(-1, 1) * space.modes
+    covariance = (rest + space.modes.T @ lifted).double()
+    signal, sigma = torch.tensor([0.8]).double(), torch.tensor([0.6]).double()
+    x = torch.randn(1, 6, 8, 8, 12, generator=torch.Generator().manual_seed(1))
+    inner = signal**2 * covariance + sigma**2 * torch.eye(len(covariance))
+    wanted = signal * covariance @ torch.linalg.solve(inner, x.flatten().double())
+    found = space.expected(x, signal.float(), sigma.float())
+    assert torch.allclose(found.flatten().double(), wanted, atol=1e-4)
+
+
+def test_modes_know_nothing_of_tumours():
+    latents = correlated()
+    latents[:, :, 3:5, 3:5, 10:13] += 30 * np.sign(np.arange(12) - 5.5)[:, None, None, None, None]
+    tumour = torch.tensor([[0.0, -18.0, 0.0, 40.0, 40.0, 40.0]]).repeat(12, 1)
+    masked = fit_latent_space(latents, latent_points(GRID, 4), tumour, 2, 1)
+    open_ = fit_latent_space(
+        latents, latent_points(GRID, 4), tumour * torch.tensor([1, 1, 1, 0.01, 0.01, 0.01]), 2, 1
+    )
+    middle = (slice(None), slice(3, 5), slice(3, 5), slice(5, 6))
+    share = [s.modes[0].view(6, 8, 8, 12)[middle].square().sum() for s in (masked, open_)]
+    assert share[0] < 0.3 * share[1]
+
+
 def training(drop, steps=1):
     process = Process("velocity", "cosine", 1000, 0.002, 0.02)
-    space = fit_latent_space(correlated(), latent_points(GRID, 4), 2)
+    space = space_of(correlated())
     return DiffusionTraining(
         denoiser(), process, space, steps=steps, lr=1e-3,
-        ema_decay=0.9, maps=True, loss="l2", drop=drop, seed=0,
+        ema_decay=0.9, maps=True, loss="l2", drop=drop, tumour_share=0.3, seed=0,
     )  # fmt: skip
 
 

@@ -16,10 +16,10 @@ def perfect_denoiser(p):
     """The best prediction there is for Gaussian data: E[x0 | x_t] in closed form."""
 
     def denoise(x, t, conditioned):
-        signal, sigma = p._factors(t, x)
+        signal, sigma = p.factors(t, x)
         gain = signal * SD**2 / (signal**2 * SD**2 + sigma**2)
         x0 = MEAN + gain * (x - signal * MEAN)
-        return p.target(x0, (x - signal * x0) / sigma, t)
+        return p.prediction(x0, x, t)
 
     return denoise
 
@@ -40,8 +40,7 @@ def test_a_far_value_is_not_clipped():
     x0 = torch.full((1, 1), 9.0)
 
     def knows_the_answer(x, t, conditioned):
-        signal, sigma = p._factors(t, x)
-        return p.target(x0, (x - signal * x0) / sigma, t)
+        return p.prediction(x0, x, t)
 
     assert p.sample(knows_the_answer, torch.randn(1, 1), 20).item() == pytest.approx(9.0, abs=1e-3)
 

@@ -23,6 +23,7 @@ from workflow_scripts.evaluation import (
 )
 from workflow_scripts.evaluation.evaluate_adherence import UNITS, adherence, split_adherence
 from workflow_scripts.evaluation.evaluate_contrast import group_contrast, tumour_contrast
+from workflow_scripts.evaluation.write_summary import draws_text
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = Grid((32, 32, 24), (3.0, 3.0, 3.0))
@@ -72,7 +73,14 @@ def attributes(count=8):
     for name in UNITS:
         table[f"requested_{name}"] = rng.uniform(10, 40, count)
         table[f"measured_{name}"] = table[f"requested_{name}"]
+    table["attempts"] = [1, 3, *[1] * (count - 2)]
+    table["accepted"] = [True, True, False, *[True] * (count - 3)]
     return table
+
+
+def test_draws_are_counted():
+    said = draws_text([attributes(8)])
+    assert "Of 8 requests 6 were met at the first draw and 1 after drawing again; 1 never" in said
 
 
 def test_centroids_are_told_by_their_distance():
@@ -149,9 +157,12 @@ def run(tmp_path_factory):
     rng = np.random.default_rng(0)
     tests, made = [f"t{k}" for k in range(4)], [f"s{k}" for k in range(5)]
     make_patients(root / "preprocess", tests, 0.8)
+    make_patients(root / "preprocess", train := [f"r{k}" for k in range(3)], 0.72)
+    rows = [{"split": s, "role": "train", "patient_id": t} for s in SPLITS for t in train]
     losses = pd.DataFrame({"step": range(1, 21), "loss": np.linspace(1, 0.1, 20)})
     looks = losses.assign(validation_dice=[*[None] * 18, 0.5, 0.6])
     files = Named(images=[str(root / "preprocess" / t / "image.npy") for t in tests])
+    files["splits"] = write(pd.DataFrame(rows), root / "splits.tsv")
     stages = ("autoencoder", "diffusion", "segmentation", "synthetic", "sweep", "reconstructions")
     tables = ("attributes", "sweep_attributes", "reconstruction", "scores")
     files |= {name: [] for name in (*stages, *tables)}
@@ -175,7 +186,7 @@ def run(tmp_path_factory):
             rows |= {"dice": rng.uniform(0.4, 0.9, 4), "hd95_mm": 9.0, "nsd": 0.7}
             table = pd.DataFrame({**rows, "volume_error_ml": rng.normal(size=4)})
             files.scores.append(write(table, trained / "scores.csv"))
-    params = Named(settings=SETTINGS, seed=0, splits=SPLITS, arms=ARMS, results="results")
+    params = Named(**SETTINGS, seed=0, splits=SPLITS, arms=ARMS, results="results")
     grid = {"shape": list(GRID.shape), "spacing_mm": list(GRID.spacing_mm)}
     params |= {"modalities": ["flair", "t1ce"], "labels": "whole_tumour", "grid": grid}
     return files, Named(params)
@@ -211,7 +222,7 @@ def test_the_tables_have_the_promised_columns(tables):
         "reconstruction": "split psnr_db ssim label_dice",
         "contrast": "split group modality contrast_z",
     }
-    rows = {"scores": 32, "adherence": 12, "reconstruction": 2, "contrast": 12}
+    rows = {"scores": 32, "adherence": 12, "reconstruction": 2, "contrast": 16}
     for name, expected in columns.items():
         table = read_table(tables[name])
         assert table.columns.tolist() == expected.split(), name
@@ -224,12 +235,13 @@ def test_the_tables_have_the_promised_columns(tables):
 def test_contrast_of_the_groups(tables):
     table = read_table(tables.contrast).set_index(["split", "group", "modality"])["contrast_z"]
     found = table["n4-s0"].xs("flair", level="modality")
-    assert found["real"] > found["reconstructed"] > found["synthetic"] > 1
+    assert found["real"] > found["reconstructed"] > found["training"] > found["synthetic"] > 1
     assert table["n4-s0", "real", "t1ce"] == pytest.approx(0, abs=0.3)
 
 
 def test_the_summary_holds_all_tables(run, tables):
     path = tables.folder / "summary.md"
+    tables = Named(tables, attributes=run[0].attributes)
     call(write_summary, run, tables, summary=str(path))
     text = path.read_text()
     for part in ("not decided", "Dice", "centroid_distance_mm", "psnr_db", "results/synthesis"):

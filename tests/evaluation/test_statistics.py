@@ -17,7 +17,7 @@ from workflow_scripts.evaluation.statistics import (
 from workflow_scripts.evaluation.summarise_segmentation import caption
 from workflow_scripts.evaluation.tables import latex, markdown, readable
 from workflow_scripts.evaluation.write_summary import gains, sentences, verdict
-from workflow_scripts.segmentation.metrics import METRICS
+from workflow_scripts.segmentation.settings import METRICS
 
 ARMS = ["real", "real+classical", "real+synthetic", "real+classical+synthetic"]
 
@@ -116,17 +116,13 @@ def test_tables_for_people():
     assert tex.count("&") == 5 * (len(text.columns) - 1)
 
 
-class Sureness:
-    bootstrap, confidence, alpha = 500, 0.95, 0.05
-
-
 @pytest.mark.parametrize(
     ("gain", "word"), [(0.05, "helped"), (-0.05, "harmed"), (0.0, "not decided at this size")]
 )
 def test_the_summary_says_whether_synthetic_patients_helped(gain, word):
     table = scores({"real+classical+synthetic": gain})
     summary = summarise(table, METRICS, 500, 0.95, 0)
-    found = gains(table, summary, Sureness, 0).set_index("arm")
+    found = gains(table, summary, (500, 0.95, 0), 0.05).set_index("arm")
     row = found.loc["real+classical+synthetic"]
     assert row["verdict"] == word
     assert row["gain"] == pytest.approx(gain, abs=0.01)

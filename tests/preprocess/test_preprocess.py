@@ -46,10 +46,16 @@ class Named(dict):
 def preprocess(patient, row, modalities, folder, grid=COARSE, **changed):
     """Run the rule's main on one patient, without Snakemake."""
     place = folder / patient
-    params = {"settings": {**SETTINGS, **changed}, "grid": grid, "modalities": modalities}
+    files = {name: path for name, path in row.items() if name != "label_scheme"}
     main(
         SimpleNamespace(
-            params=Named(params, row={"brain_mask": "", **row}),
+            input=files,
+            params=Named(
+                settings={**SETTINGS, **changed},
+                grid=grid,
+                modalities=modalities,
+                reading={"label_scheme": row["label_scheme"], "parts": dict.fromkeys(files, "")},
+            ),
             wildcards=SimpleNamespace(patient=patient),
             output=Named(
                 image=str(place / "image.npy"),

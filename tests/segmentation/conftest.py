@@ -8,7 +8,7 @@ import yaml
 
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import save_patient
-from workflow_scripts.segmentation.settings import SegmentationSettings
+from workflow_scripts.segmentation.settings import SegmentationSection, SegmentationSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = Grid((32, 32, 16), (4.0, 4.0, 6.0))
@@ -50,6 +50,7 @@ def settings():
     def make(**changes) -> SegmentationSettings:
         values = yaml.safe_load((ROOT / "config.yaml").read_text())["segmentation"]
         small = {"widths": [4, 8, 8], "stem": 2, "steps": 6, "validations": 2, "precision": "fp32"}
-        return SegmentationSettings.model_validate({**values, **small, **changes})
+        section = SegmentationSection.model_validate({**values, **small, **changes})
+        return SegmentationSettings.model_validate(section.part(SegmentationSettings))
 
     return make

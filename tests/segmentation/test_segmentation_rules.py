@@ -66,6 +66,7 @@ def train(folder, patients, settings, arm="real+classical", **changes):
             history=str(folder / "training.tsv"),
             provenance=str(folder / "provenance.json"),
         ),
+        resources=Named(checkpoint_seconds=300),
         params=Named(
             settings=settings(**changes).model_dump(mode="json"),
             arm=arm,
@@ -98,9 +99,6 @@ def test_arms_take_the_same_steps_from_the_same_weights(tmp_path, patients, sett
     }
     histories = [pd.read_csv(m.parent / "training.tsv", sep="\t") for m in models.values()]
     assert histories[0]["step"].tolist() == histories[1]["step"].tolist()
-    records = [json.loads((m.parent / "provenance.json").read_text()) for m in models.values()]
-    used = [{path for path in record["inputs"] if "synthetic" in path} for record in records]
-    assert not used[0] and used[1]
     build = lambda: network_of(settings(), ["flair", "t1ce"], "whole_tumour")  # noqa: E731
     one = initial_network(build, 3)
     torch.rand(5)
@@ -221,7 +219,7 @@ def test_a_resumed_training_keeps_its_looks(tmp_path, patients, settings):
             checkpoints=folder / "checkpoints",
             log=folder / "log",
             precision_choice="fp32",
-            checkpoint_minutes=1e-6,
+            checkpoint_seconds=1e-6,
         )
         return training
 

@@ -8,7 +8,7 @@ import torch
 from workflow_scripts.autoencoder.codec import Codec
 from workflow_scripts.autoencoder.model import SliceAutoencoder
 from workflow_scripts.common.attributes import CONDITIONS, tumour_attributes
-from workflow_scripts.common.files import UserError
+from workflow_scripts.common.files import UserError, read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.diffusion.conditions import MAPS, Scaling, latent_points
@@ -17,8 +17,11 @@ from workflow_scripts.diffusion.latents import LatentSpace
 from workflow_scripts.diffusion.model import StackDenoiser
 from workflow_scripts.diffusion.process import Process
 from workflow_scripts.synthesis.draw_requests import draw, sweep
-from workflow_scripts.synthesis.requests import complete, reason_to_refuse
-from workflow_scripts.synthesis.sampling import synthesise
+from workflow_scripts.synthesis.model import SynthesisModel
+from workflow_scripts.synthesis.patients import make_patients
+from workflow_scripts.synthesis.requests import CENTROID, complete, reason_to_refuse
+from workflow_scripts.synthesis.sampling import misfit, synthesise
+from workflow_scripts.synthesis.settings import SamplingSettings
 
 GRID = Grid((32, 32, 24), (5.0, 5.0, 6.0))
 
@@ -34,20 +37,20 @@ def table(patients):
 
 
 @pytest.fixture(scope="module")
-def models():
+def model():
     torch.manual_seed(0)
     net = SliceAutoencoder(2, 2, 3, [8, 16], 1, 4, False, 2, True).eval().requires_grad_(False)
     denoiser = StackDenoiser(6, 2 * MAPS, len(CONDITIONS), [8, 16], 1, 4, [False, False])
     for weight in denoiser.parameters():
         if weight.ndim > 1 and not weight.any():
             torch.nn.init.normal_(weight, std=0.1)
-    space = LatentSpace((3, 8, 8, 24), 2)
+    space = LatentSpace((3, 8, 8, 24), 2, 0)
     space.points.copy_(latent_points(GRID, 4))
     scaling = Scaling([3.0, 8.0, 0.7, 0, -18, 5, 30, 30, 30], [1.0] * 9, [1.2, 1.2, 1.2])
     bundle = Bundle(denoiser.eval(), space).requires_grad_(False)
     process = Process("velocity", "cosine", 1000, 0.002, 0.02)
     codec = Codec(net, ["flair", "t1ce"], "whole_tumour", GRID, 1.0)
-    return codec, Generator(bundle, process, scaling, maps=True)
+    return SynthesisModel(codec, Generator(bundle, process, scaling, maps=True), {})
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +70,13 @@ def test_a_short_request_is_completed(table):
     assert done["sphericity"] == pytest.approx(table["sphericity"].mean())
     side = np.pi ** (1 / 3) * (6 * 20000) ** (2 / 3) / done["surface_mm2"]
     assert side == pytest.approx(done["sphericity"])
+
+
+def test_a_completed_request_is_the_same_when_read_back(table, tmp_path):
+    done = complete(asked(volume_ml=[100 / 3]), Scaling.fit(table), seed=7)
+    write_table(done, tmp_path / "requests.tsv")
+    read = read_table(tmp_path / "requests.tsv")
+    assert read[list(CONDITIONS)].to_numpy().tolist() == done[list(CONDITIONS)].to_numpy().tolist()
 
 
 @pytest.mark.parametrize(
@@ -119,21 +129,57 @@ def test_a_sweep_changes_the_volume_alone(table, brain):
     assert found["centroid_x_mm"].nunique() == found["seed"].nunique() == 1
 
 
-def test_a_patient_does_not_depend_on_its_company(models, table, brain):
-    codec, generator = models
-    requests = draw(table, generator.scaling, brain, GRID, 3, 0.1, seed=1)
-    options = {"steps": 3, "guidance": 1.5, "batch": 2, "attempts": 1}
-    together = [s for _, s in synthesise(requests, codec, generator, **options)]
-    alone = [s for _, s in synthesise(requests.iloc[[2]], codec, generator, **options)]
+SETTINGS = SamplingSettings(
+    sampling_steps=3, temperature=1.0, guidance=1.5, batch=2, attempts=1,
+    volume_tolerance=1.5, centroid_tolerance_mm=10,
+)  # fmt: skip
+
+
+def test_a_patient_does_not_depend_on_its_company(model, table, brain):
+    requests = draw(table, model.generator.scaling, brain, GRID, 3, 0.1, seed=1)
+    together = synthesise(requests, model, SETTINGS)
+    alone = synthesise(requests.iloc[[2]], model, SETTINGS)
     assert np.allclose(together[2].image, alone[0].image, atol=1e-4)
     assert together[0].image.shape == (2, *GRID.shape)
     assert not np.allclose(together[0].image, together[1].image)
 
 
-def test_the_condition_changes_the_sample(models, table, brain):
-    codec, generator = models
-    requests = draw(table, generator.scaling, brain, GRID, 2, 0.1, seed=1)
+def test_the_condition_changes_the_sample(model, table, brain):
+    requests = draw(table, model.generator.scaling, brain, GRID, 2, 0.1, seed=1)
     requests["seed"] = 5
-    options = {"steps": 3, "guidance": 1.0, "batch": 2, "attempts": 1}
-    one, other = (s for _, s in synthesise(requests, codec, generator, **options))
+    one, other = synthesise(requests, model, SETTINGS)
     assert not np.allclose(one.image, other.image)
+
+
+def test_the_misfit_is_one_at_either_tolerance():
+    asked_for = pd.Series({"volume_ml": 20.0, **dict.fromkeys(CENTROID, 0.0)})
+    same = dict(asked_for)
+    assert misfit(asked_for, same, SETTINGS) == 0
+    assert misfit(asked_for, same | {"volume_ml": 30.0}, SETTINGS) == pytest.approx(1)
+    assert misfit(asked_for, same | {"centroid_x_mm": 6.0, "centroid_z_mm": -8.0}, SETTINGS) == 1
+    assert misfit(asked_for, same | {"volume_ml": 0.0}, SETTINGS) == np.inf
+
+
+def test_the_closest_draw_is_kept(model, table, brain):
+    requests = draw(table, model.generator.scaling, brain, GRID, 1, 0.1, seed=1)
+    one, three = (
+        synthesise(requests, model, SETTINGS.model_copy(update={"attempts": n}))[0] for n in (1, 3)
+    )
+    assert not one.accepted  # an untrained model places no tumour
+    assert three.attempts == 3
+    assert three.misfit <= one.misfit
+
+
+def test_batches_made_before_a_kill_are_not_made_again(model, table, brain, tmp_path):
+    requests = draw(table, model.generator.scaling, brain, GRID, 4, 0.1, seed=1)
+    whole = make_patients(requests, model, SETTINGS, tmp_path / "whole")
+    make_patients(requests.iloc[:2], model, SETTINGS, tmp_path / "broken")
+    before = {f: f.stat().st_mtime_ns for f in (tmp_path / "broken").rglob("*.npy")}
+    resumed = make_patients(requests, model, SETTINGS, tmp_path / "broken")
+    assert all(file.stat().st_mtime_ns == time for file, time in before.items())
+    assert resumed.equals(whole)
+    names = sorted(f.relative_to(tmp_path / "whole") for f in (tmp_path / "whole").rglob("*.npy"))
+    assert names
+    for name in names:
+        first, second = (np.load(tmp_path / part / name) for part in ("whole", "broken"))
+        assert np.array_equal(first, second), name

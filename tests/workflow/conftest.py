@@ -1,5 +1,6 @@
 """Snakemake runs, as a user would start them."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +10,20 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run_snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """Run the workflow with ``folder`` as the working directory."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+def run_snakemake(
+    folder: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile", **variables: str
+) -> subprocess.CompletedProcess:
+    """Run the workflow with ``folder`` as the working directory, and environment variables.
+
+    Each job has one thread: at this size it starts for longer than it works, and two jobs at a
+    time end sooner than one after the other.
+    """
+    command = [
+        sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--cores", "2",
+        "--max-threads", "1",
+    ]  # fmt: skip
     return subprocess.run(
-        [*command, "--cores", "2", *arguments],
+        [*command, *arguments], env={**os.environ, **variables},
         cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
 

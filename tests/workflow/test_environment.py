@@ -1,6 +1,7 @@
 """The environments agree with the lock, and the code with what the lock installs."""
 
 import re
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
@@ -44,3 +45,24 @@ def test_the_lock_names_no_place_to_fetch_from():
 def test_what_is_installed_is_what_the_lock_says():
     for name in ("monai", "snakemake", "lightning", "nibabel", "simpleitk"):
         assert version(name) == LOCK[name]
+
+
+def test_the_container_recipe_copies_what_is_there():
+    lines = (ROOT / "envs" / "Containerfile").read_text().splitlines()
+    copied = [word for line in lines if line.startswith("COPY") for word in line.split()[1:-1]]
+    assert {"requirements.lock", "Snakefile", "rules", "workflow_scripts"} <= set(copied)
+    assert not [name for name in copied if not (ROOT / name).exists()]
+
+
+def test_profiles_agree_on_what_makes_a_job_stale():
+    profiles = [yaml.safe_load(f.read_text()) for f in (ROOT / "profiles").glob("*/config.yaml")]
+    assert len(profiles) >= 2
+    for key in ("rerun-triggers", "max-checksum-file-size", "rerun-incomplete"):
+        assert len({str(profile[key]) for profile in profiles}) == 1, key
+
+
+def test_the_package_asks_for_what_the_workflow_pins():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = {re.match(r"[A-Za-z0-9-]+", name).group().lower() for name in project["dependencies"]}
+    assert asked
+    assert not asked - set(LOCK)

@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from workflow_scripts.autoencoder.codec import build_model as build_autoencoder
-from workflow_scripts.autoencoder.settings import AutoencoderSettings
+from workflow_scripts.autoencoder.settings import AutoencoderSection
 from workflow_scripts.autoencoder.train import AutoencoderTraining
 from workflow_scripts.common.attributes import CONDITIONS
 from workflow_scripts.common.grid import Grid
@@ -44,7 +44,7 @@ def one_step(training, batch) -> None:
 
 
 def test_autoencoder_step():
-    settings = AutoencoderSettings.model_validate(paper("autoencoder"))
+    settings = AutoencoderSection.model_validate(paper("autoencoder"))
     assert settings.down == 8
     model = build_autoencoder(settings, ["flair"], "whole_tumour")
     training = AutoencoderTraining(
@@ -68,11 +68,12 @@ def test_denoiser_step():
     table["sphericity"] = [0.5, 0.7]
     scaling = Scaling.fit(table)
     latents = np.random.default_rng(0).normal(size=(2, 4, 24, 24, 96)).astype(np.float32)
-    space = fit_latent_space(latents, latent_points(grid(), 8), settings.slices_per_patch)
+    points, place = latent_points(grid(), 8), place_of(table)
+    space = fit_latent_space(latents, points, place, settings.slices_per_patch, settings.modes)
     training = DiffusionTraining(
         build_denoiser(settings, 4), build_process(settings), space,
         steps=settings.steps, lr=settings.lr,
         ema_decay=settings.ema_decay, maps=settings.maps, loss=settings.loss,
-        drop=settings.drop, seed=0,
+        drop=settings.drop, tumour_share=settings.tumour_share, seed=0,
     )  # fmt: skip
-    one_step(training, (torch.from_numpy(latents), scaling.vectors(table), place_of(table)))
+    one_step(training, (torch.from_numpy(latents), scaling.vectors(table), place))

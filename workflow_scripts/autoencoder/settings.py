@@ -25,11 +25,6 @@ class AutoencoderSettings(Section):
     ema_decay: float = Field(description="decay of the averaged weights", ge=0, lt=1)
     precision: Literal["auto", "bf16", "fp32"] = Field(description="arithmetic in training")
     augment: bool = Field(description="flip, shift and re-contrast slices in training")
-    copies: int = Field(
-        description="augmented copies of each training patient that are encoded for the "
-        "diffusion model, beside the patient itself",
-        ge=0,
-    )
 
     @property
     def down(self) -> int:
@@ -41,3 +36,13 @@ class AutoencoderSettings(Section):
         if any(width % self.norm_groups for width in self.widths):
             raise ValueError(f"norm_groups {self.norm_groups} must divide every width")
         return self
+
+
+class AutoencoderSection(AutoencoderSettings):
+    """The autoencoder, and what it encodes."""
+
+    copies: int = Field(
+        description="augmented copies of each training patient that are encoded for the "
+        "diffusion model, beside the patient itself",
+        ge=0,
+    )

@@ -1,6 +1,7 @@
 """Tables, JSON, and outputs that are written whole or not at all."""
 
 import contextlib
+import glob
 import json
 import os
 import shutil
@@ -11,10 +12,24 @@ from typing import Any
 
 import pandas as pd
 
+# Nine significant digits: more than a measurement has, and all that float32 holds.
+FLOATS = "%.9g"
+
 
 class UserError(Exception):
     """Something the user can mend. The message says which file, patient or key is wrong,
     what is wrong with it, and what would be right."""
+
+
+@contextlib.contextmanager
+def _folder_beside(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder for what becomes ``path``; what a killed attempt left is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".partial-{path.name}-"
+    for left in path.parent.glob(glob.escape(prefix) + "????????"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=path.parent) as folder:
+        yield Path(folder)
 
 
 @contextlib.contextmanager
@@ -24,9 +39,8 @@ def staged(path: str | Path) -> Iterator[Path]:
     The temporary file keeps every suffix of ``path``, since many writers choose their format by it.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as folder:
-        temporary = Path(folder) / path.name
+    with _folder_beside(path) as folder:
+        temporary = folder / path.name
         yield temporary
         os.replace(temporary, path)
 
@@ -35,9 +49,8 @@ def staged(path: str | Path) -> Iterator[Path]:
 def staged_directory(path: str | Path) -> Iterator[Path]:
     """Yield an empty directory beside ``path`` that takes its place when the block succeeds."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as folder:
-        temporary = Path(folder) / path.name
+    with _folder_beside(path) as folder:
+        temporary = folder / path.name
         temporary.mkdir()
         yield temporary
         shutil.rmtree(path, ignore_errors=True)
@@ -57,7 +70,7 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
     """Write a TSV (or ``.csv``) file, floats with nine significant digits."""
     separator = "," if str(path).endswith(".csv") else "\t"
     with staged(path) as temporary:
-        table.to_csv(temporary, sep=separator, index=False, float_format="%.9g")
+        table.to_csv(temporary, sep=separator, index=False, float_format=FLOATS)
 
 
 def read_json(path: str | Path) -> Any:

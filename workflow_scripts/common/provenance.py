@@ -1,8 +1,11 @@
-"""What made a result: inputs, parameters, code and package versions."""
+"""What made a result: inputs, parameters, code, package versions, machine and time."""
 
+import datetime
 import hashlib
 import json
+import os
 import platform
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,24 +29,47 @@ def input_checksums(paths: list[str]) -> dict[str, str]:
     return {str(file): checksum(file) for file in files}
 
 
-def write_provenance(snakemake: Any, path: str | Path) -> None:
-    """Write beside a result which rule, inputs, parameters, code and versions made it."""
+def machine() -> dict[str, Any]:
+    """What a job ran on. The machine's own name is left out: results are passed on."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    record = {
+        "system": platform.platform(),
+        "processor": models[0] if models else platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+    }
+    if job := os.environ.get("SLURM_JOB_ID"):
+        record["slurm_job"] = job
+    # Only a script that computes with torch has it loaded.
+    torch = sys.modules.get("torch")
+    if torch and torch.cuda.is_available():
+        record["gpu"] = torch.cuda.get_device_name()
+    return record
+
+
+def write_provenance(snakemake: Any, path: str | Path, started: datetime.datetime) -> None:
+    """Write beside a result what made it; ``started`` is when the job did."""
+    ended = datetime.datetime.now(datetime.UTC)
     record = {
         "rule": snakemake.rule,
         "wildcards": dict(snakemake.wildcards.items()),
         "params": dict(snakemake.params.items()),
+        "threads": snakemake.threads,
         "inputs": input_checksums(list(snakemake.input)),
         "packages": {name: version(name) for name in PACKAGES},
         "python": platform.python_version(),
-        "processor": platform.machine(),
+        "machine": machine(),
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round((ended - started).total_seconds(), 1),
     }
     write_json(record, path)
 
 
-def training_key(snakemake: Any) -> str:
-    """What defines a training: a digest of its parameters and of its inputs' contents.
+def job_key(snakemake: Any) -> str:
+    """What defines a job: a digest of its parameters and of its inputs' contents.
 
-    Checkpoints lie under it, so that a run never goes on from another one's.
+    What it has done so far lies under this name, so that no job goes on from another one's.
     """
     parts = {"params": dict(snakemake.params.items()), "inputs": input_checksums(snakemake.input)}
     text = json.dumps(parts, sort_keys=True, default=str)

@@ -1,26 +1,59 @@
 """What every rule's script does around its work."""
 
+import datetime
 import logging
+import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from workflow_scripts.common.files import UserError
+from workflow_scripts.common.provenance import write_provenance
+
+
+def attempt_log(log: str | Path) -> Path:
+    """A file beside a rule's log that no attempt had yet: ``<log>.1``, ``<log>.2``, …
+
+    Snakemake erases the log itself when a job is tried again.
+    """
+    number = 1
+    while (path := Path(f"{log}.{number}")).exists():
+        number += 1
+    return path
+
+
+def end_at_once_when_interrupted() -> None:
+    """Let Ctrl-C end this process as a kill does, unless it was told to ignore it.
+
+    As an exception it may be lost: what is raised while an object is cleared away is ignored, and
+    libraries in C take it for an error of their own. The job could go on with a part of its work
+    left out, and count as done.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run_script(main: Callable[[Any], None], snakemake: Any) -> None:
-    """Call ``main(snakemake)`` with its messages going to the rule's log and to the screen.
+    """Call ``main(snakemake)`` with its messages going to the rule's log and to the screen, then
+    write the rule's provenance.
 
     A ``UserError`` ends the script with one line and exit code 1 in place of a traceback.
     """
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if snakemake.log:
-        handlers.append(logging.FileHandler(snakemake.log[0], mode="a"))
+    end_at_once_when_interrupted()
+    started = datetime.datetime.now(datetime.UTC)
+    log = Path(snakemake.log[0])
+    handlers: list[logging.Handler] = [
+        logging.StreamHandler(sys.stderr),
+        logging.FileHandler(log, mode="a"),
+        logging.FileHandler(attempt_log(log)),
+    ]
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers, force=True
     )
     try:
         main(snakemake)
+        write_provenance(snakemake, snakemake.output.provenance, started)
     except UserError as error:
         logging.getLogger(__name__).error("Error: %s", error)
         sys.exit(1)

@@ -4,8 +4,10 @@ Batches, noise and augmentation are functions of the seed and the step alone: a 
 no random state, and a resumed run sees what an unbroken one would have seen.
 """
 
+import contextlib
 import datetime
 import logging
+import signal
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +19,11 @@ import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins import TorchCheckpointIO
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset, Sampler
+
+from workflow_scripts.common.files import UserError, staged
 
 
 class Training(L.LightningModule):
@@ -118,6 +123,59 @@ class _History(Callback):
         self.count = state_dict["count"]
 
 
+class _StagedCheckpoints(TorchCheckpointIO):
+    """Checkpoints written beside their place and moved there.
+
+    Lightning's own pass through the system's folder for temporary files, from where a move to
+    another disk is a copy that a kill can cut.
+    """
+
+    def save_checkpoint(self, checkpoint: Any, path: Any, storage_options: Any = None) -> None:
+        with staged(path) as temporary:
+            super().save_checkpoint(checkpoint, temporary, storage_options)
+
+
+class _StopWhenAsked(Callback):
+    """On SIGTERM, as a cluster sends it at the end of a job's time, or SIGINT, as Ctrl-C does:
+    finish the step, write a checkpoint, and end the script as not done.
+
+    A cluster may send the signal several times. Once asked, the handler stays until the script
+    has ended, so that the next one does not cut short what the first one asked for.
+    """
+
+    def __init__(self, checkpoint: Path) -> None:
+        self.checkpoint = checkpoint
+        self.asked = False
+
+    def _ask(self, *_: Any) -> None:
+        self.asked = True
+
+    def _listen(self) -> dict[int, Any]:
+        return {n: signal.signal(n, self._ask) for n in (signal.SIGTERM, signal.SIGINT)}
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Heed the signals within the block, from before Lightning sets its own handlers to
+        after it has put back those it found."""
+        before = self._listen()
+        try:
+            yield
+        finally:
+            if not self.asked:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+    def on_train_start(self, *_: Any) -> None:
+        self._listen()  # Lightning's handler of SIGTERM would end the training without a checkpoint
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        if self.asked:
+            trainer.save_checkpoint(self.checkpoint)
+            raise UserError(
+                f"stopped when asked, after step {trainer.global_step}; the next run goes on there"
+            )
+
+
 def precision(choice: str) -> str:
     """Lightning's name for a configured precision: ``fp32``, ``bf16``, or ``auto``.
 
@@ -141,13 +199,14 @@ def fit(
     checkpoints: str | Path,
     log: str | Path,
     precision_choice: str,
-    checkpoint_minutes: float = 5.0,
+    checkpoint_seconds: float = 300,
     workers: int = 0,
 ) -> pd.DataFrame:
     """Train for ``module.steps`` steps, going on from the last checkpoint where there is one.
 
     ``make_batch(step)`` gives the batch of a step, the same each time. Checkpoints are written
-    to ``checkpoints``, losses for TensorBoard to ``log``. Returns the losses by step.
+    to ``checkpoints``, losses for TensorBoard to ``log``. Returns the losses by step. Raises
+    ``UserError`` after a SIGTERM or SIGINT, once a checkpoint is written.
     """
     L.seed_everything(seed, verbose=False)
     last = Path(checkpoints) / "last.ckpt"
@@ -161,16 +220,20 @@ def fit(
     keep = ModelCheckpoint(
         dirpath=Path(checkpoints),
         filename="last",
-        train_time_interval=datetime.timedelta(minutes=checkpoint_minutes),
+        train_time_interval=datetime.timedelta(seconds=checkpoint_seconds),
         enable_version_counter=False,
     )
+    stop = _StopWhenAsked(last)
+    progress = TQDMProgressBar(refresh_rate=max(1, module.steps // 50))
     trainer = L.Trainer(
         max_epochs=1,
         max_steps=module.steps,
         precision=precision(precision_choice),
         accelerator="auto",
         gradient_clip_val=1.0,
-        callbacks=[history, keep, TQDMProgressBar(refresh_rate=max(1, module.steps // 50))],
+        # The history comes first: what is saved by those behind it holds the last step's losses.
+        callbacks=[history, stop, keep, progress],
+        plugins=[_StagedCheckpoints()],
         logger=TensorBoardLogger(log, name="", version=""),
         log_every_n_steps=max(1, module.steps // 100),
         enable_model_summary=False,
@@ -182,7 +245,7 @@ def fit(
         sampler=_Steps(first, module.steps),
         num_workers=workers,
     )
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), stop.listening():
         # Batches are mapped from disk by the training process, and follow from the step alone.
         for known in ("does not have many workers", "resuming from a checkpoint", "not empty"):
             warnings.filterwarnings("ignore", message=f".*{known}.*")

@@ -11,7 +11,7 @@ from workflow_scripts.common.attributes import CONDITIONS
 from workflow_scripts.common.weights import load_config, load_weights
 from workflow_scripts.diffusion.conditions import MAPS, Scaling, place_of
 from workflow_scripts.diffusion.latents import LatentSpace, fold_slices
-from workflow_scripts.diffusion.model import StackDenoiser
+from workflow_scripts.diffusion.model import StackDenoiser, predict
 from workflow_scripts.diffusion.process import Process
 from workflow_scripts.diffusion.settings import DiffusionSettings
 
@@ -62,7 +62,7 @@ class Generator:
         """Load a model folder written by ``train_diffusion``."""
         config = load_config(folder)
         settings = DiffusionSettings.model_validate(config["settings"])
-        space = LatentSpace(config["latent_shape"], settings.slices_per_patch)
+        space = LatentSpace(config["latent_shape"], settings.slices_per_patch, settings.modes)
         bundle = Bundle(build_model(settings, space.shape[0]), space)
         load_weights(folder, bundle)
         bundle.eval().requires_grad_(False)
@@ -81,7 +81,8 @@ class Generator:
         def denoise(x: Tensor, t: Tensor, conditioned: bool) -> Tensor:
             present = torch.full((len(x),), conditioned)
             maps = space.maps(place, present) if self.maps else x[:, :0]
-            return self.bundle.denoiser(x, t, vectors, present, maps)
+            condition = vectors, present, maps
+            return predict(self.bundle.denoiser, space, self.process, x, t, condition)
 
         x = self.process.sample(denoise, fold_slices(noise, space.fold), steps, guidance)
         return space.restore(x)

@@ -11,6 +11,10 @@ from workflow_scripts.diffusion.conditions import draw_maps
 # Components and places with hardly any variance would otherwise be blown up without bound.
 SMALLEST_SHARE = 1e-3
 SMALLEST_SD = 0.05
+# The modes of a large cohort are those of this many, evenly chosen.
+MODE_PATIENTS = 512
+# As many modes as patients would span these, and leave nothing to all others.
+PATIENTS_PER_MODE = 4
 
 
 class LatentSpace(nn.Module):
@@ -24,7 +28,7 @@ class LatentSpace(nn.Module):
     variance everywhere, with slices that agree.
     """
 
-    def __init__(self, shape: tuple[int, int, int, int], fold: int) -> None:
+    def __init__(self, shape: tuple[int, int, int, int], fold: int, modes: int) -> None:
         super().__init__()
         c, *size = shape
         self.shape, self.fold = tuple(shape), fold
@@ -34,6 +38,9 @@ class LatentSpace(nn.Module):
         self.register_buffer("mix", torch.eye(c * fold))
         self.register_buffer("unmix", torch.eye(c * fold))
         self.register_buffer("weight", torch.ones(c * fold))
+        self.register_buffer("modes", torch.zeros(modes, int(np.prod(shape))))
+        self.register_buffer("mode_variance", torch.ones(modes))
+        self.register_buffer("rest_variance", torch.ones(()))
 
     def standardise(self, latent: Tensor) -> Tensor:
         """Scaled latents (B, C, h, w, Z) to white ones (B, C · fold, h, w, Z / fold)."""
@@ -45,17 +52,40 @@ class LatentSpace(nn.Module):
         folded = torch.einsum("ij,bjxyz->bixyz", self.mix, white)
         return unfold_slices(folded, self.fold) * self.sd + self.mean
 
+    def expected(self, x: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
+        """The white latents to expect behind ``x = signal · white + sigma · noise`` (B, …).
+
+        The answer for Gaussian white latents whose covariance is that of the modes, and the same
+        in all other directions (probabilistic PCA: Tipping & Bishop 1999, section 3.1). The
+        network learns what is not Gaussian.
+        """
+        flat, signal, sigma = x.flatten(1), signal.view(-1, 1), sigma.view(-1, 1)
+
+        def gain(variance: Tensor) -> Tensor:
+            return signal * variance / (signal**2 * variance + sigma**2)
+
+        rest = gain(self.rest_variance)
+        along = (flat @ self.modes.T) * (gain(self.mode_variance) - rest)
+        return (rest * flat + along @ self.modes).view_as(x)
+
     def maps(self, place: Tensor, present: Tensor) -> Tensor:
         """Maps of ``draw_maps``, folded as the latents are: (B, 7 · fold, h, w, Z / fold)."""
         return fold_slices(draw_maps(place, present, self.points), self.fold)
 
+    def tumour(self, place: Tensor) -> Tensor:
+        """Soft ellipsoids (B, h, w, Z / fold) of the tumours at ``place`` (B, 6)."""
+        ellipsoid = draw_maps(place, place.new_ones(len(place)), self.points)[:, -1:]
+        return fold_slices(ellipsoid, self.fold).mean(1)
 
-def fit_latent_space(latents: NDArray, points: Tensor, fold: int) -> LatentSpace:
+
+def fit_latent_space(
+    latents: NDArray, points: Tensor, place: Tensor, fold: int, modes: int
+) -> LatentSpace:
     """The space of training latents (N, C, h, w, Z) whose elements lie at ``points`` (mm).
 
-    One patient is held in memory at a time.
+    ``place`` (N, 6) is that of the tumours. At most ``MODE_PATIENTS`` are held in memory.
     """
-    space = LatentSpace(latents.shape[1:], fold)
+    space = LatentSpace(latents.shape[1:], fold, modes)
     space.points.copy_(points)
     mean = np.zeros(latents.shape[1:])
     for latent in latents:
@@ -80,7 +110,30 @@ def fit_latent_space(latents: NDArray, points: Tensor, fold: int) -> LatentSpace
     space.mix.copy_(vectors * values.sqrt())
     space.unmix.copy_((vectors / values.sqrt()).T)
     space.weight.copy_(values / values.mean())
+    if modes:
+        _fit_modes(space, latents, place)
     return space
+
+
+def _fit_modes(space: LatentSpace, latents: NDArray, place: Tensor) -> None:
+    """Principal components of whole white latents, without their tumours.
+
+    A tumour in a component would be a ghost in every sample: where there is one the mean stands.
+    Modes that few patients do not bear out stay empty.
+    """
+    chosen = np.linspace(0, len(latents) - 1, min(len(latents), MODE_PATIENTS)).astype(int)
+    rows = []
+    for i in chosen:
+        white = space.standardise(torch.from_numpy(latents[i].astype(np.float32))[None])
+        rows.append((white * (1 - space.tumour(place[[i]])[:, None])).flatten())
+    matrix = torch.stack(rows)
+    count = min(len(space.modes), len(matrix) // PATIENTS_PER_MODE)
+    values, vectors = torch.linalg.eigh((matrix @ matrix.T).double() / len(matrix))
+    values, vectors = values[-count:].float(), vectors[:, -count:].float()
+    space.modes[:count].copy_((vectors / (len(matrix) * values).sqrt()).T @ matrix)
+    space.mode_variance[:count].copy_(values)
+    rest = matrix.square().sum() / len(matrix) - values.sum()
+    space.rest_variance.copy_(rest / (matrix.shape[1] - count))
 
 
 def fold_slices(x: Tensor, fold: int) -> Tensor:

@@ -4,6 +4,9 @@ import torch
 from monai.networks.nets import DiffusionModelUNet
 from torch import Tensor, nn
 
+from workflow_scripts.diffusion.latents import LatentSpace
+from workflow_scripts.diffusion.process import Process
+
 
 class StackDenoiser(nn.Module):
     """A 3-D U-Net over a stack of slice latents (section 2.3 of Kebaili et al., ISBI 2024).
@@ -63,3 +66,23 @@ class ConditionEmbedding(nn.Module):
         """Embedding (B, width) of (B, conditions + 1), the last column telling presence."""
         values, present = condition[:, :-1], condition[:, -1:]
         return torch.where(present > 0, self.mlp(values), self.null)
+
+
+def predict(
+    denoiser: StackDenoiser,
+    space: LatentSpace,
+    process: Process,
+    x: Tensor,
+    t: Tensor,
+    condition: tuple[Tensor, Tensor, Tensor],
+) -> Tensor:
+    """What the process predicts at x_t: the Gaussian answer of the space's modes, where it has
+    any, and the network's correction.
+
+    ``condition`` is (standardised conditions, presence, maps), as the denoiser takes them.
+    """
+    found = denoiser(x, t, *condition).float()
+    if not len(space.modes):
+        return found
+    expected = space.expected(x, *process.factors(t, x))
+    return process.prediction(expected, x, t) + found

@@ -26,23 +26,29 @@ class Process:
         self.alphas = scheduler.alphas_cumprod.double()
         self.kind, self.timesteps = target, timesteps
 
-    def _factors(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    def factors(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """sqrt(a_t) and sqrt(1 - a_t) for timesteps (B,), shaped to multiply ``like`` (B, …)."""
         alpha = self.alphas[t.cpu()].view(-1, *[1] * (like.ndim - 1))
         return alpha.sqrt().to(like), (1 - alpha).sqrt().to(like)
 
     def noised(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """x_t of latents (B, …) at timesteps (B,)."""
-        signal, sigma = self._factors(t, x0)
+        signal, sigma = self.factors(t, x0)
         return signal * x0 + sigma * noise
 
     def target(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """What the network should predict."""
-        signal, sigma = self._factors(t, x0)
+        signal, sigma = self.factors(t, x0)
         return {"noise": noise, "x0": x0, "velocity": signal * noise - sigma * x0}[self.kind]
+
+    def prediction(self, x0: Tensor, x: Tensor, t: Tensor) -> Tensor:
+        """What a network predicts that takes ``x0`` for the latents behind x_t."""
+        signal, sigma = self.factors(t, x)
+        return self.target(x0, (x - signal * x0) / sigma, t)
 
     def estimate(self, prediction: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """The x_0 and the noise that a prediction at x_t implies."""
-        signal, sigma = self._factors(t, x)
+        signal, sigma = self.factors(t, x)
         if self.kind == "velocity":
             return signal * x - sigma * prediction, sigma * x + signal * prediction
         if self.kind == "x0":

@@ -13,6 +13,11 @@ class DiffusionSettings(Section):
     slices_per_patch: int = Field(
         description="neighbouring slices folded into the channels of one position", ge=1
     )
+    modes: int = Field(
+        description="principal components of whole latents that the denoiser starts from; "
+        "0: it starts from uncorrelated places",
+        ge=0,
+    )
     widths: list[int] = Field(description="channels at each resolution", min_length=1)
     blocks: int = Field(description="residual blocks at each resolution", ge=1)
     norm_groups: int = Field(description="groups of the group normalisation", ge=1)
@@ -26,6 +31,9 @@ class DiffusionSettings(Section):
     beta_start: float = Field(description="first beta of the linear schedules", gt=0)
     beta_end: float = Field(description="last beta of the linear schedules", gt=0)
     loss: Literal["l1", "l2"] = Field(description="distance of prediction and target")
+    tumour_share: float = Field(
+        description="share of the loss that the tumour has, whatever its size", ge=0, lt=1
+    )
     drop: float = Field(description="share of samples trained on the null condition", ge=0, lt=1)
     steps: int = Field(description="optimiser steps", ge=1)
     batch: int = Field(description="patients a step", ge=1)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from workflow_scripts.common.training import Training, generator
 from workflow_scripts.diffusion.latents import LatentSpace
-from workflow_scripts.diffusion.model import StackDenoiser
+from workflow_scripts.diffusion.model import StackDenoiser, predict
 from workflow_scripts.diffusion.process import Process
 
 
@@ -33,8 +33,10 @@ class LatentBatches:
 class DiffusionTraining(Training):
     """Distance between the prediction and its target at random timesteps, in white latents.
 
-    Components count by their variance, so that the loss is one of the latents themselves. A
-    share ``drop`` of the samples is trained on the null condition, each drawn by itself.
+    Components count by their variance, so that the loss is one of the latents themselves. The
+    tumour has a share ``tumour_share`` of the loss, whatever its size: a small one would hardly
+    count among all voxels. A share ``drop`` of the samples is trained on the null condition, each
+    drawn by itself.
     """
 
     def __init__(
@@ -49,11 +51,13 @@ class DiffusionTraining(Training):
         maps: bool,
         loss: str,
         drop: float,
+        tumour_share: float,
         seed: int,
     ) -> None:
         super().__init__(model, steps, lr, ema_decay, weight_decay=1e-4)
         self.process, self.space = process, space
         self.maps, self.drop, self.seed = maps, drop, seed
+        self.tumour_share = tumour_share
         self.power = {"l1": 1, "l2": 2}[loss]
 
     def losses(self, batch: tuple[Tensor, Tensor, Tensor], step: int) -> dict[str, Tensor]:
@@ -66,6 +70,11 @@ class DiffusionTraining(Training):
         present = (torch.rand(len(x0), generator=random) >= self.drop).to(x0.device)
         maps = self.space.maps(place, present) if self.maps else x0[:, :0]
         x = self.process.noised(x0, noise, t)
-        prediction = self.model(x, t, conditions, present, maps)
-        error = (prediction.float() - self.process.target(x0, noise, t)).abs() ** self.power
-        return {"loss": (error * self.space.weight.view(-1, 1, 1, 1)).mean()}
+        condition = conditions, present, maps
+        prediction = predict(self.model, self.space, self.process, x, t, condition)
+        error = (prediction - self.process.target(x0, noise, t)).abs() ** self.power
+        error = (error * self.space.weight.view(-1, 1, 1, 1)).mean(1)
+        tumour = self.space.tumour(place)
+        inside = (error * tumour).sum((1, 2, 3)) / tumour.sum((1, 2, 3)).clamp_min(1e-6)
+        share = self.tumour_share
+        return {"loss": ((1 - share) * error.mean((1, 2, 3)) + share * inside).mean()}

@@ -26,7 +26,8 @@ def main(snakemake) -> None:
     scaling = Scaling.fit(attributes)
     grid = Grid.from_settings(params.grid)
     points = latent_points(grid, grid.shape[0] // latents.shape[2])
-    space = fit_latent_space(latents, points, settings.slices_per_patch)
+    place = place_of(attributes)
+    space = fit_latent_space(latents, points, place, settings.slices_per_patch, settings.modes)
     training = DiffusionTraining(
         build_model(settings, latents.shape[1]),
         build_process(settings),
@@ -37,11 +38,11 @@ def main(snakemake) -> None:
         maps=settings.maps,
         loss=settings.loss,
         drop=settings.drop,
+        tumour_share=settings.tumour_share,
         seed=params.seed,
     )
-    batches = LatentBatches(
-        latents, scaling.vectors(attributes), place_of(attributes), settings.batch, params.seed
-    )
+    conditions = scaling.vectors(attributes)
+    batches = LatentBatches(latents, conditions, place, settings.batch, params.seed)
     with training_job(snakemake, training, batches, settings.precision) as history:
         bundle = Bundle(training.average.module, space).eval().cpu()
         config = {

@@ -12,7 +12,6 @@ from workflow_scripts.common.files import read_table, staged_directory
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.evaluation import figures
-from workflow_scripts.evaluation.settings import EvaluationSettings
 from workflow_scripts.evaluation.statistics import training_size
 
 PAIRS = 4
@@ -86,14 +85,13 @@ def draw_images(files, params, grid: Grid) -> dict[str, Figure]:
 
 def draw_plots(files, params) -> dict[str, Figure]:
     """The figures of numbers: training curves, adherence and Dice, of all splits."""
-    settings = EvaluationSettings.model_validate(params.settings)
 
     def tables(paths, keys) -> dict:
         return dict(zip(keys, map(read_table, paths), strict=True))
 
     generators = {s: tables(files[s], params.splits) for s in ("autoencoder", "diffusion")}
     arms = [(split, arm) for split in params.splits for arm in params.arms]
-    sureness = (settings.bootstrap, settings.confidence, params.seed)
+    sureness = (params.bootstrap, params.confidence, params.seed)
     return {
         "training_curves": figures.training_curves(generators, tables(files.segmentation, arms)),
         "requested_and_measured": figures.adherence_scatter(

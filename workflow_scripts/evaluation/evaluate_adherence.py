@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from workflow_scripts.common.attributes import AXES
 from workflow_scripts.common.files import read_table, write_table
-from workflow_scripts.evaluation.settings import EvaluationSettings
 
 UNITS = {
     "volume_ml": "mL",
@@ -82,10 +81,10 @@ def split_adherence(table: pd.DataFrame, permutations: int, seed: int) -> list[d
 
 
 def main(snakemake) -> None:
-    settings = EvaluationSettings.model_validate(snakemake.params.settings)
+    params = snakemake.params
     rows = []
     for path in snakemake.input.attributes:
-        found = split_adherence(read_table(path), settings.permutations, snakemake.params.seed)
+        found = split_adherence(read_table(path), params.permutations, params.seed)
         rows += [{"split": Path(path).parent.name, **row} for row in found]
     write_table(pd.DataFrame(rows), snakemake.output.table)
 

@@ -9,10 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from workflow_scripts.common.files import UserError, write_table
+from workflow_scripts.common.files import UserError, read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient
-from workflow_scripts.evaluation.settings import EvaluationSettings
+
+# Test patients, the same after the autoencoder, the split's training patients, the generator's.
+GROUPS = ("real", "reconstructed", "training", "synthetic")
 
 
 def tumour_contrast(
@@ -56,20 +58,22 @@ def group_contrast(
 
 def main(snakemake) -> None:
     params = snakemake.params
-    settings = EvaluationSettings.model_validate(params.settings)
     grid = Grid.from_settings(params.grid)
     real = [Path(path).parent for path in snakemake.input.images]
+    table = read_table(snakemake.input.splits)
     rows = []
     for split, made, synthetic in zip(
         params.splits, snakemake.input.reconstructions, snakemake.input.synthetic, strict=True
     ):
-        groups = {
-            "real": real,
-            "reconstructed": [Path(made) / folder.name for folder in real],
-            "synthetic": sorted(folder for folder in Path(synthetic).iterdir() if folder.is_dir()),
-        }
-        for group, folders in groups.items():
-            values = group_contrast(folders, grid, settings.ring_mm)
+        train = table.loc[(table["split"] == split) & (table["role"] == "train"), "patient_id"]
+        groups = (
+            real,
+            [Path(made) / folder.name for folder in real],
+            [real[0].parent / name for name in train],
+            sorted(folder for folder in Path(synthetic).iterdir() if folder.is_dir()),
+        )
+        for group, folders in zip(GROUPS, groups, strict=True):
+            values = group_contrast(folders, grid, params.ring_mm)
             rows += [
                 {"split": split, "group": group, "modality": modality, "contrast_z": value}
                 for modality, value in zip(params.modalities, values, strict=True)

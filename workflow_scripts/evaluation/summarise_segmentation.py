@@ -3,10 +3,9 @@
 from pathlib import Path
 
 from workflow_scripts.common.files import read_table, staged, write_table
-from workflow_scripts.evaluation.settings import EvaluationSettings
 from workflow_scripts.evaluation.statistics import BASELINE, summarise
 from workflow_scripts.evaluation.tables import latex, markdown, readable
-from workflow_scripts.segmentation.metrics import METRICS
+from workflow_scripts.segmentation.settings import METRICS
 
 
 def caption(patients: int, confidence: float) -> str:
@@ -26,14 +25,12 @@ def write_text(text: str, path: str | Path) -> None:
 
 
 def main(snakemake) -> None:
-    settings = EvaluationSettings.model_validate(snakemake.params.settings)
+    params = snakemake.params
     scores = read_table(snakemake.input.scores)
-    summary = summarise(
-        scores, METRICS, settings.bootstrap, settings.confidence, snakemake.params.seed
-    )
+    summary = summarise(scores, METRICS, params.bootstrap, params.confidence, params.seed)
     write_table(summary, snakemake.output.csv)
     table = readable(summary, METRICS)
-    note = caption(scores["patient_id"].nunique(), settings.confidence)
+    note = caption(scores["patient_id"].nunique(), params.confidence)
     write_text(f"{markdown(table)}\n{note}\n", snakemake.output.markdown)
     write_text(latex(table, note), snakemake.output.latex)
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from workflow_scripts.common.files import read_table
 from workflow_scripts.evaluation.evaluate_adherence import UNITS
-from workflow_scripts.evaluation.settings import EvaluationSettings
+from workflow_scripts.evaluation.evaluate_contrast import GROUPS
 from workflow_scripts.evaluation.statistics import (
     BASELINE,
     bootstrap_interval,
@@ -42,11 +42,15 @@ def verdict(gain: float, low: float, high: float, p: float, alpha: float) -> str
 
 
 def gains(
-    scores: pd.DataFrame, summary: pd.DataFrame, settings: EvaluationSettings, seed: int
+    scores: pd.DataFrame,
+    summary: pd.DataFrame,
+    sureness: tuple[int, float, int],
+    alpha: float,
 ) -> pd.DataFrame:
     """What synthetic patients changed in the Dice of the first region, for each n and arm.
 
-    The interval is of the mean paired difference; p is the corrected one of the summary.
+    The interval is of the mean paired difference, and has the resamplings, coverage and seed of
+    ``sureness``; p is the corrected one of the summary.
     """
     region = scores["region"].iloc[0]
     patients = per_patient(scores[scores["region"] == region], ["dice"])
@@ -57,13 +61,13 @@ def gains(
                 continue
             pair = paired(group, arm, BASELINE, "dice")
             change = pair[:, 0] - pair[:, 1]
-            low, high = bootstrap_interval(change, settings.bootstrap, settings.confidence, seed)
+            low, high = bootstrap_interval(change, *sureness)
             same = (summary["n"] == n) & (summary["arm"] == arm) & (summary["region"] == region)
             p = float(summary.loc[same, "dice_p"].iloc[0])
             found = {"n": n, "arm": arm, "region": region, "patients": len(change)}
             gain = float(change.mean())
             found |= {"gain": gain, "ci_low": low, "ci_high": high, "p": p}
-            rows.append({**found, "verdict": verdict(gain, low, high, p, settings.alpha)})
+            rows.append({**found, "verdict": verdict(gain, low, high, p, alpha)})
     return pd.DataFrame(rows)
 
 
@@ -95,6 +99,18 @@ def sentences(table: pd.DataFrame, scores: pd.DataFrame, confidence: float) -> s
     return "\n".join(lines) + "\n"
 
 
+def draws_text(tables: list[pd.DataFrame]) -> str:
+    """How often the tumour was the one asked for, at once or after drawing again."""
+    table = pd.concat(tables)
+    met, first = table["accepted"].astype(bool), table["attempts"] == 1
+    return (
+        f"Of {len(table)} requests {(met & first).sum()} were met at the first draw and "
+        f"{(met & ~first).sum()} after drawing again; {(~met).sum()} never were within the "
+        f"tolerances and kept the closest of their draws ({table['attempts'].mean():.1f} draws a "
+        f"request; {(table['measured_volume_ml'] == 0).sum()} without any tumour, left out).\n"
+    )
+
+
 def adherence_text(table: pd.DataFrame) -> str:
     """The adherence table with few digits."""
     shown = table[["split", "attribute", "unit", "n_requests"]].copy()
@@ -107,13 +123,17 @@ def adherence_text(table: pd.DataFrame) -> str:
 def contrast_text(table: pd.DataFrame) -> str:
     """Contrast with a column for each group, and what part of the reconstructed one is left."""
     wide = table.pivot(index=["split", "modality"], columns="group", values="contrast_z")
-    wide = wide[["real", "reconstructed", "synthetic"]].reset_index()
-    share = wide["synthetic"] / wide["reconstructed"].where(wide["reconstructed"].abs() > 0.1)
-    for name in ("real", "reconstructed", "synthetic"):
+    wide = wide[list(GROUPS)].reset_index()
+    shares = {
+        name: wide["synthetic"] / wide[name].where(wide[name].abs() > 0.1)
+        for name in ("reconstructed", "training")
+    }
+    for name in GROUPS:
         wide[name] = [number(value, 2) for value in wide[name]]
-    wide["synthetic / reconstructed"] = [
-        "–" if np.isnan(value) else f"{100 * value:.0f} %" for value in share
-    ]
+    for name, share in shares.items():
+        wide[f"synthetic / {name}"] = [
+            "–" if np.isnan(value) else f"{100 * value:.0f} %" for value in share
+        ]
     return markdown(wide)
 
 
@@ -126,19 +146,21 @@ def reconstruction_text(table: pd.DataFrame) -> str:
 
 
 def main(snakemake) -> None:
-    settings = EvaluationSettings.model_validate(snakemake.params.settings)
+    params = snakemake.params
+    sureness = params.bootstrap, params.confidence, params.seed
     scores, summary = (read_table(snakemake.input[k]) for k in ("scores", "segmentation"))
-    found = gains(scores, summary, settings, snakemake.params.seed)
+    found = gains(scores, summary, sureness, params.alpha)
     tables = {
         k: read_table(snakemake.input[k]) for k in ("adherence", "reconstruction", "contrast")
     }
     parts = [
         "# Results\n",
         "## Did synthetic patients help?\n",
-        sentences(found, scores, settings.confidence),
+        sentences(found, scores, params.confidence),
         "## Segmentation of the test patients\n",
         Path(snakemake.input.markdown).read_text(encoding="utf-8"),
         "## Do synthetic patients have the tumour that was asked for?\n",
+        draws_text([read_table(path) for path in snakemake.input.attributes]),
         adherence_text(tables["adherence"]),
         f"Slope and R² of the line of measured ({', '.join(UNITS)}) on requested; mae is the mean "
         "absolute error; r2_shuffled is what chance gives.\n",
@@ -146,7 +168,9 @@ def main(snakemake) -> None:
         reconstruction_text(tables["reconstruction"]),
         "## Contrast of tumours against their surroundings\n",
         contrast_text(tables["contrast"]),
-        "In standard deviations of the brain without the tumour, mean over patients.\n",
+        "In standard deviations of the brain without the tumour, mean over patients. Real and "
+        "reconstructed ones are the test patients; training ones are those, real too, that the "
+        "generator learned from, and whose tumours it can be expected to match.\n",
         "## Where to look\n",
         PLACES.format(results=snakemake.params.results),
     ]

@@ -231,6 +231,15 @@ def before_picture(raw: Raw, aligned: Aligned) -> tuple:
     return "before", volumes, aligned.brain, label, target.GetSpacing()
 
 
+def row_of(reading: dict, files: dict[str, str]) -> dict:
+    """A patient's row as ``participants.tsv`` has it: ``file#number`` where a file is 4-D."""
+    places = {
+        name: f"{files[name]}#{part}" if part else files[name]
+        for name, part in reading["parts"].items()
+    }
+    return {"label_scheme": reading["label_scheme"], **places}
+
+
 def main(snakemake) -> None:
     params = snakemake.params
     # SimpleITK sums in the order in which threads end.
@@ -238,18 +247,19 @@ def main(snakemake) -> None:
     settings = PreprocessSettings.model_validate(params.settings)
     patient, grid = snakemake.wildcards.patient, Grid.from_settings(params.grid)
     reference = choose_reference(params.modalities, settings.reference)
+    row = row_of(params.reading, dict(snakemake.input.items()))
     try:
-        raw = read_raw(params.row, params.modalities, reference)
-        aligned = align(raw, settings, params.row)
+        raw = read_raw(row, params.modalities, reference)
+        aligned = align(raw, settings, row)
         image, label, brain = on_grid(raw, aligned, grid, settings)
-        check_tumour(raw, aligned, label, brain, grid, params.row["label"])
+        check_tumour(raw, aligned, label, brain, grid, row["label"])
     except UserError as error:
         raise UserError(f"{patient}: {error}") from error
     folder = Path(snakemake.output.image).parent
     save_patient(folder, image, label, brain, grid.affine, params.modalities)
     attributes = tumour_attributes(label, grid.affine, brain)
     write_table(pd.DataFrame([{"patient_id": patient, **attributes}]), snakemake.output.attributes)
-    write_transforms(folder, raw, aligned, params.row)
+    write_transforms(folder, raw, aligned, row)
     after = dict(zip(params.modalities, image, strict=True))
     stages = [before_picture(raw, aligned), ("after", after, brain, label, grid.spacing_mm)]
     draw_picture(snakemake.output.picture, patient, stages)

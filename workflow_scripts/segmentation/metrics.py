@@ -5,8 +5,6 @@ import torch
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from numpy.typing import NDArray
 
-METRICS = ("dice", "hd95_mm", "nsd", "volume_error_ml")
-
 
 def dice(guess: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
     """Overlap ``2 |A ∩ B| / (|A| + |B|)``; 1 where both are empty."""

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from workflow_scripts.common.settings import Section
 
+METRICS = ("dice", "hd95_mm", "nsd", "volume_error_ml")
 Arm = Literal["real", "real+classical", "real+synthetic", "real+classical+synthetic"]
 
 
@@ -32,9 +33,8 @@ class ClassicalSettings(Section):
 
 
 class SegmentationSettings(Section):
-    """The 3-D segmentation network, the arms that are compared, and its training."""
+    """The 3-D segmentation network and its training."""
 
-    arms: list[Arm] = Field(description="what the network is trained on", min_length=1)
     stem: int = Field(description="voxels a side folded into channels first", ge=1, le=4)
     widths: list[int] = Field(description="channels at each resolution", min_length=2)
     patch: tuple[int, int, int] | None = Field(
@@ -56,17 +56,7 @@ class SegmentationSettings(Section):
     )
     classical: ClassicalSettings
     overlap: float = Field(description="overlap of neighbouring inference patches", ge=0, lt=1)
-    nsd_tolerance_mm: float = Field(
-        description="distance at which surfaces still agree, for the normalised surface Dice", gt=0
-    )
     precision: Literal["auto", "bf16", "fp32"] = Field(description="arithmetic in training")
-
-    @field_validator("arms")
-    @classmethod
-    def _distinct(cls, arms: list[str]) -> list[str]:
-        if len(set(arms)) < len(arms):
-            raise ValueError("an arm is named twice")
-        return arms
 
     @model_validator(mode="after")
     def _patch_halves(self) -> "SegmentationSettings":
@@ -74,3 +64,19 @@ class SegmentationSettings(Section):
         if self.patch and any(n < whole or n % whole for n in self.patch):
             raise ValueError(f"each side of the patch must be a multiple of {whole}")
         return self
+
+
+class SegmentationSection(SegmentationSettings):
+    """The segmentation network, the arms that are compared, and how they are scored."""
+
+    arms: list[Arm] = Field(description="what the network is trained on", min_length=1)
+    nsd_tolerance_mm: float = Field(
+        description="distance at which surfaces still agree, for the normalised surface Dice", gt=0
+    )
+
+    @field_validator("arms")
+    @classmethod
+    def _distinct(cls, arms: list[str]) -> list[str]:
+        if len(set(arms)) < len(arms):
+            raise ValueError("an arm is named twice")
+        return arms

@@ -1,20 +1,16 @@
 """Rule ``draw_requests``: which synthetic patients to make."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from workflow_scripts.autoencoder.codec import Codec
 from workflow_scripts.common.attributes import AXES, CONDITIONS
 from workflow_scripts.common.files import UserError, read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.diffusion.conditions import Scaling
-from workflow_scripts.diffusion.generator import Generator
+from workflow_scripts.synthesis.model import SynthesisModel
 from workflow_scripts.synthesis.requests import CENTROID, complete, reason_to_refuse
-from workflow_scripts.synthesis.sampling import mean_brain
 
 DRAWS = 200
 
@@ -82,13 +78,11 @@ def sweep(
 def main(snakemake) -> None:
     params = snakemake.params
     torch.set_num_threads(snakemake.threads)
-    codec = Codec.load(Path(snakemake.input.autoencoder).parent)
-    generator = Generator.load(Path(snakemake.input.diffusion).parent)
-    attributes = read_table(snakemake.input.attributes)
-    brain = mean_brain(codec, generator)
-    room = (generator.scaling, brain, codec.grid)
-    if params.requests:
-        table = complete(read_table(params.requests), generator.scaling, params.seed)
+    model = SynthesisModel.of(snakemake.input.autoencoder, snakemake.input.diffusion)
+    attributes, scaling = read_table(snakemake.input.attributes), model.generator.scaling
+    room = (scaling, model.brain, model.codec.grid)
+    if snakemake.input.requests:
+        table = complete(read_table(snakemake.input.requests), scaling, params.seed)
     else:
         table = draw(attributes, *room, params.patients, params.jitter, params.seed)
     write_table(table, snakemake.output.requests)

@@ -5,7 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from workflow_scripts.common.attributes import AXES, CONDITIONS
-from workflow_scripts.common.files import UserError
+from workflow_scripts.common.files import FLOATS, UserError
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.diffusion.conditions import Scaling
 
@@ -40,6 +40,9 @@ def complete(requests: pd.DataFrame, scaling: Scaling, seed: int) -> pd.DataFram
         if f"box_{axis}_mm" not in table:
             table[f"box_{axis}_mm"] = ratio * side
     table["surface_mm2"] = np.cbrt(36 * np.pi) * side**2 / table["sphericity"]
+    # As a table keeps them: a request is the same, written and read back or not.
+    for name in CONDITIONS:
+        table[name] = [float(FLOATS % value) for value in table[name]]
     return table[["patient_id", "seed", *CONDITIONS]]
 
 

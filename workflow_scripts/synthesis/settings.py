@@ -5,9 +5,35 @@ from pydantic import Field
 from workflow_scripts.common.settings import Section
 
 
-class SynthesisSettings(Section):
+class SamplingSettings(Section):
+    """How the generator is sampled. A model folder brings its own."""
+
+    sampling_steps: int = Field(description="steps of the DDIM sampler", ge=1)
+    temperature: float = Field(
+        description="standard deviation of the noise that a sample starts from; below 1 samples "
+        "are cleaner and less various",
+        gt=0,
+        le=1,
+    )
+    guidance: float = Field(description="classifier-free guidance; 1 is none", ge=0)
+    batch: int = Field(description="patients sampled at once", ge=1)
+    attempts: int = Field(
+        description="draws for a request; one that was never met keeps the closest", ge=1
+    )
+    volume_tolerance: float = Field(
+        description="a tumour is drawn again if this many times larger or smaller than asked", gt=1
+    )
+    centroid_tolerance_mm: float = Field(
+        description="a tumour is drawn again if its centroid is farther off", gt=0
+    )
+
+
+class SynthesisSettings(SamplingSettings):
     """What is asked of the generator, and how it is sampled."""
 
+    model: str | None = Field(
+        description="a model folder from another run; null takes this run's own"
+    )
     requests: str | None = Field(
         description="a table of requests written by the user; null draws them"
     )
@@ -17,8 +43,4 @@ class SynthesisSettings(Section):
         "standard deviation of log volume; places stray by as many tens of millimetres",
         ge=0,
     )
-    sampling_steps: int = Field(description="steps of the DDIM sampler", ge=1)
-    guidance: float = Field(description="classifier-free guidance; 1 is none", ge=0)
-    batch: int = Field(description="patients sampled at once", ge=1)
-    attempts: int = Field(description="draws for a request before it counts as failed", ge=1)
     sweep_ml: list[float] = Field(description="volumes of the sweep at a fixed position")

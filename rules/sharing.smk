@@ -1,0 +1,26 @@
+"""Results shared between runs: ``snakemake --cache``, with $SNAKEMAKE_OUTPUT_CACHE naming a folder.
+
+Snakemake shares no rule that has a benchmark, and warns at each run of rules that could be shared.
+So rules are marked, and their benchmarks taken away, only where sharing was asked for.
+"""
+
+from snakemake.caching.rule import CacheFlag
+
+SHARED = [
+    "make_phantom",
+    "preprocess_patient",
+    "train_autoencoder",
+    "reconstruct_patients",
+    "encode_patients",
+    "train_diffusion",
+    "draw_requests",
+    "synthesise_patients",
+    "synthesise_sweep",
+    "train_segmentation",
+    "predict_segmentation",
+]
+
+if workflow.workflow_settings.cache is not None:
+    for shared in map(workflow.get_rule, SHARED):
+        shared._benchmark = None
+        shared.cache.flag |= CacheFlag.output

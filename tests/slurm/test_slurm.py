@@ -1,0 +1,127 @@
+"""The tiny set-up on a real Slurm, rule by rule. `make test-slurm` starts and stops one."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ROOT / "config" / "tiny.yaml"
+# What this Slurm lacks: an accounting database, a queue to wait in, and room.
+HERE = (
+    "--slurm-no-account", "--slurm-status-command", "squeue",
+    "--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "1",
+    "--latency-wait", "5",
+    # Jobs of a group run side by side, and this node has two cores.
+    "--group-components", "patient=2", "--cores", "2",
+)  # fmt: skip
+# Every kind of job is there with two arms of the four.
+ARMS = ("--config", "segmentation={arms: [real, real+synthetic]}")
+MODEL = "results-tiny/autoencoder/n3-s0/model/weights.safetensors"
+
+
+def cluster_for_tests_answers() -> bool:
+    """Whether the Slurm here is the one that `make test-slurm` starts, and nobody's own."""
+    if not shutil.which("scontrol"):
+        return False
+    found = subprocess.run(
+        ["scontrol", "show", "config"], capture_output=True, text=True, check=False
+    )
+    return found.returncode == 0 and "sbldm-test" in found.stdout
+
+
+pytestmark = pytest.mark.skipif(
+    not cluster_for_tests_answers(), reason="no Slurm for tests runs here; see `make test-slurm`"
+)
+
+
+def on_slurm(folder: Path, *arguments: str) -> None:
+    """Run the workflow in a folder with the profile that users take."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    profile = ["--workflow-profile", str(ROOT / "profiles" / "slurm"), "--configfile", str(TINY)]
+    done = subprocess.run(
+        [*command, *profile, *HERE, *arguments],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+def slurm_jobs() -> dict[str, dict[str, str]]:
+    """What Slurm itself knows of each job, by its id."""
+    text = subprocess.run(
+        ["scontrol", "show", "jobs", "--oneliner"], capture_output=True, text=True, check=True
+    ).stdout
+    records = (dict(re.findall(r"(\S+?)=(\S*)", line)) for line in text.splitlines())
+    return {record["JobId"]: record for record in records if "JobId" in record}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A folder in which the tiny set-up ran through Slurm."""
+    folder = tmp_path_factory.mktemp("slurm")
+    on_slurm(folder, *ARMS)
+    return folder
+
+
+def provenance(folder: Path) -> list[dict]:
+    """What each job of the run wrote about itself."""
+    return [json.loads(p.read_text()) for p in (folder / "results-tiny").glob("**/provenance/*")]
+
+
+def test_every_rule_was_a_slurm_job(run):
+    records, known = provenance(run), slurm_jobs()
+    rules = {file.stem for file in (ROOT / "workflow_scripts").glob("*/*_*.py")}
+    ran = {record["rule"] for record in records}
+    assert {"make_phantom", "preprocess_patient", "train_diffusion", "write_summary"} <= ran
+    assert ran <= rules | {"synthesise_sweep"}
+    for record in records:
+        job = known[record["machine"]["slurm_job"]]
+        assert job["JobState"] == "COMPLETED", record["rule"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "cpus", "memory", "time_limit", "gpu"),
+    [
+        ("train_autoencoder", "2", "6000M", "12:00:00", True),
+        ("train_diffusion", "2", "8000M", "1-00:00:00", True),
+        ("encode_patients", "2", "4000M", "04:00:00", False),
+        ("list_participants", "1", "2000M", "01:00:00", False),
+    ],
+)
+def test_each_job_asked_for_what_its_rule_says(run, rule, cpus, memory, time_limit, gpu):
+    record = next(record for record in provenance(run) if record["rule"] == rule)
+    job = slurm_jobs()[record["machine"]["slurm_job"]]
+    assert job["NumCPUs"] == cpus
+    assert job["MinMemoryNode"] == memory
+    assert job["TimeLimit"] == time_limit
+    assert ("gpu" in job.get("TresPerJob", "") + job.get("TresPerNode", "")) == gpu
+
+
+def test_short_jobs_share_one(run):
+    records = provenance(run)
+    ids = [r["machine"]["slurm_job"] for r in records if r["rule"] == "preprocess_patient"]
+    assert len(ids) == 6
+    assert len(set(ids)) == 3  # two patients a job
+
+
+def test_a_job_killed_at_its_time_goes_on_to_the_same_weights(run, copy_run, tmp_path):
+    # Slurm's shortest limit is a minute, and it may look only half a minute later: long enough to
+    # meet it on a machine twice as fast as the one where these steps take three minutes.
+    longer = (*ARMS, "autoencoder={steps: 4000}", "--set-resources")
+    whole, broken = (copy_run(run, tmp_path / name) for name in ("whole", "broken"))
+    on_slurm(whole, *longer, "train_autoencoder:runtime=60", "--", MODEL)
+    limits = ("train_autoencoder:runtime=1", "train_autoencoder:checkpoint_seconds=10")
+    on_slurm(broken, *longer, *limits, "--retries", "9", "--", MODEL)
+    logs = broken / "results-tiny" / "logs" / "autoencoder" / "train_autoencoder"
+    # The first is of the run that was copied.
+    attempts = [file.read_text() for file in sorted(logs.glob("n3-s0.log.*"))][1:]
+    assert len(attempts) >= 2
+    assert "stopped when asked, after step" in attempts[0]
+    assert "going on from step" in attempts[1]
+    states = [job["JobState"] for job in slurm_jobs().values()]
+    assert "TIMEOUT" in states
+    assert (whole / MODEL).read_bytes() == (broken / MODEL).read_bytes()

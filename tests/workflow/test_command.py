@@ -1,0 +1,101 @@
+"""`sbldm synthesize`, from an installed wheel, with a model folder alone."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ("--configfile", str(ROOT / "config" / "tiny.yaml"))
+COUNT = 3
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """A folder in which the wheel is installed, its requirements being those of the tests."""
+    source, site = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(ROOT / "workflow_scripts", source / "workflow_scripts")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(source)]
+    subprocess.run([*build, str(source)], check=True, capture_output=True)
+    wheel = next(source.glob("*.whl"))
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(site), str(wheel)], check=True)
+    return site
+
+
+@pytest.fixture(scope="module")
+def model(tiny_run, tmp_path_factory) -> Path:
+    """The tiny run's model folder, alone in another place."""
+    folder = tmp_path_factory.mktemp("model") / "model"
+    shutil.copytree(tiny_run / "results-tiny" / "synthesis" / "n3-s0" / "model", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tumour(model) -> pd.Series:
+    """A tumour that the model can be asked for."""
+    table = pd.read_csv(model / "attributes.tsv", sep="\t")
+    return table[table["copy"] == 0].sort_values("volume_ml").iloc[-1].round(1)
+
+
+def sbldm(site: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [site / "bin" / "sbldm", "synthesize", *map(str, arguments)],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def asked(tumour: pd.Series) -> list[str]:
+    place = ",".join(str(tumour[f"centroid_{axis}_mm"]) for axis in "xyz")
+    return ["--volume-ml", str(tumour["volume_ml"]), "--centroid-mm", place]
+
+
+def test_its_volumes_are_the_workflows(site, model, tumour, snakemake, tmp_path):
+    options = ["--model", model, *asked(tumour), "-n", COUNT, "--out", "made", "--threads", 1]
+    done = sbldm(site, tmp_path, *options)
+    assert done.returncode == 0, done.stderr
+    made = pd.read_csv(tmp_path / "made" / "attributes.tsv", sep="\t")
+    assert len(made) == COUNT
+
+    names = ["volume_ml", *(f"centroid_{axis}_mm" for axis in "xyz")]
+    table = pd.DataFrame([tumour[names]] * COUNT)
+    table.to_csv(tmp_path / "mine.tsv", sep="\t", index=False)
+    change = f"synthesis={{model: {model}, requests: mine.tsv}}"
+    target = "results-tiny/synthesis/n3-s0/attributes.tsv"
+    done = snakemake(tmp_path, *TINY, "--config", change, "--", target)
+    assert done.returncode == 0, done.stderr[-3000:]
+    files = sorted(file for file in (tmp_path / "made").rglob("*.nii.gz"))
+    assert files
+    for file in files:
+        same = (tmp_path / target).parent / file.relative_to(tmp_path / "made")
+        assert file.read_bytes() == same.read_bytes(), file
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--volume-ml", "20"], "give --volume-ml and --centroid-mm"),
+        (["--volume-ml", "20", "--centroid-mm", "1,2"], "'1,2' is not three numbers"),
+        (["--volume-ml", "20", "--centroid-mm", "400,0,0"], "20 mL at (400, 0, 0) mm lie in"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_in_words(site, model, tmp_path, options, words):
+    done = sbldm(site, tmp_path, "--model", model, "--out", "made", *options)
+    assert done.returncode != 0
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_folder_that_is_no_model_is_refused(site, tumour, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = sbldm(site, tmp_path, "--model", "empty", "--out", "made", *asked(tumour))
+    assert done.returncode != 0
+    assert "empty: is no model folder, autoencoder/weights.safetensors" in done.stderr

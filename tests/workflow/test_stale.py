@@ -1,0 +1,147 @@
+"""What was changed, and which jobs a dry run then wants: exactly those that depend on it."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = "results-tiny"
+
+TABLES = {
+    "collect_scores",
+    "summarise_segmentation",
+    "draw_figures",
+    "write_summary",
+}
+SEGMENTATION = {"train_segmentation", "predict_segmentation", "score_segmentation", *TABLES}
+SYNTHESIS = {
+    "synthesise_patients",
+    "synthesise_sweep",
+    "evaluate_adherence",
+    "evaluate_contrast",
+    *SEGMENTATION,
+}
+DIFFUSION = {"train_diffusion", "export_model", "draw_requests", *SYNTHESIS}
+AUTOENCODER = {
+    "train_autoencoder",
+    "reconstruct_patients",
+    "collect_reconstruction",
+    "encode_patients",
+    *DIFFUSION,
+}
+PREPROCESS = {"preprocess_patient", *AUTOENCODER}
+
+
+def edit(file: str, old: str, new: str):
+    """A change of the project's code."""
+
+    def change(project: Path, run: Path) -> list[str]:
+        path = project / "workflow_scripts" / file
+        text = path.read_text()
+        assert old in text, file
+        path.write_text(text.replace(old, new, 1))
+        return []
+
+    return change
+
+
+def value(setting: str):
+    """A change of the configuration."""
+    return lambda project, run: ["--config", setting]
+
+
+def resources(setting: str):
+    """A change of what a job may use."""
+    return lambda project, run: ["--set-resources", setting]
+
+
+def touched(project: Path, run: Path) -> list[str]:
+    """Files of all stages become newer, their contents stay."""
+    for pattern in ("cohort/phantoms/*/flair.nii.gz", "preprocess/*/*.npy", "*/*/model/*"):
+        for file in (run / RESULTS).glob(pattern):
+            os.utime(file)
+    return []
+
+
+def replaced(pattern: str):
+    """A result whose content is another one."""
+
+    def change(project: Path, run: Path) -> list[str]:
+        file = sorted((run / RESULTS).glob(pattern))[0]
+        content = file.read_bytes()
+        file.unlink()  # a link to the file that other tests use
+        file.write_bytes(content + b"\0")
+        return []
+
+    return change
+
+
+def together(*changes):
+    """Several changes at once."""
+    return lambda project, run: [option for change in changes for option in change(project, run)]
+
+
+TABLE = {
+    "files touched": (touched, set()),
+    "a comment, a docstring, a line laid out anew": (
+        together(
+            edit("common/grid.py", "# The middle", "# Middle"),
+            edit("diffusion/process.py", '"""The diffusion process', '"""A diffusion process'),
+            edit("common/grid.py", "def to_mm(self, voxels", "def to_mm(\n        self, voxels"),
+        ),
+        set(),
+    ),
+    "more memory for a job": (resources("train_diffusion:mem_mb=9000"), set()),
+    "evaluation.alpha": (value("evaluation={alpha: 0.01}"), {"write_summary"}),
+    "evaluation.bootstrap": (
+        value("evaluation={bootstrap: 300}"),
+        {"summarise_segmentation", "draw_figures", "write_summary"},
+    ),
+    "segmentation.lr": (value("segmentation={lr: 0.001}"), SEGMENTATION),
+    "segmentation.nsd_tolerance_mm": (
+        value("segmentation={nsd_tolerance_mm: 2}"),
+        {"score_segmentation", *TABLES},
+    ),
+    "synthesis.guidance": (value("synthesis={guidance: 2}"), {"export_model", *SYNTHESIS}),
+    "synthesis.jitter": (value("synthesis={jitter: 0.1}"), {"draw_requests", *SYNTHESIS}),
+    "diffusion.steps": (value("diffusion={steps: 90}"), DIFFUSION),
+    "autoencoder.copies": (value("autoencoder={copies: 4}"), {"encode_patients", *DIFFUSION}),
+    "autoencoder.lr": (value("autoencoder={lr: 0.1}"), AUTOENCODER),
+    "preprocess.n4": (value("preprocess={n4: true}"), PREPROCESS),
+    "code of a table": (
+        edit("evaluation/statistics.py", "1 - confidence", "0 + 1 - confidence"),
+        {"summarise_segmentation", "draw_figures", "write_summary"},
+    ),
+    "code of the scores": (
+        edit("segmentation/score_segmentation.py", "rows = []", "rows = list()"),
+        {"score_segmentation", *TABLES},
+    ),
+    "code of the sampler, imported": (
+        edit("diffusion/process.py", "steps + 1", "steps + 2"),
+        DIFFUSION,
+    ),
+    "content of an image": (replaced("cohort/phantoms/*/flair.nii.gz"), PREPROCESS),
+    "content of a label": (replaced("preprocess/*/label.npy"), AUTOENCODER),
+}
+
+
+def wanted(output: str) -> set[str]:
+    """Rules in the table of jobs that a dry run prints."""
+    rows = (line.split() for line in output.splitlines())
+    rules = {row[0] for row in rows if len(row) == 2 and row[1].isdigit() and row[0][-1] != ":"}
+    return rules - {"all", "total"}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_exactly_the_stale_jobs_are_wanted(name, tiny_run, snakemake, copy_run, tmp_path):
+    change, stale = TABLE[name]
+    run, project = copy_run(tiny_run, tmp_path / "run"), tmp_path / "project"
+    left = shutil.ignore_patterns(".*", "results*", "tests", "__pycache__")
+    shutil.copytree(ROOT, project, ignore=left)
+    options = change(project, run)
+    arguments = ["--configfile", str(project / "config" / "tiny.yaml"), "--dry-run", *options]
+    done = snakemake(run, *arguments, snakefile=project / "Snakefile")
+    assert done.returncode == 0, done.stderr
+    assert wanted(done.stdout + done.stderr) == stale

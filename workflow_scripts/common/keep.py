@@ -1,0 +1,58 @@
+"""What a job keeps while it runs, so that a kill loses little of it."""
+
+import contextlib
+import fcntl
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from workflow_scripts.common.provenance import job_key
+
+DONE = "done"
+
+
+@contextlib.contextmanager
+def kept_folder(snakemake: Any) -> Iterator[Path]:
+    """Yield a folder of the job's own that no rule declares, so that it survives a failed job.
+
+    One process has it at a time: a job that outlived a killed Snakemake is waited for. It is
+    marked as done at the end, and removed once the whole run has succeeded (``remove_done``),
+    since Snakemake itself may be killed before it has noted that the job ended.
+    """
+    folder = Path(snakemake.params.checkpoints) / job_key(snakemake)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logging.warning("an earlier process still works in %s; waiting for its end", folder)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+        (folder / DONE).touch()
+
+
+def remove_done(folder: str | Path) -> None:
+    """Remove what jobs kept that have ended since; ``folder`` holds their folders by stage."""
+    for marker in Path(folder).glob(f"*/*/{DONE}"):
+        shutil.rmtree(marker.parent)
+
+
+def clear_stale_locks(folder: str | Path) -> IO[str] | None:
+    """Remove the locks that a killed Snakemake left in its ``folder``.
+
+    Snakemake marks a folder as in use by files, which outlive a kill. The kernel's lock on the
+    file returned here does not: who gets it is alone. ``None`` where another run has it.
+    """
+    folder = Path(folder)
+    folder.mkdir(exist_ok=True)
+    running = open(folder / "running", "w")  # noqa: SIM115  it stays open as long as the run
+    try:
+        fcntl.flock(running, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        running.close()
+        return None
+    for lock in (folder / "locks").glob("*"):
+        lock.unlink()
+    return running

@@ -1,0 +1,100 @@
+"""The command ``sbldm``: synthetic patients from a model folder, without Snakemake."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import click
+import pandas as pd
+import torch
+
+from workflow_scripts.common.files import (
+    UserError,
+    read_json,
+    read_table,
+    staged_directory,
+    write_table,
+)
+from workflow_scripts.synthesis.model import SynthesisModel
+from workflow_scripts.synthesis.patients import make_patients
+from workflow_scripts.synthesis.requests import CENTROID, complete
+from workflow_scripts.synthesis.settings import SamplingSettings
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+class Point(click.ParamType):
+    """Three numbers with commas between them, in millimetres."""
+
+    name = "x,y,z"
+
+    def convert(self, value, param, ctx):
+        try:
+            x, y, z = (float(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"'{value}' is not three numbers such as -20,10,30", param, ctx)
+        return x, y, z
+
+
+def asked(
+    requests: Path | None,
+    count: int,
+    volume_ml: float | None,
+    centroid_mm: tuple[float, float, float] | None,
+    sphericity: float | None,
+) -> pd.DataFrame:
+    """The requests of the command line: a table, or one tumour several times."""
+    if requests:
+        return read_table(requests)
+    if volume_ml is None or centroid_mm is None:
+        raise UserError("give --volume-ml and --centroid-mm, or a table by --requests")
+    row = {"volume_ml": volume_ml, **dict(zip(CENTROID, centroid_mm, strict=True))}
+    if sphericity is not None:
+        row["sphericity"] = sphericity
+    return pd.DataFrame([row] * count)
+
+
+@click.group()
+def main() -> None:
+    """Brain-tumour MRI from slice-based latent diffusion models."""
+
+
+@main.command()
+@click.option("--model", type=FOLDER, required=True, help="a run's results/synthesis/<split>/model")
+@click.option("--out", type=FOLDER, required=True, help="new folder for the patients")
+@click.option("--volume-ml", type=float, help="whole tumour, millilitres")
+@click.option("--centroid-mm", type=Point(), help="its centre in MNI152, such as -20,10,30")
+@click.option("--sphericity", type=float, help="1 is a ball  [default: the training patients']")
+@click.option("-n", "count", type=click.IntRange(1), default=1, help="how many of this tumour")
+@click.option(
+    "--requests",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="a table in place of one tumour; needs volume_ml, centroid_x_mm, _y_mm and _z_mm",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="the same number gives the same bytes",
+)
+def synthesize(model, out, volume_ml, centroid_mm, sphericity, count, requests, seed, threads):
+    """Make patients with the tumour asked for: images and label as NIfTI, request.json beside
+    them, and attributes.tsv with what was requested beside what was measured."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(threads)
+    try:
+        if out.exists() and any(out.iterdir()):
+            raise UserError(f"{out}: is not empty; name a new folder")
+        loaded = SynthesisModel.load(model)
+        settings = SamplingSettings.model_validate(read_json(model / "sampling.json"))
+        table = asked(requests, count, volume_ml, centroid_mm, sphericity)
+        completed = complete(table, loaded.generator.scaling, seed)
+        with staged_directory(out) as folder:
+            made = make_patients(completed, loaded, settings, folder)
+            shutil.rmtree(folder / "batches")
+            write_table(made, folder / "attributes.tsv")
+    except UserError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{(made['measured_volume_ml'] > 0).sum()} patients in {out}")

@@ -1,0 +1,35 @@
+"""Rule ``export_model``: one folder that synthesises patients anywhere."""
+
+import shutil
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from workflow_scripts.common.attributes import CONDITIONS
+from workflow_scripts.common.files import read_table, staged, write_json, write_table
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.nifti import save_nifti
+from workflow_scripts.preprocess.resample import resample_image
+from workflow_scripts.preprocess.template import load_template
+from workflow_scripts.preprocess.volumes import grid_image
+
+
+def main(snakemake) -> None:
+    given, made = snakemake.input, snakemake.output
+    for stage in ("autoencoder", "diffusion"):
+        for name in ("weights", "config"):
+            with staged(made[f"{stage}_{name}"]) as temporary:
+                shutil.copyfile(given[f"{stage}_{name}"], temporary)
+    # Who the training patients are does not travel.
+    attributes = read_table(given.attributes)[["copy", *CONDITIONS]]
+    write_table(attributes, made.attributes)
+    write_json(dict(snakemake.params.sampling), made.sampling)
+    grid = Grid.from_settings(snakemake.params.grid)
+    template = resample_image(load_template()[0], grid_image(grid), sitk.Transform())
+    save_nifti(template, grid.affine, Path(made.template))
+
+
+if __name__ == "__main__":
+    from workflow_scripts.common.script import run_script
+
+    run_script(main, snakemake)  # noqa: F821

@@ -1,0 +1,108 @@
+"""Synthetic patients from requests, written to disk batch by batch."""
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from workflow_scripts.common.attributes import CONDITIONS
+from workflow_scripts.common.files import UserError, read_table, write_json, write_table
+from workflow_scripts.common.patients import save_patient
+from workflow_scripts.synthesis.model import SynthesisModel
+from workflow_scripts.synthesis.requests import CENTROID, reason_to_refuse
+from workflow_scripts.synthesis.sampling import Sample, synthesise
+from workflow_scripts.synthesis.settings import SamplingSettings
+
+COMPARED = ("volume_ml", *CENTROID, "sphericity")
+
+
+def make_patients(
+    requests: pd.DataFrame, model: SynthesisModel, settings: SamplingSettings, folder: Path
+) -> pd.DataFrame:
+    """Write ``patients/<patient_id>/`` into ``folder`` for completed requests, and return the
+    rows of ``attributes.tsv``: requested beside measured, volume 0 where no draw had a tumour.
+
+    Batches that are in ``folder`` already, from a run that was killed, are not made again.
+    Raises ``UserError`` naming each request that the brain has no room for, and where no request
+    gave a patient at all.
+    """
+    refuse_impossible(requests, model)
+    tables = []
+    for first in range(0, len(requests), settings.batch):
+        part = requests.iloc[first : first + settings.batch]
+        done = folder / "batches" / f"{first:06d}.tsv"
+        if not done.is_file():
+            write_table(_make_batch(part, model, settings, folder / "patients"), done)
+        tables.append(read_table(done))
+        logging.info("%d of %d patients made", first + len(part), len(requests))
+    table = pd.concat(tables, ignore_index=True)
+    if not (table["measured_volume_ml"] > 0).any():
+        raise UserError(
+            "no request gave a patient with a tumour; ask for larger tumours, or train the "
+            "diffusion model for longer (diffusion.steps)"
+        )
+    return table
+
+
+def refuse_impossible(requests: pd.DataFrame, model: SynthesisModel) -> None:
+    """Raise ``UserError`` naming each request that the brain has no room for, and why."""
+    brain = model.brain
+    reasons = [
+        f"{request['patient_id']}: {reason}"
+        for _, request in requests.iterrows()
+        if (reason := reason_to_refuse(request, brain, model.codec.grid))
+    ]
+    if reasons:
+        raise UserError("requests that cannot be met: " + "; ".join(reasons))
+
+
+def _make_batch(
+    requests: pd.DataFrame, model: SynthesisModel, settings: SamplingSettings, folder: Path
+) -> pd.DataFrame:
+    rows = []
+    for (_, request), sample in zip(
+        requests.iterrows(), synthesise(requests, model, settings), strict=True
+    ):
+        rows.append(_compared(request, sample))
+        if sample.usable:
+            _save(folder / str(request["patient_id"]), request, sample, model, settings)
+        else:
+            logging.warning(
+                "%s: no tumour in %d draws, left out", request["patient_id"], sample.attempts
+            )
+    return pd.DataFrame(rows)
+
+
+def _compared(request: pd.Series, sample: Sample) -> dict[str, float | str]:
+    row = {
+        "patient_id": request["patient_id"],
+        "attempts": sample.attempts,
+        "accepted": sample.accepted,
+    }
+    for name in COMPARED:
+        row[f"requested_{name}"] = float(request[name])
+        row[f"measured_{name}"] = float(sample.measured[name])
+    return row
+
+
+def _save(
+    folder: Path,
+    request: pd.Series,
+    sample: Sample,
+    model: SynthesisModel,
+    settings: SamplingSettings,
+) -> None:
+    volumes = (sample.image, sample.label, sample.brain)
+    save_patient(folder, *volumes, model.codec.grid.affine, model.codec.modalities)
+    record = {
+        "request": {name: float(request[name]) for name in CONDITIONS},
+        "measured": sample.measured,
+        "seed": int(request["seed"]),
+        "attempts": sample.attempts,
+        "accepted": sample.accepted,
+        "sampling_steps": settings.sampling_steps,
+        "temperature": settings.temperature,
+        "guidance": settings.guidance,
+        "models_sha256": model.weights_sha256,
+    }
+    write_json(record, folder / "request.json")
