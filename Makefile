@@ -28,14 +28,14 @@ demo: $(READY)
 	@cat $(RESULTS)/evaluation/summary.md
 
 test: $(READY)
-	$(BIN)/python -m pytest --ignore tests/kills
+	$(BIN)/python -m pytest
 
 test-kills: $(READY)
-	$(BIN)/python -m pytest tests/kills
+	$(BIN)/python -m pytest -m kills tests/kills
 
 test-slurm: $(READY)
 	tests/slurm/one_node.sh start
-	$(BIN)/python -m pytest tests/slurm; status=$$?; tests/slurm/one_node.sh stop; exit $$status
+	$(BIN)/python -m pytest -m slurm tests/slurm; status=$$?; tests/slurm/one_node.sh stop; exit $$status
 
 archive: $(READY)
 	$(BIN)/snakemake --cores all $(RESULTS)/archive/run.zip

@@ -1,11 +1,15 @@
-"""Fixtures that several stages use."""
+"""Fixtures that several stages use, and what keeps one test from reaching another."""
 
 import os
+import random
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
+import torch
 import yaml
 
 from workflow_scripts.cohort.make_phantom import save_phantom
@@ -17,6 +21,41 @@ from workflow_scripts.common.patients import save_patient
 
 ROOT = Path(__file__).resolve().parents[1]
 MODALITIES = ["flair", "t1ce"]
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Where ``CI`` is set everything is there, so that a skipped test is a failed one."""
+    report = yield
+    if report.skipped and os.environ.get("CI"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, though CI is set: {report.longrepr[-1]}"
+    return report
+
+
+@pytest.fixture(autouse=True)
+def own_process_state():
+    """Random numbers of its own for each test; signal handlers, threads and environment that it
+    changed are put back.
+
+    Lightning, for one, answers an interrupt by ignoring SIGINT from then on, and every process
+    that a later test starts would ignore it too.
+    """
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    environment, folder = dict(os.environ), os.getcwd()
+    threads = torch.get_num_threads(), sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    torch.set_num_threads(threads[0])
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads[1])
 
 
 @pytest.fixture(scope="session")

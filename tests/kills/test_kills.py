@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.kills
 KILLS = 20
 INTERVAL_S = 3
 # A checkpoint takes a moment to write, and a training to make its first step.

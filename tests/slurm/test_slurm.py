@@ -34,9 +34,13 @@ def cluster_for_tests_answers() -> bool:
     return found.returncode == 0 and "sbldm-test" in found.stdout
 
 
-pytestmark = pytest.mark.skipif(
-    not cluster_for_tests_answers(), reason="no Slurm for tests runs here; see `make test-slurm`"
-)
+pytestmark = pytest.mark.slurm
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    """These tests fail, with the reason, where their Slurm is not there."""
+    assert cluster_for_tests_answers(), "no Slurm for tests runs here; see `make test-slurm`"
 
 
 def on_slurm(folder: Path, *arguments: str) -> None:
