@@ -28,7 +28,7 @@ demo: $(READY)
 	@cat $(RESULTS)/evaluation/summary.md
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 test-kills: $(READY)
 	$(BIN)/python -m pytest -m kills tests/kills

@@ -16,6 +16,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join([str(ROOT), os.getenv("PYTHONPATH",
 from workflow_scripts.common.files import UserError, read_table
 from workflow_scripts.common.fingerprint import fingerprint
 from workflow_scripts.common.keep import clear_stale_locks, remove_done
+from workflow_scripts.common.processes import has_gpu
 from workflow_scripts.configuration import check
 
 
@@ -30,19 +31,21 @@ except UserError as error:
 
 if workflow.is_main_process:
     RUNNING = clear_stale_locks(".snakemake")
+    # One training at a time on this machine's GPU; a cluster and processors have their own counts.
+    local = workflow.global_resources["_nodes"].value is None
+    if local and has_gpu() and "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", 1)
 
 RESULTS = CONFIG.results
 LOGS, BENCHMARKS = f"{RESULTS}/logs", f"{RESULTS}/benchmarks"
-SPLITS = [
-    f"n{n}-s{s}" for n in CONFIG.cohort.splits.train_sizes for s in CONFIG.cohort.splits.seeds
-]
+SPLITS = CONFIG.cohort.splits.names
 ARMS = CONFIG.segmentation.arms
 GRID = CONFIG.grid.model_dump(mode="json")
 
 
 wildcard_constraints:
     patient=r"[A-Za-z0-9._-]+",
-    split=r"n\d+-s\d+",
+    split=r"(n|fold)\d+-s\d+",
     arm=r"[a-z+]+",
 
 

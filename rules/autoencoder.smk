@@ -8,7 +8,7 @@ AUTOENCODER = f"{RESULTS}/autoencoder/{{split}}"
 rule train_autoencoder:
     input:
         images=preprocessed("train"),
-        masks=preprocessed("train", "label", "brain"),
+        labels=preprocessed("train", "label"),
     output:
         weights=f"{AUTOENCODER}/model/weights.safetensors",
         config=f"{AUTOENCODER}/model/config.json",
@@ -22,7 +22,7 @@ rule train_autoencoder:
         "../envs/workflow.yaml"
     threads: 2
     resources:
-        mem_mb=memory(6000),
+        mem_mb=memory(2000, 1.0),
         runtime=720,
         gpu=1,
         checkpoint_seconds=300,
@@ -31,7 +31,7 @@ rule train_autoencoder:
         modalities=CONFIG.modalities,
         labels=CONFIG.labels,
         grid=GRID,
-        seed=CONFIG.seed,
+        seed=split_seed,
         checkpoints=f"{RESULTS}/checkpoints/autoencoder",
         tensorboard=lambda wildcards: f"{RESULTS}/tensorboard/autoencoder/{wildcards.split}",
         code=code("autoencoder/train_autoencoder"),
@@ -56,7 +56,7 @@ rule reconstruct_patients:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
+        mem_mb=memory(1500, 0.5),
         runtime=120,
     params:
         code=code("autoencoder/reconstruct_patients"),
@@ -72,6 +72,7 @@ rule encode_patients:
     output:
         latents=f"{AUTOENCODER}/latents.npy",
         attributes=f"{AUTOENCODER}/attributes.tsv",
+        brain=f"{AUTOENCODER}/brain.nii.gz",
         provenance=f"{AUTOENCODER}/provenance/encode_patients.json",
     log:
         f"{LOGS}/autoencoder/encode_patients/{{split}}.log",
@@ -81,11 +82,12 @@ rule encode_patients:
         "../envs/workflow.yaml"
     threads: 2
     resources:
-        mem_mb=memory(4000),
+        mem_mb=memory(1500, 0.5),
         runtime=240,
     params:
         copies=CONFIG.autoencoder.copies,
-        seed=CONFIG.seed,
+        warp=settings("autoencoder")["warp"],
+        seed=split_seed,
         code=code("autoencoder/encode_patients"),
     script:
         "../workflow_scripts/autoencoder/encode_patients.py"

@@ -1,5 +1,7 @@
 """Patients: where their files lie, who trains and who tests, and the embedded ones."""
 
+from workflow_scripts.cohort.settings import PhantomSettings
+
 COHORT = f"{RESULTS}/cohort"
 PHANTOMS = f"{COHORT}/phantoms"
 TABLES = {}
@@ -10,6 +12,7 @@ checkpoint list_participants:
         listing=cohort_listing(),
     output:
         participants=f"{COHORT}/participants.tsv",
+        skipped=f"{COHORT}/skipped.tsv",
         provenance=f"{COHORT}/provenance/list_participants.json",
     log:
         f"{LOGS}/cohort/list_participants.log",
@@ -26,7 +29,10 @@ checkpoint list_participants:
         root=CONFIG.cohort.root,
         table=CONFIG.cohort.table,
         label_scheme=CONFIG.cohort.label_scheme,
-        phantom=settings("cohort")["phantom"],
+        exclude=CONFIG.cohort.exclude,
+        on_error=CONFIG.cohort.on_error,
+        files=files_of_the_cohort(),
+        phantom=CONFIG.cohort.phantom.part(PhantomSettings),
         patients=CONFIG.cohort.phantom_count,
         folder=PHANTOMS,
         modalities=CONFIG.modalities,
@@ -78,7 +84,7 @@ rule make_phantom:
         runtime=15,
     params:
         patient="{patient}",
-        settings=settings("cohort")["phantom"],
+        settings=CONFIG.cohort.phantom.part(PhantomSettings),
         modalities=CONFIG.modalities,
         seed=CONFIG.seed,
         code=code("cohort/make_phantom"),

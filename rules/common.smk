@@ -1,5 +1,9 @@
 """What the rules share: parameters, fingerprints of code, and input functions."""
 
+import math
+
+from workflow_scripts.cohort.brats import listing_digest
+
 
 def settings(section: str) -> dict:
     """A section of the configuration, as a parameter of a rule."""
@@ -16,10 +20,17 @@ def cohort_listing():
     if CONFIG.cohort.source == "table":
         return CONFIG.cohort.table
     if CONFIG.cohort.source == "msd":
-        folder = Path(CONFIG.cohort.root).expanduser()
+        folder = Path(CONFIG.cohort.root)
         nested = folder / "Task01_BrainTumour" / "dataset.json"
         return str(nested if nested.is_file() else folder / "dataset.json")
     return []
+
+
+def files_of_the_cohort():
+    """What changes when cases come or go in the folder of a BraTS cohort, as a parameter."""
+    if CONFIG.cohort.source == "brats" and Path(CONFIG.cohort.root).is_dir():
+        return listing_digest(CONFIG.cohort.root)
+    return ""
 
 
 def cached_table(path):
@@ -65,9 +76,10 @@ def named(pattern, names, suffix=""):
     return {f"{name}{suffix}": pattern.replace("*", name) for name in names}
 
 
-def memory(mb):
-    """Megabytes of a job; each attempt asks for as much again."""
-    return lambda wildcards, attempt: mb * attempt
+def memory(mb, kb_per_voxel=0.0):
+    """Megabytes of a job, and kilobytes a voxel of the grid; each attempt asks for as much again."""
+    voxels = math.prod(CONFIG.grid.shape)
+    return lambda wildcards, attempt: round(mb + kb_per_voxel * voxels / 1000) * attempt
 
 
 def patients_of(split, role):
@@ -80,12 +92,14 @@ def patients_of(split, role):
 
 
 def arrays(patients, names):
-    """The preprocessed arrays of patients, of the kinds named: image, label or brain."""
-    return [f"{RESULTS}/preprocess/{p}/{name}.npy" for p in patients for name in names]
+    """Files of preprocessed patients, of the kinds named: arrays (image, label or brain), or
+    other files by their full names."""
+    files = [name if "." in name else f"{name}.npy" for name in names]
+    return [f"{RESULTS}/preprocess/{p}/{file}" for p in patients for file in files]
 
 
 def preprocessed(role, *names):
-    """Input function: arrays of a split's patients of a role; their images, unless named."""
+    """Input function: files of a split's patients of a role; their images, unless named."""
     return lambda wildcards: arrays(patients_of(wildcards.split, role), names or ["image"])
 
 
@@ -95,16 +109,11 @@ def held_out(*names):
     return lambda wildcards: sides[0](wildcards) + sides[1](wildcards)
 
 
-def test_patients(*names):
-    """Input function: arrays of the test patients, who are the same in every split."""
-    return lambda wildcards: arrays(patients_of(SPLITS[0], "test"), names or ["image"])
-
-
-def all_training(*names):
-    """Input function: arrays of all splits' training patients."""
+def everybody(role, *names, splits=SPLITS):
+    """Input function: files of the patients who have a role in any of the splits."""
 
     def files(wildcards):
-        patients = {p for split in SPLITS for p in patients_of(split, "train")}
+        patients = {p for split in splits for p in patients_of(split, role)}
         return arrays(sorted(patients), names)
 
     return files
@@ -117,19 +126,24 @@ def synthetic_patients(wildcards):
     return []
 
 
+def split_seed(wildcards):
+    """Seed of all that is drawn and learned for a split: a split's own seed repeats the whole."""
+    return CONFIG.seed + int(wildcards.split.split("-s")[1])
+
+
+def trained(name):
+    """A file of the autoencoder's stage that synthesis needs: this run's, or a model folder's."""
+    return f"{CONFIG.synthesis.model or AUTOENCODER}/{name}"
+
+
 def trained_model():
-    """Weights of autoencoder and denoiser: this run's own, or those of a model folder."""
+    """Weights of autoencoder and denoiser, and the brain: this run's own, or a model folder's."""
     if folder := CONFIG.synthesis.model:
         stages = "autoencoder", "diffusion"
-        return {stage: f"{folder}/{stage}/weights.safetensors" for stage in stages}
-    return {
-        "autoencoder": rules.train_autoencoder.output.weights,
-        "diffusion": rules.train_diffusion.output.weights,
-    }
-
-
-def trained_attributes():
-    """Tumours of the patients that the model learned from."""
-    if folder := CONFIG.synthesis.model:
-        return f"{folder}/attributes.tsv"
-    return rules.encode_patients.output.attributes
+        weights = {stage: f"{folder}/{stage}/weights.safetensors" for stage in stages}
+    else:
+        weights = {
+            "autoencoder": rules.train_autoencoder.output.weights,
+            "diffusion": rules.train_diffusion.output.weights,
+        }
+    return {**weights, "brain": trained("brain.nii.gz")}

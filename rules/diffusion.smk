@@ -20,14 +20,14 @@ rule train_diffusion:
         "../envs/workflow.yaml"
     threads: 2
     resources:
-        mem_mb=memory(8000),
+        mem_mb=memory(2000, 2.0),
         runtime=1440,
         gpu=1,
         checkpoint_seconds=300,
     params:
         settings=settings("diffusion"),
         grid=GRID,
-        seed=CONFIG.seed,
+        seed=split_seed,
         checkpoints=f"{RESULTS}/checkpoints/diffusion",
         tensorboard=lambda wildcards: f"{RESULTS}/tensorboard/diffusion/{wildcards.split}",
         code=code("diffusion/train_diffusion"),

@@ -1,11 +1,13 @@
 """Tables, figures and a summary of all splits and arms."""
 
 EVALUATION = f"{RESULTS}/evaluation"
+SHOWN = CONFIG.cohort.splits.shown
 
 
 rule collect_scores:
     input:
-        expand(rules.score_segmentation.output.scores, split=SPLITS, arm=ARMS),
+        tables=expand(rules.score_segmentation.output.scores, split=SPLITS, arm=ARMS),
+        splits=f"{COHORT}/splits.tsv",
     output:
         scores=f"{EVALUATION}/scores.csv",
         provenance=f"{EVALUATION}/provenance/collect_scores.json",
@@ -100,10 +102,9 @@ rule collect_reconstruction:
 
 rule evaluate_contrast:
     input:
-        images=test_patients(),
-        masks=test_patients("label", "brain"),
+        test=everybody("test", "image", "label", "foreground"),
+        training=everybody("train", "image", "label", "foreground"),
         splits=f"{COHORT}/splits.tsv",
-        training=all_training("image", "label", "brain"),
         reconstructions=expand(rules.reconstruct_patients.output.patients, split=SPLITS),
         synthetic=expand(rules.synthesise_patients.output.patients, split=SPLITS),
     output:
@@ -117,7 +118,7 @@ rule evaluate_contrast:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
+        mem_mb=memory(1000, 0.3),
         runtime=60,
     params:
         ring_mm=CONFIG.evaluation.ring_mm,
@@ -134,12 +135,12 @@ rule draw_figures:
         autoencoder=expand(rules.train_autoencoder.output.history, split=SPLITS),
         diffusion=expand(rules.train_diffusion.output.history, split=SPLITS),
         segmentation=expand(rules.train_segmentation.output.history, split=SPLITS, arm=ARMS),
-        images=test_patients(),
-        masks=test_patients("label", "brain"),
-        synthetic=expand(rules.synthesise_patients.output.patients, split=SPLITS),
+        images=everybody("test", "image", splits=[SHOWN]),
+        masks=everybody("test", "label", "brain", splits=[SHOWN]),
+        synthetic=expand(rules.synthesise_patients.output.patients, split=SHOWN),
         attributes=expand(rules.synthesise_patients.output.attributes, split=SPLITS),
-        sweep=expand(rules.synthesise_sweep.output.patients, split=SPLITS),
-        sweep_attributes=expand(rules.synthesise_sweep.output.attributes, split=SPLITS),
+        sweep=expand(rules.synthesise_sweep.output.patients, split=SHOWN),
+        sweep_attributes=expand(rules.synthesise_sweep.output.attributes, split=SHOWN),
         scores=rules.collect_scores.output.scores,
     output:
         figures=directory(f"{EVALUATION}/figures"),
@@ -152,12 +153,13 @@ rule draw_figures:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
+        mem_mb=memory(1000, 0.3),
         runtime=30,
     params:
         bootstrap=CONFIG.evaluation.bootstrap,
         confidence=CONFIG.evaluation.confidence,
         splits=SPLITS,
+        shown=SHOWN,
         arms=ARMS,
         modalities=CONFIG.modalities,
         labels=CONFIG.labels,
@@ -174,6 +176,7 @@ rule write_summary:
         segmentation=rules.summarise_segmentation.output.csv,
         markdown=rules.summarise_segmentation.output.markdown,
         attributes=expand(rules.synthesise_patients.output.attributes, split=SPLITS),
+        sweeps=expand(rules.synthesise_sweep.output.attributes, split=SPLITS),
         adherence=rules.evaluate_adherence.output.table,
         reconstruction=rules.collect_reconstruction.output.table,
         contrast=rules.evaluate_contrast.output.table,
@@ -194,6 +197,7 @@ rule write_summary:
         bootstrap=CONFIG.evaluation.bootstrap,
         confidence=CONFIG.evaluation.confidence,
         alpha=CONFIG.evaluation.alpha,
+        splits=SPLITS,
         results=lambda wildcards, output: os.path.dirname(os.path.dirname(output.summary)),
         seed=CONFIG.seed,
         code=code("evaluation/write_summary"),

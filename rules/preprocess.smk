@@ -12,6 +12,7 @@ rule preprocess_patient:
         image=f"{PREPROCESS}/image.npy",
         label=f"{PREPROCESS}/label.npy",
         brain=f"{PREPROCESS}/brain.npy",
+        foreground=f"{PREPROCESS}/foreground.npy",
         attributes=f"{PREPROCESS}/attributes.tsv",
         native=f"{PREPROCESS}/native.json",
         to_template=f"{PREPROCESS}/to_template.tfm",

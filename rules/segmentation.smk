@@ -8,9 +8,9 @@ SEGMENTATION = f"{RESULTS}/segmentation/{{split}}/{{arm}}"
 rule train_segmentation:
     input:
         images=preprocessed("train"),
-        masks=preprocessed("train", "label", "brain"),
+        masks=preprocessed("train", "label", "foreground"),
         validation=preprocessed("validation"),
-        validation_masks=preprocessed("validation", "label", "brain"),
+        validation_masks=preprocessed("validation", "label", "foreground"),
         synthetic=synthetic_patients,
     output:
         weights=f"{SEGMENTATION}/model/weights.safetensors",
@@ -25,7 +25,7 @@ rule train_segmentation:
         "../envs/workflow.yaml"
     threads: 2
     resources:
-        mem_mb=memory(6000),
+        mem_mb=memory(2000, 2.0),
         runtime=720,
         gpu=1,
         checkpoint_seconds=300,
@@ -35,8 +35,7 @@ rule train_segmentation:
         modalities=CONFIG.modalities,
         labels=CONFIG.labels,
         grid=GRID,
-        # Seeds of the splits are those of a whole repetition, first weights included.
-        seed=lambda wildcards: CONFIG.seed + int(wildcards.split.split("-s")[1]),
+        seed=split_seed,
         checkpoints=f"{RESULTS}/checkpoints/segmentation",
         tensorboard=f"{RESULTS}/tensorboard/segmentation/{{split}}/{{arm}}",
         code=code("segmentation/train_segmentation"),
@@ -48,7 +47,8 @@ rule predict_segmentation:
     input:
         weights=rules.train_segmentation.output.weights,
         images=preprocessed("test"),
-        masks=preprocessed("test", "label", "brain"),
+        masks=preprocessed("test", "label", "foreground"),
+        geometry=preprocessed("test", "native.json", "to_template.tfm"),
     output:
         predictions=directory(f"{SEGMENTATION}/predictions"),
         provenance=f"{SEGMENTATION}/provenance/predict_segmentation.json",
@@ -60,7 +60,7 @@ rule predict_segmentation:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
+        mem_mb=memory(1500, 1.0),
         runtime=120,
         gpu=1,
     params:
@@ -73,7 +73,7 @@ rule score_segmentation:
     input:
         predictions=rules.predict_segmentation.output.predictions,
         images=preprocessed("test"),
-        masks=preprocessed("test", "label", "brain"),
+        labels=preprocessed("test", "label"),
     output:
         scores=f"{SEGMENTATION}/scores.csv",
         provenance=f"{SEGMENTATION}/provenance/score_segmentation.json",
@@ -85,7 +85,7 @@ rule score_segmentation:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000),
+        mem_mb=memory(1500, 0.3),
         runtime=60,
     params:
         labels=CONFIG.labels,

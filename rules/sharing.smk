@@ -14,6 +14,7 @@ SHARED = [
     "encode_patients",
     "train_diffusion",
     "draw_requests",
+    "draw_sweep",
     "synthesise_patients",
     "synthesise_sweep",
     "train_segmentation",

@@ -12,12 +12,14 @@ rule export_model:
         diffusion_weights=rules.train_diffusion.output.weights,
         diffusion_config=rules.train_diffusion.output.config,
         attributes=rules.encode_patients.output.attributes,
+        brain=rules.encode_patients.output.brain,
     output:
         autoencoder_weights=f"{SYNTHESIS}/model/autoencoder/weights.safetensors",
         autoencoder_config=f"{SYNTHESIS}/model/autoencoder/config.json",
         diffusion_weights=f"{SYNTHESIS}/model/diffusion/weights.safetensors",
         diffusion_config=f"{SYNTHESIS}/model/diffusion/config.json",
         attributes=f"{SYNTHESIS}/model/attributes.tsv",
+        brain=f"{SYNTHESIS}/model/brain.nii.gz",
         sampling=f"{SYNTHESIS}/model/sampling.json",
         template=f"{SYNTHESIS}/model/template.nii.gz",
         provenance=f"{SYNTHESIS}/provenance/export_model.json",
@@ -41,12 +43,11 @@ rule export_model:
 
 rule draw_requests:
     input:
-        **trained_model(),
-        attributes=trained_attributes(),
+        attributes=trained("attributes.tsv"),
+        brain=trained("brain.nii.gz"),
         requests=CONFIG.synthesis.requests or [],
     output:
         requests=f"{SYNTHESIS}/requests.tsv",
-        sweep=f"{SYNTHESIS}/sweep_requests.tsv",
         provenance=f"{SYNTHESIS}/provenance/draw_requests.json",
     log:
         f"{LOGS}/synthesis/draw_requests/{{split}}.log",
@@ -56,16 +57,42 @@ rule draw_requests:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=memory(3000),
+        mem_mb=memory(1000, 0.1),
         runtime=30,
     params:
         patients=CONFIG.synthesis.patients,
         jitter=CONFIG.synthesis.jitter,
-        sweep_ml=CONFIG.synthesis.sweep_ml,
-        seed=CONFIG.seed,
+        grid=GRID,
+        seed=split_seed,
         code=code("synthesis/draw_requests"),
     script:
         "../workflow_scripts/synthesis/draw_requests.py"
+
+
+rule draw_sweep:
+    input:
+        attributes=trained("attributes.tsv"),
+        brain=trained("brain.nii.gz"),
+    output:
+        requests=f"{SYNTHESIS}/sweep_requests.tsv",
+        provenance=f"{SYNTHESIS}/provenance/draw_sweep.json",
+    log:
+        f"{LOGS}/synthesis/draw_sweep/{{split}}.log",
+    benchmark:
+        f"{BENCHMARKS}/synthesis/draw_sweep/{{split}}.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1000, 0.1),
+        runtime=30,
+    params:
+        volumes_ml=CONFIG.synthesis.sweep_ml,
+        grid=GRID,
+        seed=split_seed,
+        code=code("synthesis/draw_sweep"),
+    script:
+        "../workflow_scripts/synthesis/draw_sweep.py"
 
 
 rule synthesise_patients:
@@ -84,7 +111,7 @@ rule synthesise_patients:
         "../envs/workflow.yaml"
     threads: 2
     resources:
-        mem_mb=memory(6000),
+        mem_mb=memory(2000, 1.0),
         runtime=240,
         gpu=1,
     params:
@@ -98,7 +125,7 @@ rule synthesise_patients:
 use rule synthesise_patients as synthesise_sweep with:
     input:
         **trained_model(),
-        requests=rules.draw_requests.output.sweep,
+        requests=rules.draw_sweep.output.requests,
     output:
         patients=directory(f"{SYNTHESIS}/sweep"),
         attributes=f"{SYNTHESIS}/sweep_attributes.tsv",

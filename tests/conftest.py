@@ -21,7 +21,24 @@ from workflow_scripts.common.patients import save_patient
 
 ROOT = Path(__file__).resolve().parents[1]
 MODALITIES = ["flair", "t1ce"]
+# The same bytes are promised on the processor: tests compute there, whatever else a machine has.
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist then finds the groups
+def pytest_collection_modifyitems(items):
+    """The longest first; with several processes, what shares a long fixture stays in one."""
+    shared = ("tiny_run", "phantom")
+
+    def fixture(item) -> str | None:
+        return next((name for name in shared if name in item.fixturenames), None)
+
+    for item in items:
+        if name := fixture(item):
+            item.add_marker(pytest.mark.xdist_group(name))
+    rank = {"tiny_run": 0, "phantom": 2}
+    items.sort(key=lambda i: rank.get(fixture(i), 1 if "workflow" in i.path.parts else 3))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,10 +5,11 @@
 
 import difflib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from workflow_scripts.autoencoder.settings import AutoencoderSection
 from workflow_scripts.cohort.settings import CohortSettings
@@ -70,6 +71,61 @@ class Config(Section):
             raise ValueError("a modality is named twice")
         return modalities
 
+    @model_validator(mode="after")
+    def _stages_fit_each_other(self) -> "Config":
+        faults = [*_sizes_that_do_not_fit(self), *_patients_that_do_not_fit(self)]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+
+def _sizes_that_do_not_fit(config: Config) -> Iterator[str]:
+    """What of the grid the networks cannot take, in words."""
+    down, fold = config.autoencoder.down, config.diffusion.slices_per_patch
+    for axis, size, factor, key in zip(
+        "xyz",
+        config.grid.shape,
+        (down, down, fold),
+        (
+            "autoencoder.stem and widths",
+            "autoencoder.stem and widths",
+            "diffusion.slices_per_patch",
+        ),
+        strict=True,
+    ):
+        halvings = 2 ** (len(config.diffusion.widths) - 1)
+        if size % factor:
+            yield f"grid.shape: {size} voxels along {axis} are no multiple of {factor} ({key})"
+        elif size // factor % halvings:
+            count = len(config.diffusion.widths)
+            yield (
+                f"diffusion.widths: {size} voxels along {axis} are {size // factor} in the "
+                f"latents, which {count} widths halve {count - 1} times; take fewer widths, or a "
+                f"multiple of {factor * halvings} voxels"
+            )
+    patch = config.segmentation.patch
+    if patch and any(p > n for p, n in zip(patch, config.grid.shape, strict=True)):
+        yield (
+            f"segmentation.patch: {list(patch)} is larger than the grid, "
+            f"{list(config.grid.shape)}; null takes the whole volume"
+        )
+
+
+def _patients_that_do_not_fit(config: Config) -> Iterator[str]:
+    """What of the cohort the splits and labels cannot take, in words."""
+    cohort = config.cohort
+    if cohort.label_scheme == "whole_tumour" and config.labels == "subregions":
+        yield (
+            "labels: subregions cannot be told apart in labels of the scheme whole_tumour; "
+            "set labels: whole_tumour"
+        )
+    needed, made = cohort.splits.patients_needed, cohort.phantom.patients
+    if cohort.source == "phantom" and made is not None and made < needed:
+        yield (
+            f"cohort.phantom.patients = {made}: the splits need {needed} ({cohort.splits.needs}); "
+            f"take more, or lower {cohort.splits.lower}"
+        )
+
 
 def _section(path: tuple) -> type[BaseModel] | None:
     model: Any = Config
@@ -82,7 +138,9 @@ def _section(path: tuple) -> type[BaseModel] | None:
 
 
 def _explain(error: dict) -> str:
-    *parents, key = error["loc"] or ("config",)
+    if not error["loc"]:
+        return error["msg"].removeprefix("Value error, ")
+    *parents, key = error["loc"]
     name = ".".join(str(part) for part in (*parents, key))
     if error["type"] == "missing":
         return f"{name} is missing"

@@ -1,13 +1,17 @@
 """Each layout is read, and what is wrong with a cohort is said by patient."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from workflow_scripts.cohort.readers import find_cases, inspect_cases
+from workflow_scripts.cohort.brats import listing_digest
+from workflow_scripts.cohort.inspection import inspect_cases
+from workflow_scripts.cohort.list_participants import real_cases
 from workflow_scripts.common.files import UserError
+from workflow_scripts.common.labels import canonical
 from workflow_scripts.common.nifti import load_nifti, save_nifti
 
 MODALITIES = ["flair", "t1ce"]
@@ -39,8 +43,10 @@ def write_case(tmp_path):
     return write
 
 
-def read(source, root=None, table=None, scheme=None):
-    return inspect_cases(find_cases(source, root, table, scheme, MODALITIES), source)
+def read(source, root=None, table=None, scheme=None, on_error="stop", **changes):
+    given = {"source": source, "root": root, "table": table, "label_scheme": scheme}
+    given |= {"modalities": MODALITIES, "exclude": [], **changes}
+    return inspect_cases(real_cases(SimpleNamespace(**given)), scheme, on_error)[0]
 
 
 def test_brats_2021_names(write_case):
@@ -66,43 +72,80 @@ def test_brats_2023_names_flat_and_uncompressed(write_case, tmp_path):
     assert set(table["label_scheme"]) == {"brats2023"}
 
 
-def test_resection_cavities_are_no_tumour(write_case):
+@pytest.mark.parametrize(
+    ("scheme", "volumes"), [("brats2024", [0.06, 0.02]), ("brats_ped2024", [0.08, 0.02])]
+)
+def test_a_value_of_two_schemes_is_asked_about_and_taken_as_said(write_case, scheme, volumes):
     write_case(".", NEW, "c-seg.nii.gz", small_label(1, 2, 3, 4))
     root = write_case(".", ["d-t2f.nii.gz", "d-t1c.nii.gz"], "d-seg.nii.gz", small_label(2))
-    table = read("brats", root)
-    assert set(table["label_scheme"]) == {"brats2024"}
-    assert table["volume_ml"].tolist() == pytest.approx([0.06, 0.02])
+    with pytest.raises(UserError, match=r"cohort.label_scheme: c may be .*4.*brats_ped2024"):
+        read("brats", root)
+    table = read("brats", root, scheme=scheme)
+    assert set(table["label_scheme"]) == {scheme}
+    assert table["volume_ml"].tolist() == pytest.approx(volumes)
+
+
+def test_paediatric_labels_are_core_oedema_and_enhancing_tumour():
+    raw = np.array([0, 1, 2, 3, 4])
+    assert canonical(raw, "brats_ped2024", "x").tolist() == [0, 3, 1, 1, 2]
+
+
+def test_paediatric_cases_are_asked_about(write_case):
+    names = ["BraTS-PED-00001-000-t2f.nii.gz", "BraTS-PED-00001-000-t1c.nii.gz"]
+    root = write_case(".", names, "BraTS-PED-00001-000-seg.nii.gz", small_label(1, 2, 3))
+    with pytest.raises(UserError, match="paediatric by its name"):
+        read("brats", root)
+    assert len(read("brats", root, scheme="brats2023")) == 1
 
 
 def test_values_of_another_scheme_are_refused(write_case):
-    root = write_case(".", NEW, "c-seg.nii.gz", small_label(1, 2, 4))
-    with pytest.raises(UserError, match=r"c \(.*\[4.0\].*brats2023"):
-        read("brats", root)
     root = write_case("other", OLD, "c_seg.nii.gz", small_label(3))
-    with pytest.raises(UserError, match="brats2017"):
+    with pytest.raises(UserError, match=r"c: .*\[3.0\].*brats2017"):
         read("brats", root / "other")
 
 
 def test_only_configured_modalities_are_needed(write_case):
     root = write_case(".", OLD, "c_seg.nii.gz", small_label(1))
-    cases = find_cases("brats", root, None, None, ["flair"])
-    assert len(inspect_cases(cases, "brats")) == 1
-    with pytest.raises(UserError, match="c has no t2"):
-        inspect_cases(find_cases("brats", root, None, None, ["flair", "t2"]), "brats")
+    assert len(read("brats", root, modalities=["flair"])) == 1
+    with pytest.raises(UserError, match="c: has no t2"):
+        read("brats", root, modalities=["flair", "t2"])
 
 
-def test_all_unusable_patients_are_listed(write_case):
+def test_all_unusable_patients_are_listed_and_can_be_left_out(write_case):
     root = write_case("c", OLD[:1], "c_seg.nii.gz", small_label(1))
-    write_case("e", ["e_flair.nii.gz", "e_t1ce.nii.gz"], "e_seg.nii.gz", small_label(1))
-    (root / "e/e_seg.nii.gz").unlink()
-    with pytest.raises(UserError, match=r"2 of 2 patients(.|\n)*c has no t1ce\n  e has no label"):
+    write_case("e", ["e_flair.nii.gz", "e_t1ce.nii.gz"], "e_seg.nii.gz", small_label())
+    with pytest.raises(UserError, match=r"2 of 2 patients(.|\n)*c: has no t1ce\n  e: .*no tumour"):
         read("brats", root)
+    with pytest.raises(UserError, match="2 of 2"):  # nobody would be left
+        read("brats", root, on_error="skip")
+    write_case("f", ["f_flair.nii.gz", "f_t1ce.nii.gz"], "f_seg.nii.gz", small_label(1))
+    assert read("brats", root, on_error="skip")["patient_id"].tolist() == ["f"]
+    assert read("brats", root, exclude=["c", "e"])["patient_id"].tolist() == ["f"]
+    with pytest.raises(UserError, match="no patient 'ee'; did you mean 'e'"):
+        read("brats", root, exclude=["ee"])
+
+
+def test_new_cases_are_noticed(write_case):
+    root = write_case(".", OLD, "c_seg.nii.gz", small_label(1))
+    before = listing_digest(root)
+    assert listing_digest(root) == before
+    write_case("f", ["f_flair.nii.gz", "f_t1ce.nii.gz"], "f_seg.nii.gz", small_label(1))
+    assert listing_digest(root) != before
+
+
+def test_a_label_on_the_grid_of_any_modality_is_taken(write_case, tmp_path):
+    finer = AFFINE @ np.diag([1, 1, 0.5, 1])
+    root = write_case(".", OLD, "c_seg.nii.gz", small_label(1))
+    image = np.arange(12 * 10 * 16, dtype=np.int16).reshape(12, 10, 16)
+    save_nifti(image, finer, root / "c_flair.nii.gz")
+    save_nifti(np.repeat(small_label(1), 2, axis=2), finer, root / "c_seg.nii.gz")
+    assert read("brats", root)["volume_ml"].tolist() == pytest.approx([0.02])
 
 
 def test_same_case_in_two_folders(write_case):
     write_case("one", OLD, "c_seg.nii.gz", small_label(1))
     root = write_case("two", OLD, "c_seg.nii.gz", small_label(1))
-    with pytest.raises(UserError, match="c has flair twice"):
+    with pytest.raises(UserError, match="c: has flair twice"):
         read("brats", root)
 
 
@@ -112,7 +155,7 @@ def test_same_case_in_two_folders(write_case):
         (small_label(), "has no tumour"),
         (np.full(SHAPE, 0.5, np.float32), "no integers"),
         (np.full(SHAPE, 900, np.int16), "no labels"),
-        (np.ones((12, 10, 9), np.uint8), "not on the grid of t1ce"),
+        (np.ones((12, 10, 9), np.uint8), "not on the grid of flair or t1ce"),
     ],
 )
 def test_bad_labels(write_case, label, message):
@@ -132,7 +175,7 @@ def test_label_elsewhere_in_space(write_case):
 def test_damaged_files(write_case):
     root = write_case(".", OLD, "c_seg.nii.gz", small_label(1))
     (root / "c_flair.nii.gz").write_bytes(b"no image")
-    with pytest.raises(UserError, match=r"c \(.*c_flair.nii.gz cannot be read"):
+    with pytest.raises(UserError, match=r"c: .*c_flair.nii.gz cannot be read"):
         read("brats", root)
 
 
@@ -248,9 +291,9 @@ def test_table_columns_and_cells(write_case):
     with pytest.raises(UserError, match="no column flair.*'FLAIR'"):
         read("table", table=write_table_of(root, rows), scheme="brats2015")
     rows = [table_row("a", t1ce=""), table_row("b", flair="none.nii.gz")]
-    with pytest.raises(UserError, match="a has no t1ce"):
+    with pytest.raises(UserError, match="a: has no t1ce"):
         read("table", table=write_table_of(root, rows), scheme="brats2015")
-    with pytest.raises(UserError, match=r"b \(.*none.nii.gz does not exist"):
+    with pytest.raises(UserError, match=r"b: .*none.nii.gz does not exist"):
         read("table", table=write_table_of(root, rows[1:]), scheme="brats2015")
     with pytest.raises(UserError, match="does not exist"):
         read("table", table=root / "missing.tsv", scheme="brats2015")

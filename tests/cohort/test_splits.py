@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from workflow_scripts.cohort.list_participants import phantom_participants
 from workflow_scripts.cohort.settings import CohortSettings, SplitSettings
-from workflow_scripts.cohort.splits import draw_splits, stratified_order
+from workflow_scripts.cohort.splits import draw_splits, keyed_order, training_sizes
 from workflow_scripts.common.files import UserError
 
 
@@ -18,7 +18,8 @@ def cohort(size):
 
 def settings(**changes):
     values = {"train_sizes": [4, 8, 16], "seeds": [0, 1, 2], "validation": 5, "test": 12}
-    return SplitSettings.model_validate(values | {"test_seed": 0} | changes)
+    values |= {"scheme": "draws", "folds": 5, "test_seed": 0}
+    return SplitSettings.model_validate(values | changes)
 
 
 def members(splits, split, role):
@@ -66,19 +67,59 @@ def test_another_size_changes_no_other_split():
     assert members(few, "n4-s0", "train") == members(many, "n4-s0", "train")
 
 
-def test_every_beginning_is_stratified():
-    patients = list(range(64))
+def test_every_beginning_holds_small_and_large_tumours_in_proportion():
+    table = cohort(64)
+    strata = dict(zip(table["patient_id"], np.floor(np.log2(table["volume_ml"])), strict=True))
+    shares = pd.Series(strata).value_counts(normalize=True)
     for seed in range(20):
-        order = stratified_order(patients, np.random.default_rng(seed))
-        assert sorted(order) == patients
-        for size in (4, 8, 16):
-            quantiles = np.array(order[:size]) * size // 64
-            assert sorted(quantiles) == list(range(size))
+        order = keyed_order(table, f"train {seed}")
+        assert sorted(order) == sorted(table["patient_id"])
+        for size in (8, 16, 32):
+            counts = pd.Series([strata[name] for name in order[:size]]).value_counts()
+            assert (counts.reindex(shares.index, fill_value=0) - size * shares).abs().max() < 1.01
 
 
 def test_every_patient_can_be_drawn():
-    drawn = {stratified_order(range(7), np.random.default_rng(s))[0] for s in range(80)}
-    assert drawn == set(range(7))
+    drawn = {keyed_order(cohort(7), f"train {s}")[0] for s in range(80)}
+    assert drawn == set(cohort(7)["patient_id"])
+
+
+@pytest.mark.parametrize("size", [20, 60])
+def test_one_more_patient_draws_little_anew(size):
+    """A new patient may take a place; who was drawn for any other reason stays."""
+    given = settings(train_sizes=[4], validation=3, test=8)
+    splits = draw_splits(cohort(size), given)
+    for number in range(12):
+        new = pd.DataFrame({"patient_id": [f"new{number}"], "volume_ml": [3.0 * 1.5**number]})
+        more = draw_splits(pd.concat([cohort(size), new]), given)
+        for role in ("test", "validation", "train"):
+            before, after = (members(s, "n4-s0", role) for s in (splits, more))
+            assert len(before - after) <= 2, role
+
+
+def folds(patients, **changes):
+    return draw_splits(cohort(patients), settings(scheme="folds", **changes))
+
+
+@pytest.mark.parametrize(("patients", "count"), [(6, 3), (10, 4), (20, 5)])
+def test_each_patient_is_tested_once_for_each_seed(patients, count):
+    splits = folds(patients, folds=count, validation=1, seeds=[0, 1])
+    assert set(splits["split"]) == {f"fold{k}-s{s}" for k in range(1, count + 1) for s in (0, 1)}
+    assert not splits.duplicated(["split", "patient_id"]).any()
+    for seed in (0, 1):
+        of_seed = splits[splits["split"].str.endswith(f"-s{seed}")]
+        tested = of_seed[of_seed["role"] == "test"]["patient_id"]
+        assert sorted(tested) == sorted(cohort(patients)["patient_id"])
+    sizes = {trains for trains, _ in training_sizes(splits).values()}
+    assert len(sizes) == 1
+    assert all(held >= 1 for _, held in training_sizes(splits).values())
+    first = [members(splits, f"fold1-s{s}", "test") for s in (0, 1)]
+    assert first[0] != first[1]
+
+
+def test_folds_that_leave_nobody_to_train_are_refused():
+    with pytest.raises(UserError, match="needs 5 patients .3 folds, 2 for validation, one who"):
+        folds(4, folds=3, validation=2)
 
 
 def test_six_patients():
@@ -117,5 +158,5 @@ def test_settings_that_cannot_work(cohort_values, changes, message):
 
 def test_values_in_braces_arrive_as_text(cohort_values):
     splits = {"train_sizes": ["5"], "seeds": ["0"], "validation": "1", "test": "2"}
-    values = cohort_values | {"splits": splits | {"test_seed": "3"}}
+    values = cohort_values | {"splits": cohort_values["splits"] | splits | {"test_seed": "3"}}
     assert CohortSettings.model_validate(values).splits.patients_needed == 8

@@ -9,12 +9,12 @@ from workflow_scripts.common.keep import DONE, clear_stale_locks, kept_folder, r
 from workflow_scripts.common.script import attempt_log
 
 
-def job(folder, **params):
+def job(folder, threads=1, **params):
     file = folder / "input.txt"
     file.write_text("patient")
     params = {"checkpoints": str(folder / "checkpoints" / "stage"), **params}
     named = SimpleNamespace(items=params.items, checkpoints=params["checkpoints"])
-    return SimpleNamespace(params=named, input=[str(file)])
+    return SimpleNamespace(params=named, input=[str(file)], threads=threads)
 
 
 def test_a_job_finds_what_it_kept_and_no_other_does(tmp_path):
@@ -24,9 +24,15 @@ def test_a_job_finds_what_it_kept_and_no_other_does(tmp_path):
     with kept_folder(job(tmp_path, lr=1)) as again:
         assert again == folder
         assert (again / "batch").exists()
-    with kept_folder(job(tmp_path, lr=2)) as other:
-        assert other != folder
-        assert not (other / "batch").exists()
+    others = (
+        kept_folder(job(tmp_path, lr=2)),
+        kept_folder(job(tmp_path, lr=1, threads=2)),
+        kept_folder(job(tmp_path, lr=1), precision="bf16"),
+    )
+    for other in others:
+        with other as another:
+            assert another != folder
+            assert not (another / "batch").exists()
 
 
 def test_only_what_is_done_is_removed(tmp_path):

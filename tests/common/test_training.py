@@ -1,5 +1,6 @@
 """Training goes on after a kill as if nothing had happened."""
 
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,20 @@ import pytest
 import torch
 
 from workflow_scripts.common.files import UserError
-from workflow_scripts.common.training import Training, fit, generator
+from workflow_scripts.common.fit import _Batches, fit
+from workflow_scripts.common.randomness import generator
+from workflow_scripts.common.settings import OptimiserSettings
+from workflow_scripts.common.training import Training
+
+ADAM = {
+    "lr": 0.05,
+    "weight_decay": 0.0,
+    "warm_up": 0.05,
+    "decay": "cosine",
+    "clip": 1.0,
+    "ema_decay": 0.9,
+    "precision": "fp32",
+}
 
 
 class Line(Training):
@@ -45,7 +59,7 @@ def handlers():
 
 def train(folder, dies_at=None, asked_at=None, steps=40, every_s=1e-4):
     torch.manual_seed(1)
-    module = Line(torch.nn.Linear(2, 1), steps, lr=0.05, ema_decay=0.9, weight_decay=0.0)
+    module = Line(torch.nn.Linear(2, 1), OptimiserSettings(**{**ADAM, "steps": steps}))
     module.dies_at, module.asked_at = dies_at, asked_at
     history = fit(
         module,
@@ -53,7 +67,6 @@ def train(folder, dies_at=None, asked_at=None, steps=40, every_s=1e-4):
         seed=1,
         checkpoints=folder / "checkpoints",
         log=folder / "log",
-        precision_choice="fp32",
         checkpoint_seconds=every_s,
     )
     return module, history
@@ -120,3 +133,59 @@ def test_generators_differ_by_every_seed():
     draws = {float(torch.rand(1, generator=generator(*s))) for s in ((0, 0), (0, 1), (1, 0), (1,))}
     assert len(draws) == 4
     assert torch.equal(torch.rand(3, generator=generator(5)), torch.rand(3, generator=generator(5)))
+
+
+TOGETHER = """
+import json, os, sys
+from pathlib import Path
+import torch
+from tests.common.test_training import ADAM, Line, points
+from workflow_scripts.common.fit import fit
+from workflow_scripts.common.settings import OptimiserSettings
+
+rank, seen = int(os.environ.get("LOCAL_RANK", 0)), []
+
+class Watched(Line):
+    def losses(self, batch, step):
+        seen.append((step, batch[0].tolist()))
+        return super().losses(batch, step)
+
+torch.manual_seed(1)
+module = Watched(torch.nn.Linear(2, 1), OptimiserSettings(**ADAM, steps=12))
+history = fit(module, points, seed=1, checkpoints=Path("kept"), log=Path("log"),
+              devices=2, accelerator="cpu")
+Path(f"seen-{rank}.json").write_text(json.dumps(seen))
+torch.save(module.state_dict(), f"weights-{rank}.pt")
+assert history["step"].tolist() == list(range(1, 13))
+"""
+
+
+def test_two_processes_share_every_batch_and_learn_the_same(tmp_path):
+    """DDP on the CPU: as many steps as one process makes, every sample seen once, one average."""
+    script = tmp_path / "together.py"
+    script.write_text(TOGETHER)
+    clean = {name: value for name, value in os.environ.items() if name != "LOCAL_RANK"}
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env={**clean, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    seen = [json.loads((tmp_path / f"seen-{rank}.json").read_text()) for rank in (0, 1)]
+    for step in range(12):
+        shares = [samples for one in seen for at, samples in one if at == step]
+        assert sorted(shares[0] + shares[1]) == sorted(points(step)[0].tolist())
+    one, other = (torch.load(tmp_path / f"weights-{rank}.pt") for rank in (0, 1))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    assert any(name.startswith("average.module") for name in one)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused():
+    batches = _Batches(points, 0, 3)
+    with pytest.raises(UserError, match="a batch of 16 cannot be shared equally by 3 devices"):
+        batches[0]

@@ -1,9 +1,12 @@
 """Conditions: scaling from training patients alone, maps in the right place, the learned null."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from workflow_scripts.common.attributes import AXES, CONDITIONS
 from workflow_scripts.common.grid import Grid
@@ -11,8 +14,10 @@ from workflow_scripts.diffusion.conditions import Scaling, draw_maps, latent_poi
 from workflow_scripts.diffusion.latents import fit_latent_space, fold_slices, unfold_slices
 from workflow_scripts.diffusion.model import StackDenoiser
 from workflow_scripts.diffusion.process import Process
+from workflow_scripts.diffusion.settings import DiffusionSettings
 from workflow_scripts.diffusion.train import DiffusionTraining, LatentBatches
 
+ROOT = Path(__file__).resolve().parents[2]
 GRID = Grid((32, 32, 24), (5.0, 5.0, 6.0))
 
 
@@ -157,13 +162,12 @@ def test_modes_know_nothing_of_tumours():
     assert share[0] < 0.3 * share[1]
 
 
-def training(drop, steps=1):
+def training(drop, loss="l2"):
     process = Process("velocity", "cosine", 1000, 0.002, 0.02)
     space = space_of(correlated())
-    return DiffusionTraining(
-        denoiser(), process, space, steps=steps, lr=1e-3,
-        ema_decay=0.9, maps=True, loss="l2", drop=drop, tumour_share=0.3, seed=0,
-    )  # fmt: skip
+    values = yaml.safe_load((ROOT / "config.yaml").read_text())["diffusion"]
+    settings = DiffusionSettings.model_validate(values | {"drop": drop, "loss": loss})
+    return DiffusionTraining(denoiser(), process, space, settings, seed=0)
 
 
 def test_the_null_is_trained_by_dropped_samples_only():
@@ -175,3 +179,26 @@ def test_the_null_is_trained_by_dropped_samples_only():
         module.losses(batch, 0)["loss"].backward()
         gradient = module.model.unet.class_embedding.null.grad
         assert bool(gradient is not None and gradient.abs().sum() > 0) == learns
+
+
+def test_whitening_is_exact_in_any_arithmetic():
+    space, latents = space_of(correlated()), torch.from_numpy(correlated())
+    wanted = space.standardise(latents)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(space.standardise(latents), wanted)
+        assert torch.allclose(space.restore(wanted), latents, atol=1e-3)
+
+
+@pytest.mark.parametrize(("loss", "power"), [("l1", 1), ("l2", 2)])
+def test_components_count_as_much_as_they_weigh_in_the_latents(loss, power, monkeypatch):
+    """The loss of a prediction off by one basis vector is that of the latents it stands for."""
+    module = training(0.0, loss)
+    module.tumour_share = 0.0
+    batch = LatentBatches(correlated(4), torch.randn(4, 9), place_of(attributes(4)), 2, 0)(0)
+    monkeypatch.setattr(module.process, "target", lambda x0, noise, t: torch.zeros_like(x0))
+    for component in (0, 5):
+        off = torch.zeros(2, 6, 8, 8, 12)
+        off[:, component] = 1.0
+        monkeypatch.setattr("workflow_scripts.diffusion.train.predict", lambda *_, off=off: off)
+        found = float(module.losses(batch, 0)["loss"])
+        assert found == pytest.approx(float(module.space.weight[component]) ** (power / 2) / 6)

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from scipy import ndimage
 
-from workflow_scripts.common.files import UserError, read_table
+from tests.fakes import Named
+from workflow_scripts.common.files import read_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient, save_patient
 from workflow_scripts.evaluation import (
@@ -21,8 +22,12 @@ from workflow_scripts.evaluation import (
     summarise_segmentation,
     write_summary,
 )
-from workflow_scripts.evaluation.evaluate_adherence import UNITS, adherence, split_adherence
-from workflow_scripts.evaluation.evaluate_contrast import group_contrast, tumour_contrast
+from workflow_scripts.evaluation.adherence import UNITS, adherence, split_adherence
+from workflow_scripts.evaluation.contrast import (
+    group_step,
+    healthy_spread,
+    tumour_step,
+)
 from workflow_scripts.evaluation.write_summary import draws_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,13 +79,14 @@ def attributes(count=8):
         table[f"requested_{name}"] = rng.uniform(10, 40, count)
         table[f"measured_{name}"] = table[f"requested_{name}"]
     table["attempts"] = [1, 3, *[1] * (count - 2)]
-    table["accepted"] = [True, True, False, *[True] * (count - 3)]
+    table["outcome"] = ["met", "met", "place", *["met"] * (count - 3)]
     return table
 
 
 def test_draws_are_counted():
     said = draws_text([attributes(8)])
-    assert "Of 8 requests 6 were met at the first draw and 1 after drawing again; 1 never" in said
+    assert "Of 8 requests 6 were met at the first draw and 1 after drawing again" in said
+    assert "0 kept a tumour of another volume than tolerated and 1 one at another place" in said
 
 
 def test_centroids_are_told_by_their_distance():
@@ -105,34 +111,32 @@ def phantom(tumour_level, noise=0.1):
 
 
 @pytest.mark.parametrize("level", [0.3, 0.5, 0.8])
-def test_contrast_is_the_step_in_standard_deviations(level):
-    found = tumour_contrast(*phantom(level), GRID.spacing_mm, (2.0, 12.0))
-    assert found == pytest.approx([(level - 0.5) / 0.1, 0.0], abs=0.15)
-
-
-def test_contrast_sees_the_surroundings_alone():
-    image, tumour, brain = phantom(0.8)
+def test_the_step_is_that_of_the_tumour_against_its_surroundings(level):
+    image, tumour, brain = phantom(level)
     image[0][ball((20, 8, 12), 1)] = 5.0  # far from the tumour
-    near = tumour_contrast(image, tumour, brain, GRID.spacing_mm, (2.0, 6.0))
-    spread = image[0][brain & ~tumour].std()
-    assert near[0] == pytest.approx(0.3 / spread, rel=0.05)
+    found = tumour_step(image, tumour, brain, GRID.spacing_mm, (2.0, 6.0))
+    assert found == pytest.approx([level - 0.5, 0.0], abs=0.015)
+
+
+def test_a_smoother_patient_has_no_more_contrast(tmp_path):
+    for name, noise in (("real", 0.1), ("smooth", 0.01)):
+        image, tumour, brain = phantom(0.8, noise)
+        save_patient(tmp_path / name, image.clip(0, 1), tumour, brain, GRID.affine)
+    unit = healthy_spread([tmp_path / "real"])
+    assert unit == pytest.approx([0.1, 0.1], rel=0.05)
+    steps = [group_step([tmp_path / n], GRID, (2.0, 12.0), 2)[0] for n in ("real", "smooth")]
+    assert steps[0] == pytest.approx(steps[1], rel=0.05)
 
 
 def test_a_patient_without_tumour_has_no_contrast(tmp_path):
     image, tumour, brain = phantom(0.8)
-    assert np.isnan(tumour_contrast(image, tumour & False, brain, (3, 3, 3), (2, 12))).all()
+    assert np.isnan(tumour_step(image, tumour & False, brain, (3, 3, 3), (2, 12))).all()
     save_patient(tmp_path / "a", image.clip(0, 1), tumour, brain, GRID.affine)
     save_patient(tmp_path / "b", image.clip(0, 1), tumour & False, brain, GRID.affine)
-    alone = group_contrast([tmp_path / "a"], GRID, (2.0, 12.0))
-    assert group_contrast([tmp_path / "a", tmp_path / "b"], GRID, (2.0, 12.0)) == pytest.approx(
-        alone
-    )
-    with pytest.raises(UserError, match="no patient has a tumour"):
-        group_contrast([tmp_path / "b"], GRID, (2.0, 12.0))
-
-
-class Named(dict):
-    __getattr__ = dict.__getitem__
+    place = (GRID, (2.0, 12.0), 2)
+    alone = group_step([tmp_path / "a"], *place)
+    assert group_step([tmp_path / "a", tmp_path / "b"], *place) == pytest.approx(alone)
+    assert np.isnan(group_step([tmp_path / "b"], *place)).all()
 
 
 def write(table, path):
@@ -161,7 +165,10 @@ def run(tmp_path_factory):
     rows = [{"split": s, "role": "train", "patient_id": t} for s in SPLITS for t in train]
     losses = pd.DataFrame({"step": range(1, 21), "loss": np.linspace(1, 0.1, 20)})
     looks = losses.assign(validation_dice=[*[None] * 18, 0.5, 0.6])
+    rows += [{"split": s, "role": "test", "patient_id": t} for s in SPLITS for t in tests]
+    rows += [{"split": s, "role": "validation", "patient_id": "v0"} for s in SPLITS]
     files = Named(images=[str(root / "preprocess" / t / "image.npy") for t in tests])
+    files["test"] = files.images
     files["splits"] = write(pd.DataFrame(rows), root / "splits.tsv")
     stages = ("autoencoder", "diffusion", "segmentation", "synthetic", "sweep", "reconstructions")
     tables = ("attributes", "sweep_attributes", "reconstruction", "scores")
@@ -186,7 +193,7 @@ def run(tmp_path_factory):
             rows |= {"dice": rng.uniform(0.4, 0.9, 4), "hd95_mm": 9.0, "nsd": 0.7}
             table = pd.DataFrame({**rows, "volume_error_ml": rng.normal(size=4)})
             files.scores.append(write(table, trained / "scores.csv"))
-    params = Named(**SETTINGS, seed=0, splits=SPLITS, arms=ARMS, results="results")
+    params = Named(**SETTINGS, seed=0, splits=SPLITS, shown=SPLITS[0], arms=ARMS, results="results")
     grid = {"shape": list(GRID.shape), "spacing_mm": list(GRID.spacing_mm)}
     params |= {"modalities": ["flair", "t1ce"], "labels": "whole_tumour", "grid": grid}
     return files, Named(params)
@@ -207,7 +214,8 @@ def tables(run, tmp_path_factory):
     }
     texts = {"csv": "segmentation.csv", "markdown": "segmentation.md", "latex": "segmentation.tex"}
     texts = {name: str(folder / file) for name, file in texts.items()}
-    call(collect_scores, run, files.scores, scores=at["scores"])
+    given = Named(tables=files.scores, splits=files.splits)
+    call(collect_scores, run, given, scores=at["scores"])
     call(summarise_segmentation, run, Named(scores=at["scores"]), **texts)
     call(evaluate_adherence, run, files, table=at["adherence"])
     call(collect_reconstruction, run, files.reconstruction, table=at["reconstruction"])
@@ -217,7 +225,8 @@ def tables(run, tmp_path_factory):
 
 def test_the_tables_have_the_promised_columns(tables):
     columns = {
-        "scores": "split arm patient_id region dice hd95_mm nsd volume_error_ml",
+        "scores": "split n validation seed arm patient_id region dice hd95_mm nsd volume_error_ml "
+        "volume_error_abs_ml",
         "adherence": "split attribute unit n_requests slope r2 mae r2_shuffled",
         "reconstruction": "split psnr_db ssim label_dice",
         "contrast": "split group modality contrast_z",
@@ -228,7 +237,7 @@ def test_the_tables_have_the_promised_columns(tables):
         assert table.columns.tolist() == expected.split(), name
         assert len(table) == rows[name], name
     summary = read_table(tables.segmentation)
-    assert summary["arm"].tolist() == ARMS and set(summary["n"]) == {4}
+    assert summary["arm"].tolist() == ARMS and set(summary["n"]) == {3}
     assert read_table(tables.reconstruction)["ssim"].tolist() == pytest.approx([0.85, 0.85])
 
 
@@ -241,7 +250,7 @@ def test_contrast_of_the_groups(tables):
 
 def test_the_summary_holds_all_tables(run, tables):
     path = tables.folder / "summary.md"
-    tables = Named(tables, attributes=run[0].attributes)
+    tables = Named(tables, attributes=run[0].attributes, sweeps=run[0].sweep_attributes)
     call(write_summary, run, tables, summary=str(path))
     text = path.read_text()
     for part in ("not decided", "Dice", "centroid_distance_mm", "psnr_db", "results/synthesis"):
@@ -258,6 +267,35 @@ def test_figures_are_drawn_with_the_same_bytes(run, tables):
     names = "training_curves real_and_synthetic size_sweep requested_and_measured dice_by_arm"
     assert set(drawn[0]) == {f"{name}.png" for name in names.split()}
     assert drawn[0] == drawn[1]
+
+
+def test_a_generator_that_makes_no_tumour_stops_nothing(run, tables, tmp_path):
+    """Every table and figure is there, and the summary says it before anything else."""
+    files, params = run
+    lost = Named(files, attributes=[], sweep_attributes=[], synthetic=[], sweep=[])
+    for split in SPLITS:
+        table = attributes(5)
+        measured = [name for name in table if name.startswith("measured")]
+        table[measured] = np.nan
+        table["measured_volume_ml"], table["outcome"] = 0.0, "missing"
+        (tmp_path / split / "none").mkdir(parents=True)
+        lost.attributes.append(write(table, tmp_path / split / "attributes.tsv"))
+        lost.sweep_attributes.append(write(table[:0], tmp_path / split / "sweep.tsv"))
+        for folders in (lost.synthetic, lost.sweep):
+            folders.append(str(tmp_path / split / "none"))
+    found = Named(tables, adherence=str(tmp_path / "a.csv"), contrast=str(tmp_path / "c.csv"))
+    call(evaluate_adherence, run, lost, table=found.adherence)
+    call(evaluate_contrast, run, lost, table=found.contrast)
+    inputs = Named(lost, scores=found.scores)
+    call(draw_figures, run, inputs, figures=str(tmp_path / "figures"))
+    inputs = Named(found, attributes=lost.attributes, sweeps=lost.sweep_attributes)
+    call(write_summary, run, inputs, summary=str(tmp_path / "summary.md"))
+    assert len(list((tmp_path / "figures").glob("*.png"))) == 5
+    text = (tmp_path / "summary.md").read_text()
+    assert text.index("no synthetic patient could be made") < text.index("Did synthetic patients")
+    table = read_table(found.adherence).set_index("attribute")
+    assert table.loc["volume_ml", "n_requests"].tolist() == [5, 5]
+    assert table.loc["centroid_distance_mm", "mae"].isna().all()
 
 
 def test_pairs_are_alike_in_volume_and_never_repeat(tmp_path):

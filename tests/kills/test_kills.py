@@ -24,7 +24,10 @@ MARGIN_S = 5
 STAGES = ("preprocess", "autoencoder", "diffusion", "synthesis", "segmentation", "evaluation")
 COMMAND = [
     sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2",
-    "--configfile", str(ROOT / "config" / "tiny.yaml"), "--set-resources",
+    "--configfile", str(ROOT / "config" / "tiny.yaml"),
+    # Trainings long enough to be met by a kill.
+    "--config", "autoencoder={steps: 600}", "diffusion={steps: 300}", "segmentation={steps: 60}",
+    "--set-resources",
     *(f"train_{stage}:checkpoint_seconds={INTERVAL_S}"
       for stage in ("autoencoder", "diffusion", "segmentation")),
 ]  # fmt: skip

@@ -9,13 +9,16 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
+from tests.fakes import Named
 from workflow_scripts.common.files import UserError, read_table
 from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.masks import dice
 from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.preprocess.native import to_native
 from workflow_scripts.preprocess.normalise import normalise
-from workflow_scripts.preprocess.preprocess_patient import choose_reference, label_frame, main
+from workflow_scripts.preprocess.preprocess_patient import main
+from workflow_scripts.preprocess.raw import choose_reference, label_frame
 from workflow_scripts.preprocess.registration import register_rigid
 from workflow_scripts.preprocess.resample import resample_image, resample_label
 from workflow_scripts.preprocess.skull_strip import (
@@ -35,12 +38,6 @@ SETTINGS = {
     "n4": False,
     "percentiles": [0.5, 99.8],
 }
-
-
-class Named(dict):
-    """A dictionary whose keys are attributes, as Snakemake's are."""
-
-    __getattr__ = dict.__getitem__
 
 
 def preprocess(patient, row, modalities, folder, grid=COARSE, **changed):
@@ -65,10 +62,6 @@ def preprocess(patient, row, modalities, folder, grid=COARSE, **changed):
         )
     )
     return place
-
-
-def dice(a, b):
-    return 2 * (a & b).sum() / (a.sum() + b.sum())
 
 
 def head(shape=(80, 96, 80), seed=0):
@@ -139,6 +132,22 @@ def test_a_label_smaller_than_a_voxel_does_not_vanish():
     found = resample_label(fine, np.eye(4), target, sitk.Transform())
     assert found.any()
     assert set(np.unique(found)) == {0, 2}
+
+
+def test_native_axes_may_come_in_any_order():
+    """Thick slices stored along the first axis, or along the last: the same labels."""
+    rng = np.random.default_rng(0)
+    label = np.zeros((40, 40, 40), np.uint8)
+    label[8:32, 10:30, 9:31] = ndimage.gaussian_filter(rng.normal(size=(24, 20, 22)), 2) > 0.02
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    last = np.diag([2.0, 2.0, 8.0, 1.0])
+    first = last[:, [2, 0, 1, 3]]
+    stored_last = to_image(np.zeros((40, 40, 10)), last)
+    stored_first = to_image(np.zeros((10, 40, 40)), first)
+    wanted = resample_label(label, affine, stored_last, sitk.Transform())
+    found = resample_label(label, affine, stored_first, sitk.Transform())
+    assert wanted.any()
+    assert np.array_equal(found.transpose(1, 2, 0), wanted)
 
 
 def test_cropping_changes_no_label():
@@ -217,7 +226,8 @@ def test_a_command_gives_the_mask(tmp_path, monkeypatch):
         command_mask("synthstrip", volume, np.eye(4))
 
 
-def test_a_missing_command_is_named():
+def test_a_missing_command_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))  # wherever FreeSurfer is installed
     with pytest.raises(UserError, match="needs the command 'mri_synthstrip'"):
         command_mask("synthstrip", np.zeros((4, 4, 4)), np.eye(4))
 

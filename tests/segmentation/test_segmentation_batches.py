@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from workflow_scripts.common.files import UserError
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.segmentation.batches import SegmentationBatches
 from workflow_scripts.segmentation.classical import ClassicalAugmentation
@@ -44,9 +43,9 @@ def test_each_patient_comes_equally_often(patients, settings):
     assert all(seen.count(f"p{k}") == 10 for k in range(3))
 
 
-def test_an_arm_without_its_synthetic_patients_is_refused(patients, settings):
-    with pytest.raises(UserError, match="no synthetic patients"):
-        SegmentationBatches("real+synthetic", patients, [], "whole_tumour", settings(), 0)
+def test_an_arm_without_its_synthetic_patients_learns_from_the_real_ones(patients, settings):
+    made = SegmentationBatches("real+synthetic", patients[:3], [], "whole_tumour", settings(), 0)
+    assert {made.patient(sample).folder for sample in range(12)} == set(patients[:3])
 
 
 @pytest.mark.parametrize("patch", [None, (16, 16, 8)])

@@ -11,10 +11,11 @@ import SimpleITK as sitk
 import torch
 from safetensors.torch import load_file
 
+from tests.fakes import Named
 from workflow_scripts.common.files import UserError
+from workflow_scripts.common.fit import fit
 from workflow_scripts.common.nifti import load_nifti
 from workflow_scripts.common.patients import Patient
-from workflow_scripts.common.training import fit
 from workflow_scripts.segmentation import (
     predict_segmentation,
     score_segmentation,
@@ -29,16 +30,6 @@ from workflow_scripts.segmentation.train import (
 )
 
 GRID_SETTINGS = {"shape": [32, 32, 16], "spacing_mm": [4.0, 4.0, 6.0]}
-
-
-class Named(dict):
-    """Named values, as Snakemake hands them to a script; iterating gives the values, flat."""
-
-    __getattr__ = dict.__getitem__
-
-    def __iter__(self):
-        for value in self.values():
-            yield from value if isinstance(value, list) else [value]
 
 
 def images(folders):
@@ -218,7 +209,6 @@ def test_a_resumed_training_keeps_its_looks(tmp_path, patients, settings):
             seed=0,
             checkpoints=folder / "checkpoints",
             log=folder / "log",
-            precision_choice="fp32",
             checkpoint_seconds=1e-6,
         )
         return training

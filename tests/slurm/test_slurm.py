@@ -21,7 +21,7 @@ HERE = (
 )  # fmt: skip
 # Every kind of job is there with two arms of the four.
 ARMS = ("--config", "segmentation={arms: [real, real+synthetic]}")
-MODEL = "results-tiny/autoencoder/n3-s0/model/weights.safetensors"
+MODEL = "results-tiny/autoencoder/n2-s0/model/weights.safetensors"
 
 
 def cluster_for_tests_answers() -> bool:
@@ -90,9 +90,9 @@ def test_every_rule_was_a_slurm_job(run):
 @pytest.mark.parametrize(
     ("rule", "cpus", "memory", "time_limit", "gpu"),
     [
-        ("train_autoencoder", "2", "6000M", "12:00:00", True),
-        ("train_diffusion", "2", "8000M", "1-00:00:00", True),
-        ("encode_patients", "2", "4000M", "04:00:00", False),
+        ("train_autoencoder", "2", "2025M", "12:00:00", True),
+        ("train_diffusion", "2", "2049M", "1-00:00:00", True),
+        ("encode_patients", "2", "1512M", "04:00:00", False),
         ("list_participants", "1", "2000M", "01:00:00", False),
     ],
 )
@@ -108,8 +108,8 @@ def test_each_job_asked_for_what_its_rule_says(run, rule, cpus, memory, time_lim
 def test_short_jobs_share_one(run):
     records = provenance(run)
     ids = [r["machine"]["slurm_job"] for r in records if r["rule"] == "preprocess_patient"]
-    assert len(ids) == 6
-    assert len(set(ids)) == 3  # two patients a job
+    assert len(ids) == 5
+    assert len(set(ids)) == 3  # two patients a job, and one alone
 
 
 def test_a_job_killed_at_its_time_goes_on_to_the_same_weights(run, copy_run, tmp_path):
@@ -122,7 +122,7 @@ def test_a_job_killed_at_its_time_goes_on_to_the_same_weights(run, copy_run, tmp
     on_slurm(broken, *longer, *limits, "--retries", "9", "--", MODEL)
     logs = broken / "results-tiny" / "logs" / "autoencoder" / "train_autoencoder"
     # The first is of the run that was copied.
-    attempts = [file.read_text() for file in sorted(logs.glob("n3-s0.log.*"))][1:]
+    attempts = [file.read_text() for file in sorted(logs.glob("n2-s0.log.*"))][1:]
     assert len(attempts) >= 2
     assert "stopped when asked, after step" in attempts[0]
     assert "going on from step" in attempts[1]

@@ -1,5 +1,7 @@
 """Requests and the patients made from them, with small untrained models."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,11 +18,12 @@ from workflow_scripts.diffusion.generator import Bundle, Generator
 from workflow_scripts.diffusion.latents import LatentSpace
 from workflow_scripts.diffusion.model import StackDenoiser
 from workflow_scripts.diffusion.process import Process
-from workflow_scripts.synthesis.draw_requests import draw, sweep
+from workflow_scripts.synthesis.draw_requests import draw
+from workflow_scripts.synthesis.draw_sweep import sweep
 from workflow_scripts.synthesis.model import SynthesisModel
 from workflow_scripts.synthesis.patients import make_patients
 from workflow_scripts.synthesis.requests import CENTROID, complete, reason_to_refuse
-from workflow_scripts.synthesis.sampling import misfit, synthesise
+from workflow_scripts.synthesis.sampling import misfits, synthesise
 from workflow_scripts.synthesis.settings import SamplingSettings
 
 GRID = Grid((32, 32, 24), (5.0, 5.0, 6.0))
@@ -50,7 +53,8 @@ def model():
     bundle = Bundle(denoiser.eval(), space).requires_grad_(False)
     process = Process("velocity", "cosine", 1000, 0.002, 0.02)
     codec = Codec(net, ["flair", "t1ce"], "whole_tumour", GRID, 1.0)
-    return SynthesisModel(codec, Generator(bundle, process, scaling, maps=True), {})
+    everywhere = np.ones(GRID.shape, bool)
+    return SynthesisModel(codec, Generator(bundle, process, scaling, maps=True), everywhere, {})
 
 
 @pytest.fixture(scope="module")
@@ -153,11 +157,14 @@ def test_the_condition_changes_the_sample(model, table, brain):
 
 def test_the_misfit_is_one_at_either_tolerance():
     asked_for = pd.Series({"volume_ml": 20.0, **dict.fromkeys(CENTROID, 0.0)})
-    same = dict(asked_for)
-    assert misfit(asked_for, same, SETTINGS) == 0
-    assert misfit(asked_for, same | {"volume_ml": 30.0}, SETTINGS) == pytest.approx(1)
-    assert misfit(asked_for, same | {"centroid_x_mm": 6.0, "centroid_z_mm": -8.0}, SETTINGS) == 1
-    assert misfit(asked_for, same | {"volume_ml": 0.0}, SETTINGS) == np.inf
+
+    def apart(**changes):
+        return misfits(asked_for, dict(asked_for) | changes, SETTINGS)
+
+    assert apart() == {"volume": 0, "place": 0}
+    assert apart(volume_ml=30.0) == pytest.approx({"volume": 1, "place": 0})
+    assert apart(centroid_x_mm=6.0, centroid_z_mm=-8.0) == {"volume": 0, "place": 1}
+    assert apart(volume_ml=0.0) == {"missing": np.inf}
 
 
 def test_the_closest_draw_is_kept(model, table, brain):
@@ -165,9 +172,43 @@ def test_the_closest_draw_is_kept(model, table, brain):
     one, three = (
         synthesise(requests, model, SETTINGS.model_copy(update={"attempts": n}))[0] for n in (1, 3)
     )
-    assert not one.accepted  # an untrained model places no tumour
+    assert one.outcome != "met"  # an untrained model places no tumour
     assert three.attempts == 3
     assert three.misfit <= one.misfit
+
+
+class Barren(Codec):
+    """Decodes everything to patients without a tumour, or with a tumour of one voxel."""
+
+    voxels = 0
+
+    def decode(self, latent):
+        image, label, brain = super().decode(latent)
+        label[:] = 0
+        label[16, 16, 12 : 12 + self.voxels] = 1
+        return image, label, brain
+
+
+@pytest.mark.parametrize(("voxels", "outcome", "made"), [(0, "missing", 0), (1, "volume", 2)])
+def test_what_the_generator_fails_to_make_is_told(
+    model, table, brain, tmp_path, monkeypatch, voxels, outcome, made
+):
+    monkeypatch.setattr(Barren, "voxels", voxels)
+    requests = draw(table, model.generator.scaling, brain, GRID, 2, 0.1, seed=1)
+    requests["volume_ml"] = 30.0
+    barren = replace(model, codec=Barren(**vars(model.codec)))
+    found = make_patients(requests, barren, SETTINGS, tmp_path)
+    assert found["outcome"].tolist() == [outcome] * 2
+    assert len(list((tmp_path / "patients").iterdir())) == made
+
+
+def test_no_request_makes_no_patient(model, table, brain, tmp_path):
+    requests = draw(table, model.generator.scaling, brain, GRID, 1, 0.1, seed=1)
+    some = make_patients(requests, model, SETTINGS, tmp_path / "some")
+    none = make_patients(requests[:0], model, SETTINGS, tmp_path / "none")
+    assert none.columns.tolist() == some.columns.tolist()
+    assert len(none) == 0
+    assert not list((tmp_path / "none" / "patients").iterdir())
 
 
 def test_batches_made_before_a_kill_are_not_made_again(model, table, brain, tmp_path):

@@ -60,8 +60,9 @@ def test_it_is_a_workflow_run_crate(unpacked):
 
 def test_models_and_provenance_are_in_it_and_no_image_of_a_patient(unpacked):
     results = unpacked / "results-tiny"
-    assert (results / "synthesis/n3-s0/model/diffusion/weights.safetensors").is_file()
+    assert (results / "synthesis/n2-s0/model/diffusion/weights.safetensors").is_file()
     assert len(list(results.glob("**/provenance/*.json"))) > 20
     images = [*results.glob("**/*.nii.gz"), *results.glob("**/*.npy")]
-    assert {file.name for file in images} == {"template.nii.gz"}
+    assert {file.parent.name for file in images} == {"model"}
+    assert {file.name for file in images} == {"template.nii.gz", "brain.nii.gz"}
     assert (unpacked / "requirements.lock").is_file()

@@ -1,7 +1,6 @@
 """Two working directories and one cache: a colleague's results are there in seconds."""
 
 import json
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -10,18 +9,22 @@ ROOT = Path(__file__).resolve().parents[2]
 # Few arms and steps: what counts is that nothing is trained twice.
 SHORT = (
     "segmentation={steps: 4, arms: [real+synthetic]}",
-    "synthesis={attempts: 2}",
-    "cohort={source: table, table: patients.tsv, label_scheme: brats2023}",
-    "preprocess={skull_strip: given, coregister: never}",
+    "synthesis={attempts: 1}",
+    "cohort={source: table, table: patients.tsv, label_scheme: brats2023, "
+    "splits: {train_sizes: [1], test: 1}}",
+    "preprocess={coregister: never}",
+    "autoencoder={steps: 20}",
+    "diffusion={steps: 10}",
 )
+PATIENTS = 3
 VOLUMES = ("flair", "t1ce", "label", "brain_mask")
 
 
-def start(folder: Path, patients: Path, cache: Path, snakemake) -> float:
+def start(folder: Path, patients: Path, cache: Path, snakemake) -> None:
     """Run the workflow on copies of the patients, which lie in another place for everybody."""
     folder.mkdir()
     rows = []
-    for source in sorted(patients.iterdir()):
+    for source in sorted(patients.iterdir())[:PATIENTS]:
         place = folder / "data" / source.name
         place.mkdir(parents=True)
         files = {name: place / f"{name}.nii.gz" for name in VOLUMES}
@@ -29,12 +32,10 @@ def start(folder: Path, patients: Path, cache: Path, snakemake) -> float:
             file.write_bytes((source / file.name).read_bytes())
         rows.append({"patient_id": source.name, **files})
     pd.DataFrame(rows).to_csv(folder / "patients.tsv", sep="\t", index=False)
-    begin = time.monotonic()
     tiny = ["--configfile", str(ROOT / "config" / "tiny.yaml"), "--config", *SHORT]
     target = "results-tiny/evaluation/scores.csv"
     done = snakemake(folder, *tiny, "--cache", "--", target, SNAKEMAKE_OUTPUT_CACHE=str(cache))
     assert done.returncode == 0, done.stderr[-4000:]
-    return time.monotonic() - begin
 
 
 def made(folder: Path) -> dict[str, dict]:
@@ -48,7 +49,7 @@ def test_the_second_run_trains_nothing(tiny_run, snakemake, tmp_path):
     cache = tmp_path / "cache"
     cache.mkdir()
     start(tmp_path / "first", patients, cache, snakemake)
-    seconds = start(tmp_path / "second", patients, cache, snakemake)
+    start(tmp_path / "second", patients, cache, snakemake)
     first, second = made(tmp_path / "first"), made(tmp_path / "second")
     assert len(first) == 3
     # The same record, time included: it was not made again.
@@ -56,7 +57,6 @@ def test_the_second_run_trains_nothing(tiny_run, snakemake, tmp_path):
     logs = tmp_path / "second" / "results-tiny" / "logs"
     assert not list(logs.glob("*/train_*/**/*.log.1"))
     assert not list(logs.glob("preprocess/*/*.log.1"))
-    assert seconds < 120
     tables = [
         (tmp_path / name / "results-tiny" / "evaluation" / "scores.csv").read_bytes()
         for name in ("first", "second")

@@ -49,11 +49,37 @@ def test_the_schema_has_not_drifted():
         ({"autoencoder": {"norm_groups": 7}}, "norm_groups 7 must divide every width"),
         ({"modalities": ["flair", "flair"]}, "named twice"),
         ({"grid": {"shape": [64, 63, 48]}}, "multiple of 8"),
+        ({"grid": {"shape": [72, 64, 48]}}, "72 voxels along x are 18 in the latents, which 3 wid"),
+        ({"diffusion": {"slices_per_patch": 5}}, "48 voxels along z are no multiple of 5 .diffus"),
+        (
+            {"segmentation": {"patch": [80, 64, 48]}},
+            r"patch: \[80, 64, 48\] is larger than the grid",
+        ),
+        ({"cohort": {"phantom": {"patients": 9}}}, "the splits need 18 .train 8 . validation 2"),
+        (
+            {"cohort": {"phantom": {"patients": 4}, "splits": {"scheme": "folds", "folds": 5}}},
+            "5 folds, 2 for validation, one who trains.; take more, or lower folds",
+        ),
+        ({"diffusion": {"target": "noise"}}, "noise with schedule cosine multiplies errors by 640"),
+        ({"diffusion": {"space": "plain"}}, "modes are those of white latents"),
+        (
+            {
+                "labels": "subregions",
+                "cohort": {"source": "table", "table": "t.tsv", "label_scheme": "whole_tumour"},
+            },
+            "subregions cannot be told apart",
+        ),
+        ({"cohort": {"label_scheme": "msd"}}, "label_scheme is not for source 'phantom'"),
     ],
 )
 def test_mistakes_are_named(change, words):
     with pytest.raises(UserError, match=words):
         check(merged(default(), change))
+
+
+def test_a_home_folder_is_meant_by_a_tilde():
+    config = check(merged(default(), {"cohort": {"source": "brats", "root": "~/data"}}))
+    assert config.cohort.root == str(Path.home() / "data")
 
 
 def test_text_from_the_command_line_becomes_numbers():

@@ -15,7 +15,7 @@ from workflow_scripts.common.grid import Grid
 from workflow_scripts.diffusion.conditions import Scaling, latent_points, place_of
 from workflow_scripts.diffusion.generator import build_model as build_denoiser
 from workflow_scripts.diffusion.generator import build_process
-from workflow_scripts.diffusion.latents import fit_latent_space
+from workflow_scripts.diffusion.latents import LatentSpace
 from workflow_scripts.diffusion.settings import DiffusionSettings
 from workflow_scripts.diffusion.train import DiffusionTraining
 
@@ -47,16 +47,13 @@ def test_autoencoder_step():
     settings = AutoencoderSection.model_validate(paper("autoencoder"))
     assert settings.down == 8
     model = build_autoencoder(settings, ["flair"], "whole_tumour")
-    training = AutoencoderTraining(
-        model, settings.steps, settings.lr, settings.ema_decay, settings.kl_weight,
-        settings.label_weight, seed=0,
-    )  # fmt: skip
+    training = AutoencoderTraining(model, settings, seed=0)
     x, y, _ = grid().shape
-    # The two slices of memory that a test can spare; training takes `autoencoder.batch`.
-    batch = torch.rand(2, 1, x, y), torch.randint(0, 2, (2, x, y)), torch.tensor([-0.5, 0.5])
+    # The one slice that a test has time for; training takes `autoencoder.batch`.
+    batch = torch.rand(1, 1, x, y), torch.randint(0, 2, (1, x, y)), torch.tensor([0.5])
     one_step(training, batch)
     mean, _ = model.encode(*batch)
-    assert mean.shape == (2, 4, 24, 24)
+    assert mean.shape == (1, 4, 24, 24)
 
 
 def test_denoiser_step():
@@ -64,16 +61,14 @@ def test_denoiser_step():
     assert settings.timesteps == 1000
     assert settings.batch == 2
     assert len(CONDITIONS) == 9
-    table = pd.DataFrame({name: [20.0, 30.0] for name in CONDITIONS})
-    table["sphericity"] = [0.5, 0.7]
+    table = pd.DataFrame({name: [20.0] for name in CONDITIONS})
+    table["sphericity"] = 0.5
     scaling = Scaling.fit(table)
-    latents = np.random.default_rng(0).normal(size=(2, 4, 24, 24, 96)).astype(np.float32)
-    points, place = latent_points(grid(), 8), place_of(table)
-    space = fit_latent_space(latents, points, place, settings.slices_per_patch, settings.modes)
-    training = DiffusionTraining(
-        build_denoiser(settings, 4), build_process(settings), space,
-        steps=settings.steps, lr=settings.lr,
-        ema_decay=settings.ema_decay, maps=settings.maps, loss=settings.loss,
-        drop=settings.drop, tumour_share=settings.tumour_share, seed=0,
-    )  # fmt: skip
-    one_step(training, (torch.from_numpy(latents), scaling.vectors(table), place))
+    latents = np.random.default_rng(0).normal(size=(1, 4, 24, 24, 96)).astype(np.float32)
+    assert settings.space == "plain"
+    space = LatentSpace(latents.shape[1:], settings.slices_per_patch, settings.modes)
+    space.points.copy_(latent_points(grid(), 8))
+    assert torch.equal(space.standardise(torch.from_numpy(latents)), torch.from_numpy(latents))
+    network = build_denoiser(settings, 4)
+    training = DiffusionTraining(network, build_process(settings), space, settings, seed=0)
+    one_step(training, (torch.from_numpy(latents), scaling.vectors(table), place_of(table)))

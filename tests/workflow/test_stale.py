@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,22 +16,14 @@ TABLES = {
     "draw_figures",
     "write_summary",
 }
-SEGMENTATION = {"train_segmentation", "predict_segmentation", "score_segmentation", *TABLES}
-SYNTHESIS = {
-    "synthesise_patients",
-    "synthesise_sweep",
-    "evaluate_adherence",
-    "evaluate_contrast",
-    *SEGMENTATION,
-}
-DIFFUSION = {"train_diffusion", "export_model", "draw_requests", *SYNTHESIS}
-AUTOENCODER = {
-    "train_autoencoder",
-    "reconstruct_patients",
-    "collect_reconstruction",
-    "encode_patients",
-    *DIFFUSION,
-}
+TESTING = {"predict_segmentation", "score_segmentation", *TABLES}
+SEGMENTATION = {"train_segmentation", *TESTING}
+PATIENTS = {"synthesise_patients", "evaluate_adherence", "evaluate_contrast", *SEGMENTATION}
+SYNTHESIS = {"synthesise_sweep", *PATIENTS}
+DIFFUSION = {"train_diffusion", "export_model", *SYNTHESIS}
+ENCODING = {"encode_patients", "draw_requests", "draw_sweep", *DIFFUSION}
+RECONSTRUCTION = {"reconstruct_patients", "collect_reconstruction"}
+AUTOENCODER = {"train_autoencoder", *RECONSTRUCTION, *ENCODING}
 PREPROCESS = {"preprocess_patient", *AUTOENCODER}
 
 
@@ -65,11 +58,13 @@ def touched(project: Path, run: Path) -> list[str]:
     return []
 
 
-def replaced(pattern: str):
-    """A result whose content is another one."""
+def replaced(pattern: str, role: str = ""):
+    """A result whose content is another one; with a role, the first patient's who has it."""
 
     def change(project: Path, run: Path) -> list[str]:
-        file = sorted((run / RESULTS).glob(pattern))[0]
+        splits = pd.read_csv(run / RESULTS / "cohort" / "splits.tsv", sep="\t")
+        names = splits.loc[splits["role"] == role, "patient_id"].tolist() or ["*"]
+        file = sorted((run / RESULTS).glob(pattern.format(patient=names[0])))[0]
         content = file.read_bytes()
         file.unlink()  # a link to the file that other tests use
         file.write_bytes(content + b"\0")
@@ -105,13 +100,19 @@ TABLE = {
         {"score_segmentation", *TABLES},
     ),
     "synthesis.guidance": (value("synthesis={guidance: 2}"), {"export_model", *SYNTHESIS}),
-    "synthesis.jitter": (value("synthesis={jitter: 0.1}"), {"draw_requests", *SYNTHESIS}),
+    "synthesis.jitter": (value("synthesis={jitter: 0.1}"), {"draw_requests", *PATIENTS}),
+    "synthesis.sweep_ml": (
+        value("synthesis={sweep_ml: [20, 40]}"),
+        {"draw_sweep", "synthesise_sweep", "draw_figures", "write_summary"},
+    ),
+    "segmentation.arms, fewer": (value("segmentation={arms: [real+classical]}"), TABLES),
     "diffusion.steps": (value("diffusion={steps: 90}"), DIFFUSION),
-    "autoencoder.copies": (value("autoencoder={copies: 4}"), {"encode_patients", *DIFFUSION}),
+    "autoencoder.copies": (value("autoencoder={copies: 4}"), ENCODING),
+    "autoencoder.warp": (value("autoencoder={warp: {scale: 0.1}}"), ENCODING),
     "autoencoder.lr": (value("autoencoder={lr: 0.1}"), AUTOENCODER),
     "preprocess.n4": (value("preprocess={n4: true}"), PREPROCESS),
     "code of a table": (
-        edit("evaluation/statistics.py", "1 - confidence", "0 + 1 - confidence"),
+        edit("evaluation/statistics.py", "np.ptp(values) == 0", "not np.ptp(values)"),
         {"summarise_segmentation", "draw_figures", "write_summary"},
     ),
     "code of the scores": (
@@ -122,8 +123,36 @@ TABLE = {
         edit("diffusion/process.py", "steps + 1", "steps + 2"),
         DIFFUSION,
     ),
-    "content of an image": (replaced("cohort/phantoms/*/flair.nii.gz"), PREPROCESS),
-    "content of a label": (replaced("preprocess/*/label.npy"), AUTOENCODER),
+    "content of an image": (
+        replaced("cohort/phantoms/{patient}/flair.nii.gz", "train"),
+        PREPROCESS,
+    ),
+    "a training patient's corrected label": (
+        replaced("preprocess/{patient}/label.npy", "train"),
+        AUTOENCODER,
+    ),
+    "a training patient's brain mask": (
+        replaced("preprocess/{patient}/brain.npy", "train"),
+        ENCODING,
+    ),
+    "a training patient's foreground": (
+        replaced("preprocess/{patient}/foreground.npy", "train"),
+        {"evaluate_contrast", *SEGMENTATION},
+    ),
+    "a test patient's corrected label": (
+        replaced("preprocess/{patient}/label.npy", "test"),
+        {
+            "evaluate_contrast",
+            "predict_segmentation",
+            "score_segmentation",
+            *RECONSTRUCTION,
+            *TABLES,
+        },
+    ),
+    "a test patient's transform": (
+        replaced("preprocess/{patient}/to_template.tfm", "test"),
+        TESTING,
+    ),
 }
 
 

@@ -27,8 +27,8 @@ PROJECT = (
     "tests", "Makefile", "pyproject.toml", "requirements.in", "requirements.lock", "README.md",
     "CHANGELOG.md",
 )  # fmt: skip
-# Images of patients, real or synthetic, stay where they are, and so does what is large. The
-# template that a model brings is nobody's image.
+# Images of patients, real or synthetic, stay where they are, and so does what is large. What a
+# model brings is nobody's image.
 LEFT = (".npy", ".nii.gz", ".tfm", ".ckpt", ".zip")
 # A directory of patients in part would look to Snakemake as if it had changed.
 LEFT_FOLDERS = (
@@ -46,7 +46,7 @@ def kept_results(results: Path) -> list[Path]:
         for file in sorted(results.rglob("*"))
         if file.is_file()
         and not file.name.startswith(".")
-        and (not file.name.endswith(LEFT) or file.name == "template.nii.gz")
+        and (not file.name.endswith(LEFT) or file.parent.name == "model")
         and not set(file.relative_to(results).parts) & set(LEFT_FOLDERS)
     ]
 

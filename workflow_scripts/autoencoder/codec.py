@@ -1,5 +1,6 @@
 """A trained autoencoder as a codec of whole patients."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +10,14 @@ from numpy.typing import NDArray
 
 from workflow_scripts.autoencoder.model import SliceAutoencoder, slice_positions
 from workflow_scripts.autoencoder.settings import AutoencoderSettings
+from workflow_scripts.common.device import autocast, device
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import class_count, collapse
+from workflow_scripts.common.masks import foreground
 from workflow_scripts.common.weights import load_config, load_weights
-from workflow_scripts.preprocess.skull_strip import largest_filled
 
-SLICES_AT_ONCE = 48
+# Pixels of the slices that are encoded or decoded at once: some 1 GB with the largest networks.
+PIXELS_AT_ONCE = {"cpu": 200_000, "cuda": 1_600_000}
 
 
 def build_model(
@@ -43,59 +46,68 @@ class Codec:
     labels: str
     grid: Grid
     scale: float
+    precision: str = "fp32"
 
     @classmethod
     def load(cls, folder: str | Path) -> "Codec":
-        """Load a model folder written by ``train_autoencoder``."""
+        """Load a model folder written by ``train_autoencoder``, onto the GPU where there is one."""
         config = load_config(folder)
         settings = AutoencoderSettings.model_validate(config["settings"])
         model = build_model(settings, config["modalities"], config["labels"])
         load_weights(folder, model)
-        model.eval().requires_grad_(False)
+        model.eval().requires_grad_(False).to(device())
         grid = Grid.from_settings(config["grid"])
-        return cls(model, config["modalities"], config["labels"], grid, config["latent_scale"])
+        labels, scale = config["labels"], config["latent_scale"]
+        return cls(model, config["modalities"], labels, grid, scale, settings.precision)
 
-    @torch.inference_mode()
     def encode(self, image: NDArray, label: NDArray) -> NDArray[np.float32]:
         """Mean latents, scaled to unit variance, (C, X/d, Y/d, Z) of one patient.
 
         ``image`` is (M, X, Y, Z), ``label`` the canonical map (X, Y, Z).
         """
-        images = torch.from_numpy(image.astype(np.float32)).permute(3, 0, 1, 2)
-        classes = torch.from_numpy(collapse(label, self.labels)).permute(2, 0, 1)
-        positions = slice_positions(len(images))
-        means = [
-            self.model.encode(images[part], classes[part], positions[part])[0]
-            for part in _parts(len(images))
-        ]
-        return torch.cat(means).permute(1, 2, 3, 0).numpy() * np.float32(self.scale)
+        slices, classes = image.transpose(3, 0, 1, 2), collapse(label, self.labels)
+        means = encode_slices(self.model, slices, classes.transpose(2, 0, 1), self.precision)
+        return np.concatenate(list(means)).transpose(1, 2, 3, 0) * np.float32(self.scale)
 
     @torch.inference_mode()
     def decode(self, latent: NDArray) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray]:
-        """Image (M, X, Y, Z), class labels (X, Y, Z) and brain mask of scaled latents.
+        """Image (M, X, Y, Z), class labels (X, Y, Z) and foreground of scaled latents.
 
-        Everything outside the brain, found in the decoded image, is set to 0.
+        Everything outside the foreground is set to 0.
         """
+        place = next(self.model.parameters()).device
         stack = torch.from_numpy(latent / np.float32(self.scale)).permute(3, 0, 1, 2)
         positions = slice_positions(len(stack))
         images, labels = [], []
-        for part in _parts(len(stack)):
-            image, logits = self.model.decode(stack[part].contiguous(), positions[part])
-            images.append(image)
-            labels.append(logits.argmax(1))
+        with autocast(self.precision, place):
+            for part in slices_at_once(len(stack), self.grid.shape[:2], place):
+                given = stack[part].contiguous().to(place), positions[part].to(place)
+                image, logits = self.model.decode(*given)
+                images.append(image.float().cpu())
+                labels.append(logits.argmax(1).cpu())
         image = torch.cat(images).permute(1, 2, 3, 0).numpy().clip(0, 1)
         label = torch.cat(labels).permute(1, 2, 0).numpy().astype(np.uint8)
-        brain = brain_of(image)
+        brain = foreground(image)
         return image * brain, label * brain, brain
 
 
-def _parts(count: int) -> list[slice]:
-    return [slice(first, first + SLICES_AT_ONCE) for first in range(0, count, SLICES_AT_ONCE)]
+def slices_at_once(count: int, size: tuple[int, ...], place: torch.device) -> list[slice]:
+    """Parts of a stack of ``count`` slices of ``size`` pixels that fit the memory."""
+    step = max(1, PIXELS_AT_ONCE[place.type] // int(np.prod(size)))
+    return [slice(first, first + step) for first in range(0, count, step)]
 
 
-def brain_of(image: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Brain mask (X, Y, Z) of a skull-stripped image (M, X, Y, Z): its largest bright piece.
-
-    Outside the brain preprocessed images are exactly 0; a decoder leaves a little noise there.
-    """
-    return largest_filled(image.max(0) > 0.08)
+@torch.inference_mode()
+def encode_slices(
+    model: SliceAutoencoder, slices: NDArray, classes: NDArray, precision: str
+) -> Iterator[NDArray[np.float32]]:
+    """Unscaled mean latents (n, C, X/d, Y/d) of a patient's slices (Z, M, X, Y) with their class
+    values (Z, X, Y), a part at a time."""
+    place = next(model.parameters()).device
+    positions = slice_positions(len(slices))
+    for part in slices_at_once(len(slices), slices.shape[2:], place):
+        image = torch.from_numpy(np.ascontiguousarray(slices[part], dtype=np.float32)).to(place)
+        label = torch.from_numpy(np.ascontiguousarray(classes[part])).to(place)
+        with autocast(precision, place):
+            mean, _ = model.encode(image, label, positions[part].to(place))
+        yield mean.float().cpu().numpy()

@@ -1,13 +1,61 @@
 """Values of the ``autoencoder`` section."""
 
-from typing import Literal
-
 from pydantic import Field, model_validator
 
-from workflow_scripts.common.settings import Section
+from workflow_scripts.common.settings import OptimiserSettings, Section
 
 
-class AutoencoderSettings(Section):
+class LossSettings(Section):
+    """Weights of the terms of the autoencoder's loss."""
+
+    l1: float = Field(description="absolute difference of the image", ge=0)
+    mse: float = Field(description="squared difference of the image", ge=0)
+    ssim: float = Field(
+        description="1 - structural similarity of the image, and of the label if label_l1 counts",
+        ge=0,
+    )
+    label_ce: float = Field(description="cross-entropy of the label", ge=0)
+    label_dice: float = Field(description="1 - Dice of the label's classes", ge=0)
+    label_l1: float = Field(
+        description="absolute difference of the label's probabilities, as if they were one more "
+        "modality: the paper's",
+        ge=0,
+    )
+    kl: float = Field(description="Kullback-Leibler divergence of the latents", ge=0)
+
+
+class SliceAugmentSettings(Section):
+    """How slices are changed in training, each by itself; 0 switches an effect off."""
+
+    mirror: float = Field(description="probability of a mirroring in x", ge=0, le=1)
+    rotation_deg: float = Field(description="largest rotation", ge=0, le=180)
+    scale: float = Field(description="largest change of size, as a share", ge=0, lt=1)
+    shift: float = Field(description="largest shift, as a share of the slice", ge=0, lt=1)
+    gamma: float = Field(description="largest log of the exponent of intensities", ge=0, le=2)
+    gain: float = Field(description="largest change of brightness, as a share", ge=0, lt=1)
+
+
+class WarpSettings(Section):
+    """How copies of patients are warped before they are encoded; 0 switches an effect off."""
+
+    mirror: float = Field(description="probability of a mirroring in x", ge=0, le=1)
+    rotation_deg: float = Field(description="sd of the rotation about each axis", ge=0, le=30)
+    scale: float = Field(description="sd of the log of the size along each axis", ge=0, le=0.3)
+    shear: float = Field(description="sd of the shear", ge=0, le=0.2)
+    shift_mm: float = Field(description="largest shift along each axis", ge=0, le=30)
+    elastic_mm: float = Field(description="sd of the smooth displacement at its knots", ge=0, le=10)
+    knots_mm: float = Field(description="distance of its knots", gt=0)
+    tumour_scale: float = Field(
+        description="sd of the log of the tumour's size against the rest of the brain", ge=0, le=0.4
+    )
+    tumour_shift: float = Field(
+        description="sd of its shift, as a share of twice its radius", ge=0, le=0.3
+    )
+    gamma: float = Field(description="largest log of the exponent of intensities", ge=0, le=2)
+    gain: float = Field(description="largest change of brightness, as a share", ge=0, lt=1)
+
+
+class AutoencoderSettings(OptimiserSettings):
     """The 2-D variational autoencoder of slices, and its training."""
 
     stem: int = Field(description="pixel-unshuffle before the first convolution", ge=1, le=8)
@@ -17,14 +65,16 @@ class AutoencoderSettings(Section):
     attention: bool = Field(description="self-attention at the lowest resolution")
     latent_channels: int = Field(description="channels of the latent", ge=1)
     position: bool = Field(description="tell encoder and decoder the slice's position")
-    kl_weight: float = Field(description="weight of the Kullback-Leibler term", ge=0)
-    label_weight: float = Field(description="weight of the label loss", ge=0)
-    steps: int = Field(description="optimiser steps", ge=1)
+    loss: LossSettings
     batch: int = Field(description="slices a step", ge=1)
-    lr: float = Field(description="learning rate", gt=0)
-    ema_decay: float = Field(description="decay of the averaged weights", ge=0, lt=1)
-    precision: Literal["auto", "bf16", "fp32"] = Field(description="arithmetic in training")
-    augment: bool = Field(description="flip, shift and re-contrast slices in training")
+    tumour_slices: float = Field(
+        description="share of a step's slices that cut the tumour; the rest is drawn from all",
+        ge=0,
+        le=1,
+    )
+    augment: SliceAugmentSettings | None = Field(
+        description="how slices are changed in training; null: they are left as they are"
+    )
 
     @property
     def down(self) -> int:
@@ -46,3 +96,4 @@ class AutoencoderSection(AutoencoderSettings):
         "diffusion model, beside the patient itself",
         ge=0,
     )
+    warp: WarpSettings

@@ -1,5 +1,6 @@
 """Batches of training slices, drawn and augmented by the step's own random numbers."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,23 +8,69 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workflow_scripts.autoencoder.settings import SliceAugmentSettings
 from workflow_scripts.common.labels import collapse
 from workflow_scripts.common.patients import Patient
-from workflow_scripts.common.training import generator
+from workflow_scripts.common.randomness import generator
+
+
+class SliceAugmentation:
+    """Mirrors, turns, scales, shifts and re-contrasts each slice of a batch by itself."""
+
+    def __init__(self, settings: SliceAugmentSettings, size_mm: tuple[float, float]) -> None:
+        """``size_mm`` are the lengths of a slice along x and y."""
+        self.settings, self.size_mm = settings, size_mm
+
+    def __call__(
+        self, image: Tensor, label: Tensor, random: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Images (B, M, X, Y), interpolated linearly, and labels (B, X, Y), by nearest value."""
+        given, (b, m) = self.settings, image.shape[:2]
+
+        def uniform(*shape: int) -> Tensor:
+            return torch.rand(*shape, generator=random) * 2 - 1
+
+        angle = uniform(b) * math.radians(given.rotation_deg)
+        scale = 1 + given.scale * uniform(b)
+        mirror = torch.where(uniform(b) < 2 * given.mirror - 1, -1.0, 1.0)
+        cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+        # grid_sample's coordinates run from -1 to 1 along each side, the last axis, y, first: a
+        # rotation in millimetres is one in them only where both sides are equally long.
+        x_mm, y_mm = self.size_mm
+        theta = torch.zeros(b, 2, 3)
+        theta[:, 0, 0], theta[:, 0, 1] = cos, sin * (x_mm / y_mm)
+        theta[:, 1, 0], theta[:, 1, 1] = -sin * (y_mm / x_mm) * mirror, cos * mirror
+        theta[:, :, 2] = 2 * given.shift * uniform(b, 2)
+        grid = torch.nn.functional.affine_grid(theta, [b, 1, *image.shape[2:]], align_corners=False)
+        image = torch.nn.functional.grid_sample(image, grid, align_corners=False)
+        moved = torch.nn.functional.grid_sample(
+            label[:, None].float(), grid, mode="nearest", align_corners=False
+        )
+        gamma = torch.exp(given.gamma * uniform(b, m, 1, 1))
+        gain = 1 + given.gain * uniform(b, m, 1, 1)
+        return (image.clamp(0, 1) ** gamma * gain).clamp(0, 1), moved[:, 0].to(label.dtype)
 
 
 class SliceBatches:
     """``batches(step)`` gives images (B, M, X, Y), class labels (B, X, Y) and positions (B,).
 
-    Tumours fill a small part of the brain: half of each batch are slices that cut the tumour,
-    the rest are drawn from all slices. Only an index of the slices is held in memory.
+    Tumours fill a small part of the brain: a share ``tumour_slices`` of each batch are slices that
+    cut the tumour, the rest are drawn from all slices. Only an index of the slices is held in
+    memory.
     """
 
     def __init__(
-        self, folders: Sequence[str | Path], labels: str, batch: int, augment: bool, seed: int
+        self,
+        folders: Sequence[str | Path],
+        labels: str,
+        batch: int,
+        tumour_slices: float,
+        augment: SliceAugmentation | None,
+        seed: int,
     ) -> None:
         self.patients = [Patient(folder) for folder in folders]
         self.labels, self.batch, self.augment, self.seed = labels, batch, augment, seed
+        self.cutting = round(batch * tumour_slices)
         self.count = len(self.patients[0].slices)
         every = [
             (i, z) for i, patient in enumerate(self.patients) for z in range(len(patient.slices))
@@ -34,42 +81,13 @@ class SliceBatches:
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         rng = np.random.default_rng([self.seed, step])
-        half = self.batch // 2
         chosen = np.concatenate(
-            [rng.choice(self.cut, half), rng.choice(self.every, self.batch - half)]
+            [rng.choice(self.cut, self.cutting), rng.choice(self.every, self.batch - self.cutting)]
         )
         images = np.stack([self.patients[i].slices[z] for i, z in chosen]).astype(np.float32)
         raw = np.stack([self.patients[i].label_slices[z] for i, z in chosen])
         image, label = torch.from_numpy(images), torch.from_numpy(collapse(raw, self.labels))
         position = torch.from_numpy(chosen[:, 1] / (self.count - 1) * 2 - 1).float()
         if self.augment:
-            image, label = augment_slices(image, label, generator(self.seed, step))
+            image, label = self.augment(image, label, generator(self.seed, step))
         return image, label, position
-
-
-def augment_slices(image: Tensor, label: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Mirror, turn (±15°), scale (±15 %), shift (±6 %) and re-contrast each slice by itself.
-
-    ``image`` (B, M, X, Y) is interpolated linearly and ``label`` (B, X, Y) by the nearest value.
-    """
-    b, m = image.shape[:2]
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=random) * 2 - 1
-
-    angle, scale = uniform(b) * 0.26, 1 + 0.15 * uniform(b)
-    mirror = torch.where(uniform(b) > 0, 1.0, -1.0)
-    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
-    # The first axis of a slice is x, which grid_sample calls "height", its last coordinate.
-    theta = torch.zeros(b, 2, 3)
-    theta[:, 0, 0], theta[:, 0, 1] = cos, sin
-    theta[:, 1, 0], theta[:, 1, 1] = -sin * mirror, cos * mirror
-    theta[:, :, 2] = 0.12 * uniform(b, 2)
-    grid = torch.nn.functional.affine_grid(theta, [b, 1, *image.shape[2:]], align_corners=False)
-    image = torch.nn.functional.grid_sample(image, grid, align_corners=False)
-    moved = torch.nn.functional.grid_sample(
-        label[:, None].float(), grid, mode="nearest", align_corners=False
-    )
-    gamma = torch.exp(0.25 * uniform(b, m, 1, 1))
-    gain = 1 + 0.15 * uniform(b, m, 1, 1)
-    return (image.clamp(0, 1) ** gamma * gain).clamp(0, 1), moved[:, 0].to(label.dtype)

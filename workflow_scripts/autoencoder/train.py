@@ -1,51 +1,59 @@
 """Training of the slice autoencoder."""
 
 import torch
-from monai.losses import DiceCELoss
+from monai.losses import DiceLoss, SSIMLoss
 from torch import Tensor
+from torch.nn import functional
 
 from workflow_scripts.autoencoder.model import SliceAutoencoder
-from workflow_scripts.common.training import Training, generator
+from workflow_scripts.autoencoder.settings import AutoencoderSettings
+from workflow_scripts.common.training import Training
 
 
 class AutoencoderTraining(Training):
-    """Evidence lower bound with an image loss, a label loss and a tiny KL term.
+    """Evidence lower bound with an image loss, a label loss and a tiny KL term, weighted as the
+    settings say.
 
-    Image: ``L1 + 2 MSE``. Label: cross-entropy and Dice, since a tumour is rare. ``kl_weight``
-    only keeps the latents from drifting apart (Rombach et al. 2022, section 3.1).
+    Cross-entropy and Dice suit a label that is rare. The KL term only keeps the latents from
+    drifting apart (Rombach et al. 2022, section 3.1).
     """
 
-    def __init__(
-        self,
-        model: SliceAutoencoder,
-        steps: int,
-        lr: float,
-        ema_decay: float,
-        kl_weight: float,
-        label_weight: float,
-        seed: int,
-    ) -> None:
-        super().__init__(model, steps, lr, ema_decay, weight_decay=1e-4)
-        self.kl_weight, self.label_weight, self.seed = kl_weight, label_weight, seed
-        self.label_loss = DiceCELoss(
-            softmax=True,
-            to_onehot_y=True,
-            include_background=False,
-            batch=True,
-            lambda_dice=0.2,
-            lambda_ce=2.0,
-        )
+    def __init__(self, model: SliceAutoencoder, settings: AutoencoderSettings, seed: int) -> None:
+        super().__init__(model, settings)
+        self.weights, self.seed = settings.loss.model_dump(), seed
+        self.dice = DiceLoss(include_background=False, batch=True)
+        self.ssim = SSIMLoss(spatial_dims=2)
 
     def losses(self, batch: tuple[Tensor, Tensor, Tensor], step: int) -> dict[str, Tensor]:
         """Loss of one batch of (image, label, position) and its terms."""
         image, label, position = batch
         mean, log_variance = self.model.encode(image, label, position)
-        random = generator(self.seed, step, 1)
-        noise = torch.randn(mean.shape, generator=random).to(mean)
+        noise = torch.randn(mean.shape, generator=self.random(self.seed, step)).to(mean)
         made, logits = self.model.decode(mean + torch.exp(log_variance / 2) * noise, position)
-        difference = made.float() - image
-        image_loss = difference.abs().mean() + 2 * difference.square().mean()
-        label_loss = self.label_loss(logits.float(), label[:, None])
+        found = self.terms(image, label, made.float(), logits.float())
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).float().sum((1, 2, 3))
-        loss = image_loss + self.label_weight * label_loss + self.kl_weight * kl.mean()
-        return {"loss": loss, "image": image_loss, "label": label_loss, "kl": kl.mean()}
+        terms = {**found, "kl": kl.mean()}
+        return {"loss": sum(self.weights[name] * term for name, term in terms.items()), **terms}
+
+    def terms(
+        self, image: Tensor, label: Tensor, made: Tensor, logits: Tensor
+    ) -> dict[str, Tensor]:
+        """The terms that have a weight, of images (B, M, X, Y), labels (B, X, Y) and logits
+        (B, classes, X, Y)."""
+        difference, probability = made - image, logits.softmax(1)
+        masks = functional.one_hot(label.long(), logits.shape[1]).movedim(-1, 1).to(image)
+        compared = (made, image)
+        if self.weights["label_l1"]:
+            compared = (
+                torch.cat([made, probability[:, 1:]], 1),
+                torch.cat([image, masks[:, 1:]], 1),
+            )
+        terms = {
+            "l1": lambda: difference.abs().mean(),
+            "mse": lambda: difference.square().mean(),
+            "ssim": lambda: self.ssim(*compared),
+            "label_ce": lambda: functional.cross_entropy(logits, label.long()),
+            "label_dice": lambda: self.dice(probability, masks),
+            "label_l1": lambda: (probability - masks)[:, 1:].abs().mean(),
+        }
+        return {name: term() for name, term in terms.items() if self.weights[name]}

@@ -5,33 +5,32 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from workflow_scripts.autoencoder.codec import build_model
-from workflow_scripts.autoencoder.model import slice_positions
+from workflow_scripts.autoencoder.codec import build_model, encode_slices
 from workflow_scripts.autoencoder.settings import AutoencoderSettings
-from workflow_scripts.autoencoder.slices import SliceBatches
+from workflow_scripts.autoencoder.slices import SliceAugmentation, SliceBatches
 from workflow_scripts.autoencoder.train import AutoencoderTraining
+from workflow_scripts.common.device import arithmetic, device
 from workflow_scripts.common.files import write_table
+from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.job import training_job
 from workflow_scripts.common.labels import collapse
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.common.weights import save_model
 
 
-def latent_scale(model: torch.nn.Module, folders: list[str], labels: str) -> float:
+def latent_scale(model: torch.nn.Module, folders: list[str], labels: str, precision: str) -> float:
     """The factor that gives the training patients' latents unit variance (one for all channels).
 
-    Rombach et al. 2022, appendix G. One patient is held in memory at a time.
+    Rombach et al. 2022, appendix G. A few slices are held in memory at a time.
     """
     total, square, count = 0.0, 0.0, 0
     for folder in folders:
         patient = Patient(folder)
-        image = torch.from_numpy(np.asarray(patient.slices, dtype=np.float32))
-        label = torch.from_numpy(collapse(np.asarray(patient.label_slices), labels))
-        with torch.inference_mode():
-            mean, _ = model.encode(image, label, slice_positions(len(image)))
-        total += float(mean.double().sum())
-        square += float(mean.double().square().sum())
-        count += mean.numel()
+        classes = collapse(np.asarray(patient.label_slices), labels)
+        for mean in encode_slices(model, patient.slices, classes, precision):
+            total += float(mean.sum(dtype=np.float64))
+            square += float(np.square(mean, dtype=np.float64).sum())
+            count += mean.size
     return float(1 / np.sqrt(square / count - (total / count) ** 2))
 
 
@@ -41,24 +40,21 @@ def main(snakemake) -> None:
     folders = [str(Path(path).parent) for path in snakemake.input.images]
     torch.set_num_threads(snakemake.threads)
     torch.manual_seed(params.seed)
-    training = AutoencoderTraining(
-        build_model(settings, params.modalities, params.labels),
-        steps=settings.steps,
-        lr=settings.lr,
-        ema_decay=settings.ema_decay,
-        kl_weight=settings.kl_weight,
-        label_weight=settings.label_weight,
-        seed=params.seed,
-    )
-    batches = SliceBatches(folders, params.labels, settings.batch, settings.augment, params.seed)
-    with training_job(snakemake, training, batches, settings.precision) as history:
-        model = training.average.module.eval().cpu()
+    network = build_model(settings, params.modalities, params.labels)
+    training = AutoencoderTraining(network, settings, params.seed)
+    x_mm, y_mm, _ = Grid.from_settings(params.grid).extent_mm
+    augment = SliceAugmentation(settings.augment, (x_mm, y_mm)) if settings.augment else None
+    share = settings.tumour_slices
+    batches = SliceBatches(folders, params.labels, settings.batch, share, augment, params.seed)
+    with training_job(snakemake, training, batches) as history:
+        model = training.average.module.eval().to(device())
         config = {
             "settings": params.settings,
             "modalities": params.modalities,
             "labels": params.labels,
             "grid": params.grid,
-            "latent_scale": latent_scale(model, folders, params.labels),
+            "precision": arithmetic(settings.precision),
+            "latent_scale": latent_scale(model, folders, params.labels, settings.precision),
         }
         save_model(Path(snakemake.output.weights).parent, model, config)
         write_table(history, snakemake.output.history)

@@ -1,15 +1,20 @@
 """List the cohort's patients, with their files and tumour volumes."""
 
+import difflib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from workflow_scripts.cohort.brats import brats_cases
+from workflow_scripts.cohort.cases import Case
+from workflow_scripts.cohort.inspection import inspect_cases
+from workflow_scripts.cohort.msd import msd_cases
 from workflow_scripts.cohort.plan import phantom_ids, plan_phantom
-from workflow_scripts.cohort.readers import find_cases, inspect_cases
 from workflow_scripts.cohort.settings import PhantomSettings
-from workflow_scripts.common.files import write_table
+from workflow_scripts.cohort.table import table_cases
+from workflow_scripts.common.files import UserError, write_table
 
 
 def phantom_participants(
@@ -32,19 +37,41 @@ def phantom_participants(
     return pd.DataFrame(rows)
 
 
+def real_cases(given) -> list[Case]:
+    """The cases of a ``brats``, ``msd`` or ``table`` cohort without those that are excluded.
+
+    Raises ``UserError`` where a name to exclude is none of theirs.
+    """
+    if given.source == "brats":
+        cases = brats_cases(given.root, given.modalities)
+    elif given.source == "msd":
+        cases = msd_cases(given.root, given.modalities)
+    else:
+        cases = table_cases(given.table, given.root, given.label_scheme, given.modalities)
+    names = {case.patient_id for case in cases}
+    for name in given.exclude:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise UserError(f"cohort.exclude: the cohort has no patient '{name}'{hint}")
+    return [case for case in cases if case.patient_id not in given.exclude]
+
+
 def main(snakemake):
     given = snakemake.params
+    problems: dict[str, str] = {}
     if given.source == "phantom":
         settings = PhantomSettings.model_validate(given.phantom)
         participants = phantom_participants(
             given.patients, given.seed, given.modalities, settings, given.folder
         )
     else:
-        cases = find_cases(
-            given.source, given.root, given.table, given.label_scheme, given.modalities
+        participants, problems = inspect_cases(
+            real_cases(given), given.label_scheme, given.on_error
         )
-        participants = inspect_cases(cases, given.source)
     write_table(participants, snakemake.output.participants)
+    skipped = pd.DataFrame(problems.items(), columns=["patient_id", "reason"])
+    write_table(skipped, snakemake.output.skipped)
     volumes = participants["volume_ml"]
     logging.info(
         "%d patients, tumours of %.1f to %.1f mL", len(volumes), volumes.min(), volumes.max()

@@ -1,20 +1,20 @@
 """The ``cohort`` section of the configuration."""
 
+import itertools
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from workflow_scripts.common.settings import Section
+from workflow_scripts.common.settings import Section, UserPath
 
-LabelScheme = Literal["brats2015", "brats2017", "brats2023", "brats2024", "msd", "whole_tumour"]
+LabelScheme = Literal[
+    "brats2015", "brats2017", "brats2023", "brats2024", "brats_ped2024", "msd", "whole_tumour"
+]  # fmt: skip
 
 
 class PhantomSettings(Section):
     """What the embedded patients look like. Amounts of 0 switch an effect off."""
 
-    patients: int | None = Field(
-        description="number of patients; null: as many as the splits need", ge=3
-    )
     volume_ml: tuple[float, float] = Field(
         description="smallest and largest whole tumour in mL, log-uniform between them"
     )
@@ -65,17 +65,32 @@ class PhantomSettings(Section):
         return value
 
 
-class SplitSettings(Section):
-    """Who trains and who tests. Splits are by patient, and each is named ``n<N>-s<seed>``."""
+class PhantomSection(PhantomSettings):
+    """The embedded patients."""
 
+    patients: int | None = Field(
+        description="number of patients; null: as many as the splits need", ge=3
+    )
+
+
+class SplitSettings(Section):
+    """Who trains and who tests. Splits are by patient; they are named ``n<N>-s<seed>``, or
+    ``fold<k>-s<seed>``."""
+
+    scheme: Literal["draws", "folds"] = Field(
+        description="draws: one test set, training sets of several sizes; folds: every patient is "
+        "tested once for each seed, for cohorts of a few patients"
+    )
     train_sizes: list[int] = Field(
-        description="numbers of training patients; for one seed the larger sets hold the smaller",
+        description="numbers of training patients of draws; for one seed the larger sets hold the "
+        "smaller",
         min_length=1,
     )
+    folds: int = Field(description="parts of the cohort of folds, each tested once", ge=2)
     seeds: list[int] = Field(description="seeds that draw the training patients", min_length=1)
-    validation: int = Field(description="validation patients, the same in all splits", ge=1)
-    test: int = Field(description="test patients, the same in all splits", ge=1)
-    test_seed: int = Field(description="seed that draws test and validation patients", ge=0)
+    validation: int = Field(description="validation patients of each split", ge=1)
+    test: int = Field(description="test patients of draws, the same in all splits", ge=1)
+    test_seed: int = Field(description="chooses test and validation patients of draws", ge=0)
 
     @field_validator("train_sizes")
     @classmethod
@@ -92,9 +107,44 @@ class SplitSettings(Section):
         return value
 
     @property
+    def names(self) -> list[str]:
+        """The splits."""
+        if self.scheme == "folds":
+            return [f"fold{k}-s{s}" for s in self.seeds for k in range(1, self.folds + 1)]
+        return [f"n{n}-s{s}" for n in self.train_sizes for s in self.seeds]
+
+    @property
+    def shown(self) -> str:
+        """The split whose patients are drawn in figures: one of those that train on most."""
+        if self.scheme == "folds":
+            return self.names[0]
+        return f"n{max(self.train_sizes)}-s{self.seeds[0]}"
+
+    @property
     def patients_needed(self) -> int:
         """The smallest cohort that these splits can be drawn from."""
+        if self.scheme == "folds":
+            # The largest fold, the validation patients and one who trains.
+            return max(self.folds, next(n for n in itertools.count(2) if self._trains(n)))
         return max(self.train_sizes) + self.validation + self.test
+
+    def _trains(self, patients: int) -> bool:
+        return patients - -(-patients // self.folds) - self.validation >= 1
+
+    @property
+    def needs(self) -> str:
+        """What the patients are needed for, in words."""
+        if self.scheme == "folds":
+            return f"{self.folds} folds, {self.validation} for validation, one who trains"
+        largest = max(self.train_sizes)
+        return f"train {largest} + validation {self.validation} + test {self.test}"
+
+    @property
+    def lower(self) -> str:
+        """What a user lowers where the cohort is too small."""
+        return (
+            "folds or validation" if self.scheme == "folds" else "train_sizes, validation or test"
+        )
 
 
 class CohortSettings(Section):
@@ -104,14 +154,18 @@ class CohortSettings(Section):
         description="phantom: patients made on the spot; brats: a folder of BraTS cases, 2017 on; "
         "msd: Task01_BrainTumour; table: a TSV of files"
     )
-    root: str | None = Field(description="folder of a brats or msd cohort")
-    table: str | None = Field(
+    root: UserPath | None = Field(description="folder of a brats or msd cohort")
+    table: UserPath | None = Field(
         description="TSV with patient_id, a column a modality, label, optionally brain_mask"
     )
     label_scheme: LabelScheme | None = Field(
-        description="label values of a table cohort; brats and msd tell theirs"
+        description="label values of a table cohort, or of a brats cohort whose names leave it open"
     )
-    phantom: PhantomSettings
+    exclude: list[str] = Field(description="patients that are left out, by their names")
+    on_error: Literal["stop", "skip"] = Field(
+        description="what a patient does whose files cannot be used: stop the run, or be left out"
+    )
+    phantom: PhantomSection
     splits: SplitSettings
 
     @property
@@ -127,4 +181,6 @@ class CohortSettings(Section):
             raise ValueError("source 'table' needs cohort.table, the TSV that names the files")
         if self.source == "table" and not self.label_scheme:
             raise ValueError("source 'table' needs cohort.label_scheme, such as brats2015")
+        if self.source not in ("table", "brats") and self.label_scheme:
+            raise ValueError(f"label_scheme is not for source '{self.source}', which has its own")
         return self

@@ -1,6 +1,7 @@
 """Who trains and who tests: splits by patient, stratified by the tumour's volume."""
 
-from collections.abc import Sequence
+import hashlib
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -8,55 +9,91 @@ import pandas as pd
 from workflow_scripts.cohort.settings import SplitSettings
 from workflow_scripts.common.files import UserError
 
+Roles = dict[str, list[str]]
 
-def stratified_order(patients: Sequence[str], rng: np.random.Generator) -> list[str]:
-    """Shuffle patients, given by ascending volume, so that every beginning is a fair sample.
 
-    The halves of small and of large tumours are shuffled each in this way and then dealt out in
-    turn; it is random which half begins.
+def _share(key: str) -> float:
+    """A number from 0 to 1 that follows from a text alone, evenly spread over texts."""
+    digest = hashlib.sha256(key.encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def keyed_order(participants: pd.DataFrame, key: str) -> list[str]:
+    """Patients in an order of which every beginning holds small and large tumours in proportion.
+
+    Tumours of a volume and its double are of one stratum; within it the hash of ``key`` and the
+    patient's name decides. So one more patient changes the places of others by one, and no more.
     """
-    if len(patients) < 2:
-        return list(patients)
-    middle = (len(patients) + int(rng.integers(2))) // 2
-    halves = [patients[:middle], patients[middle:]]
-    first, second = (stratified_order(halves[k], rng) for k in rng.permutation(2))
-    if len(second) > len(first):
-        first, second = second, first
-    order = [name for pair in zip(first, second, strict=False) for name in pair]
-    return order + first[len(second) :]
+    strata = np.floor(np.log2(participants["volume_ml"].clip(lower=1e-3))).astype(int)
+    places = []
+    for stratum, names in participants.groupby(strata)["patient_id"]:
+        ranked = sorted(names, key=lambda name: _share(f"{key}:{name}"))
+        first = _share(f"{key}:stratum {stratum}")
+        places += [((rank + first) / len(ranked), name) for rank, name in enumerate(ranked)]
+    return [name for _, name in sorted(places)]
 
 
 def draw_splits(participants: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     """Draw all splits from the columns ``patient_id`` and ``volume_ml``.
 
-    Returns ``split``, ``patient_id``, ``role`` (train, validation, test). Test patients are drawn
-    first and once, then validation patients; both are the same in all splits. For each seed the
-    rest is put into one order, of which the training set of size n is the beginning: so the sets
-    are nested, and a further size changes none of the others. Raises ``UserError`` for a cohort
-    that is too small.
+    Returns ``split``, ``patient_id``, ``role`` (train, validation, test), by the scheme that the
+    settings name. Raises ``UserError`` for a cohort that is too small.
     """
-    total, largest = len(participants), max(settings.train_sizes)
-    if settings.patients_needed > total:
+    if settings.patients_needed > len(participants):
         raise UserError(
-            f"cohort.splits needs {settings.patients_needed} patients (train {largest} + "
-            f"validation {settings.validation} + test {settings.test}), the cohort has {total}; "
-            "lower train_sizes, validation or test"
+            f"cohort.splits needs {settings.patients_needed} patients ({settings.needs}), the "
+            f"cohort has {len(participants)}; lower {settings.lower}"
         )
-    ranked = participants.sort_values(["volume_ml", "patient_id"])["patient_id"].tolist()
-    test = stratified_order(ranked, np.random.default_rng([settings.test_seed, 0]))
-    test = test[: settings.test]
-    ranked = [name for name in ranked if name not in test]
-    validation = stratified_order(ranked, np.random.default_rng([settings.test_seed, 1]))
-    validation = validation[: settings.validation]
-    ranked = [name for name in ranked if name not in validation]
-    rows = []
-    for seed in settings.seeds:
-        order = stratified_order(ranked, np.random.default_rng([seed, 2]))
-        for size in sorted(settings.train_sizes):
-            roles = {"train": order[:size], "validation": validation, "test": test}
-            rows += [
-                {"split": f"n{size}-s{seed}", "patient_id": name, "role": role}
-                for role, names in roles.items()
-                for name in sorted(names)
-            ]
+    scheme = {"draws": _draws, "folds": _folds}[settings.scheme]
+    rows = [
+        {"split": split, "patient_id": name, "role": role}
+        for split, roles in scheme(participants, settings)
+        for role, names in roles.items()
+        for name in sorted(names)
+    ]
     return pd.DataFrame(rows)
+
+
+def _draws(participants: pd.DataFrame, settings: SplitSettings) -> list[tuple[str, Roles]]:
+    """Test patients drawn once, then validation patients, both the same in all splits.
+
+    For each seed the rest is put into one order, of which the training set of size n is the
+    beginning: the sets are nested, and a further size changes none of the others.
+    """
+    order = keyed_order(participants, f"test {settings.test_seed}")
+    test, order = order[: settings.test], order[settings.test :]
+    validation, rest = order[: settings.validation], order[settings.validation :]
+    left = participants[participants["patient_id"].isin(rest)]
+    splits = []
+    for seed in settings.seeds:
+        drawn = keyed_order(left, f"train {seed}")
+        for size in sorted(settings.train_sizes):
+            roles = {"train": drawn[:size], "validation": validation, "test": test}
+            splits.append((f"n{size}-s{seed}", roles))
+    return splits
+
+
+def _folds(participants: pd.DataFrame, settings: SplitSettings) -> list[tuple[str, Roles]]:
+    """Every patient is tested once for each seed, by models that saw none of the fold.
+
+    All folds train on the same number of patients: one with fewer to test has more to validate.
+    """
+    largest = -(-len(participants) // settings.folds)
+    splits = []
+    for seed in settings.seeds:
+        order = keyed_order(participants, f"folds {seed}")
+        folds = [part.tolist() for part in np.array_split(order, settings.folds)]
+        for number, test in enumerate(folds, 1):
+            rest = participants[~participants["patient_id"].isin(test)]
+            inner = keyed_order(rest, f"fold {number} of {seed}")
+            held = settings.validation + largest - len(test)
+            roles = {"train": inner[held:], "validation": inner[:held], "test": test}
+            splits.append((f"fold{number}-s{seed}", roles))
+    return splits
+
+
+def training_sizes(splits: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """For each split, how many patients train, and how many validate and so are labelled too."""
+    counts = splits.groupby(["split", "role"]).size()
+    names = dict.fromkeys(chain(splits["split"]))
+    return {name: (int(counts[name, "train"]), int(counts[name, "validation"])) for name in names}

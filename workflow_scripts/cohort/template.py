@@ -2,20 +2,17 @@
 
 import functools
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from workflow_scripts.cohort.sampling import Array, voxel_points
+from workflow_scripts.common.mni152 import mni152
 
 SPACING_MM = 2.0
 LOW_MM, HIGH_MM = np.array([-100.0, -140.0, -110.0]), np.array([100.0, 116.0, 112.0])
 FLOOR_MM = -98.0  # the field of view ends in the neck
-MAP = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 
 
 @dataclass(frozen=True)
@@ -74,14 +71,11 @@ def _lateral_ventricles(fluid: NDArray[np.bool_], mm: Array) -> NDArray[np.bool_
 @functools.cache
 def load_template() -> Template:
     """Read the maps that nilearn ships, and build the head around them."""
-    # nilearn itself is not imported: that alone takes seconds.
-    folder = Path(find_spec("nilearn").submodule_search_locations[0], "datasets", "data")
-    images = [nib.load(folder / MAP.format(name)) for name in ("gm", "wm", "t1")]
-    grey, white, t1 = (np.asarray(image.dataobj) for image in images)
+    (grey, _), (white, _), (t1, affine) = map(mni152, ("gm", "wm", "t1"))
     # The template ends at the brain stem; a closed mask has no holes at the ventricles.
     brain = ndimage.binary_fill_holes(t1 > 0)
     tissue = np.stack([grey / np.float32(255), white / np.float32(255), brain]).astype(np.float32)
-    origin = images[0].affine[:3, 3]
+    origin = affine[:3, 3]
 
     shape = tuple(np.round((HIGH_MM - LOW_MM) / SPACING_MM).astype(int) + 1)
     mm = voxel_points(shape) * np.float32(SPACING_MM) + LOW_MM[:, None, None, None]

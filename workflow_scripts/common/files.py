@@ -73,6 +73,12 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
         table.to_csv(temporary, sep=separator, index=False, float_format=FLOATS)
 
 
+def write_text(text: str, path: str | Path) -> None:
+    """Write a text file whole or not at all."""
+    with staged(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def read_json(path: str | Path) -> Any:
     """Read a JSON file."""
     return json.loads(Path(path).read_text())

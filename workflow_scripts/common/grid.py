@@ -36,6 +36,11 @@ class Grid:
         return affine
 
     @property
+    def extent_mm(self) -> tuple[float, float, float]:
+        """Length of each side of the volume."""
+        return tuple(n * s for n, s in zip(self.shape, self.spacing_mm, strict=True))
+
+    @property
     def voxel_ml(self) -> float:
         """Volume of a voxel in millilitres."""
         return float(np.prod(self.spacing_mm)) / 1000

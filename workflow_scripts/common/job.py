@@ -1,32 +1,39 @@
 """What every training rule does around its training."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pandas as pd
+import torch
 
+from workflow_scripts.common.device import arithmetic
+from workflow_scripts.common.fit import fit
 from workflow_scripts.common.keep import kept_folder
-from workflow_scripts.common.training import Training, fit
+from workflow_scripts.common.processes import local_rank
+from workflow_scripts.common.training import Training
 
 
 @contextlib.contextmanager
 def training_job(
-    snakemake: Any,
-    training: Training,
-    make_batch: Callable[[int], Any],
-    precision_choice: str,
-    workers: int = 0,
+    snakemake: Any, training: Training, make_batch: Callable[[int], Any], workers: int = 0
 ) -> Iterator[pd.DataFrame]:
-    """Train as the rule says, and yield the losses by step for the block that saves the model."""
-    with kept_folder(snakemake) as folder:
-        yield fit(
+    """Train as the rule says, on as many GPUs as its resource ``gpu`` counts where there are any,
+    and yield the losses by step for the block that saves the model."""
+    devices = max(1, snakemake.resources.get("gpu", 1)) if torch.cuda.is_available() else 1
+    more = {"precision": arithmetic(training.optimiser.precision), "devices": str(devices)}
+    with kept_folder(snakemake, **more) as folder:
+        losses = fit(
             training,
             make_batch,
             seed=snakemake.params.seed,
             checkpoints=folder,
             log=snakemake.params.tensorboard,
-            precision_choice=precision_choice,
             checkpoint_seconds=snakemake.resources.checkpoint_seconds,
             workers=workers,
+            devices=devices,
         )
+        if local_rank():
+            sys.exit()
+        yield losses

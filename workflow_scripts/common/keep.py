@@ -8,21 +8,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from workflow_scripts.common.processes import local_rank
 from workflow_scripts.common.provenance import job_key
 
 DONE = "done"
 
 
 @contextlib.contextmanager
-def kept_folder(snakemake: Any) -> Iterator[Path]:
+def kept_folder(snakemake: Any, **more: str) -> Iterator[Path]:
     """Yield a folder of the job's own that no rule declares, so that it survives a failed job.
+
+    It is another one where parameters, inputs, threads, packages or ``more`` are others.
 
     One process has it at a time: a job that outlived a killed Snakemake is waited for. It is
     marked as done at the end, and removed once the whole run has succeeded (``remove_done``),
     since Snakemake itself may be killed before it has noted that the job ended.
     """
-    folder = Path(snakemake.params.checkpoints) / job_key(snakemake)
+    folder = Path(snakemake.params.checkpoints) / job_key(snakemake, **more)
     folder.mkdir(parents=True, exist_ok=True)
+    if local_rank():
+        yield folder  # the first process of the job has the lock
+        return
     with open(folder / "lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

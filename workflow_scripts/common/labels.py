@@ -12,6 +12,7 @@ SCHEMES: dict[str, dict[int, int]] = {
     "brats2017": {1: 1, 2: 2, 4: 3},
     "brats2023": {1: 1, 2: 2, 3: 3},
     "brats2024": {1: 1, 2: 2, 3: 3, 4: 0},  # after treatment: 4 is the resection cavity
+    "brats_ped2024": {1: 3, 2: 1, 3: 1, 4: 2},  # children: 1 enhancing, 3 cyst, 4 oedema
     "msd": {1: 2, 2: 1, 3: 3},
     "whole_tumour": {1: 2},
 }
@@ -60,8 +61,3 @@ def class_count(labels: str) -> int:
 def collapse(label: NDArray[np.uint8], labels: str) -> NDArray[np.uint8]:
     """Canonical labels (any shape) to class values 0 … ``class_count - 1``."""
     return (label > 0).astype(np.uint8) if labels == "whole_tumour" else label
-
-
-def one_hot(classes: NDArray[np.uint8], count: int) -> NDArray[np.float32]:
-    """Class values (…) to indicator channels (count, …)."""
-    return np.stack([classes == value for value in range(count)]).astype(np.float32)

@@ -6,21 +6,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workflow_scripts.common.files import staged
+from workflow_scripts.common.masks import foreground
 from workflow_scripts.common.nifti import save_nifti
 
 
 class Patient:
-    """One patient's folder: ``image.npy``, ``label.npy`` and ``brain.npy``, slice by slice.
+    """One patient's folder: ``image.npy``, ``label.npy``, ``brain.npy`` and ``foreground.npy``,
+    slice by slice.
 
-    The arrays are mapped into memory, so that any slice is read without the rest.
+    The arrays are mapped into memory, each once, so that any slice is read without the rest.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.patient_id = self.folder.name
+        self._mapped: dict[str, NDArray] = {}
 
     def _map(self, name: str) -> NDArray:
-        return np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        if name not in self._mapped:
+            self._mapped[name] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        return self._mapped[name]
 
     @property
     def slices(self) -> NDArray[np.float16]:
@@ -37,6 +42,11 @@ class Patient:
         """Brain mask of the axial slices (Z, X, Y), mapped."""
         return self._map("brain")
 
+    @property
+    def foreground_slices(self) -> NDArray[np.uint8]:
+        """Foreground (``masks.foreground``) of the axial slices (Z, X, Y), mapped."""
+        return self._map("foreground")
+
     def image(self) -> NDArray[np.float32]:
         """The volume of each modality (M, X, Y, Z), 0 to 1 inside the brain, 0 outside."""
         return np.ascontiguousarray(self.slices.transpose(1, 2, 3, 0), dtype=np.float32)
@@ -48,6 +58,10 @@ class Patient:
     def brain(self) -> NDArray[np.bool_]:
         """Brain mask (X, Y, Z)."""
         return np.ascontiguousarray(self.brain_slices.transpose(1, 2, 0)) > 0
+
+    def foreground(self) -> NDArray[np.bool_]:
+        """Foreground (X, Y, Z)."""
+        return np.ascontiguousarray(self.foreground_slices.transpose(1, 2, 0)) > 0
 
 
 def save_patient(
@@ -67,6 +81,7 @@ def save_patient(
         "image": np.ascontiguousarray(image.transpose(3, 0, 1, 2), dtype=np.float16),
         "label": np.ascontiguousarray(label.transpose(2, 0, 1), dtype=np.uint8),
         "brain": np.ascontiguousarray(brain.transpose(2, 0, 1), dtype=np.uint8),
+        "foreground": np.ascontiguousarray(foreground(image).transpose(2, 0, 1), dtype=np.uint8),
     }
     for name, array in arrays.items():
         with staged(folder / f"{name}.npy") as temporary:

@@ -12,7 +12,10 @@ from typing import Any
 
 from workflow_scripts.common.files import write_json
 
-PACKAGES = ("torch", "monai", "lightning", "numpy", "scipy", "nibabel", "SimpleITK", "pandas")
+PACKAGES = (
+    "torch", "monai", "lightning", "numpy", "scipy", "scikit-image", "nibabel", "SimpleITK",
+    "nilearn", "deepbet", "pandas",
+)  # fmt: skip
 
 
 def checksum(path: str | Path) -> str:
@@ -48,6 +51,11 @@ def machine() -> dict[str, Any]:
     return record
 
 
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that results come from."""
+    return {name: version(name) for name in PACKAGES}
+
+
 def write_provenance(snakemake: Any, path: str | Path, started: datetime.datetime) -> None:
     """Write beside a result what made it; ``started`` is when the job did."""
     ended = datetime.datetime.now(datetime.UTC)
@@ -57,7 +65,7 @@ def write_provenance(snakemake: Any, path: str | Path, started: datetime.datetim
         "params": dict(snakemake.params.items()),
         "threads": snakemake.threads,
         "inputs": input_checksums(list(snakemake.input)),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": package_versions(),
         "python": platform.python_version(),
         "machine": machine(),
         "started": started.isoformat(timespec="seconds"),
@@ -66,11 +74,18 @@ def write_provenance(snakemake: Any, path: str | Path, started: datetime.datetim
     write_json(record, path)
 
 
-def job_key(snakemake: Any) -> str:
-    """What defines a job: a digest of its parameters and of its inputs' contents.
+def job_key(snakemake: Any, **more: str) -> str:
+    """What defines a job to the last bit: a digest of its parameters, its inputs' contents, its
+    threads, the packages' versions, and ``more`` that it was found to depend on.
 
     What it has done so far lies under this name, so that no job goes on from another one's.
     """
-    parts = {"params": dict(snakemake.params.items()), "inputs": input_checksums(snakemake.input)}
+    parts = {
+        "params": dict(snakemake.params.items()),
+        "inputs": input_checksums(snakemake.input),
+        "threads": snakemake.threads,
+        "packages": package_versions(),
+        **more,
+    }
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.common.files import UserError
+from workflow_scripts.common.processes import local_rank
 from workflow_scripts.common.provenance import write_provenance
 
 
@@ -43,11 +44,9 @@ def run_script(main: Callable[[Any], None], snakemake: Any) -> None:
     end_at_once_when_interrupted()
     started = datetime.datetime.now(datetime.UTC)
     log = Path(snakemake.log[0])
-    handlers: list[logging.Handler] = [
-        logging.StreamHandler(sys.stderr),
-        logging.FileHandler(log, mode="a"),
-        logging.FileHandler(attempt_log(log)),
-    ]
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if not local_rank():
+        handlers += [logging.FileHandler(log, mode="a"), logging.FileHandler(attempt_log(log))]
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers, force=True
     )

@@ -1,6 +1,12 @@
-"""The base of every section of the configuration."""
+"""The base of every section of the configuration, and what several sections share."""
 
-from pydantic import BaseModel, ConfigDict
+from os.path import expanduser
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+# A path that a user writes; ~ is the home folder.
+UserPath = Annotated[str, AfterValidator(expanduser)]
 
 
 class Section(BaseModel):
@@ -11,3 +17,28 @@ class Section(BaseModel):
     def part(self, kind: "type[Section]") -> dict:
         """The values that a smaller section has too, for a job that depends on those alone."""
         return self.model_dump(mode="json", include=set(kind.model_fields))
+
+
+class OptimiserSettings(Section):
+    """How a network is trained: AdamW, its schedule, and the moving average of the weights."""
+
+    steps: int = Field(description="optimiser steps", ge=1)
+    lr: float = Field(description="largest learning rate", gt=0)
+    weight_decay: float = Field(description="weight decay of AdamW", ge=0)
+    warm_up: float = Field(
+        description="share of the steps over which the learning rate rises", ge=0, lt=1
+    )
+    decay: Literal["cosine", "none"] = Field(
+        description="how the learning rate falls after that: a cosine down to 0, or not at all"
+    )
+    clip: float | None = Field(
+        description="largest norm of the gradient; null leaves it as it is", gt=0
+    )
+    ema_decay: float = Field(
+        description="decay of the averaged weights, which are what is kept; 0: the last ones",
+        ge=0,
+        lt=1,
+    )
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        description="arithmetic; auto is bf16 where the device computes in it"
+    )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from workflow_scripts.common.attributes import CONDITIONS
+from workflow_scripts.common.device import autocast, device
 from workflow_scripts.common.weights import load_config, load_weights
 from workflow_scripts.diffusion.conditions import MAPS, Scaling, place_of
 from workflow_scripts.diffusion.latents import LatentSpace, fold_slices
@@ -56,33 +57,35 @@ class Generator:
     process: Process
     scaling: Scaling
     maps: bool
+    precision: str = "fp32"
 
     @classmethod
     def load(cls, folder: str | Path) -> "Generator":
-        """Load a model folder written by ``train_diffusion``."""
+        """Load a model folder written by ``train_diffusion``, onto the GPU where there is one."""
         config = load_config(folder)
         settings = DiffusionSettings.model_validate(config["settings"])
         space = LatentSpace(config["latent_shape"], settings.slices_per_patch, settings.modes)
         bundle = Bundle(build_model(settings, space.shape[0]), space)
         load_weights(folder, bundle)
-        bundle.eval().requires_grad_(False)
+        bundle.eval().requires_grad_(False).to(device())
         scaling = Scaling(**config["scaling"])
-        return cls(bundle, build_process(settings), scaling, settings.maps)
+        return cls(bundle, build_process(settings), scaling, settings.maps, settings.precision)
 
     @torch.inference_mode()
     def sample(self, requests: pd.DataFrame, noise: Tensor, steps: int, guidance: float) -> Tensor:
         """Scaled latents (N, C, h, w, Z) for requests with all nine attributes, one row each.
 
-        ``noise`` (N, C, h, w, Z) is standard normal.
+        ``noise`` (N, C, h, w, Z) is standard normal. What is returned lies on the processor.
         """
-        space = self.bundle.space
-        vectors, place = self.scaling.vectors(requests), place_of(requests)
+        space, where = self.bundle.space, self.bundle.space.mean.device
+        vectors, place = self.scaling.vectors(requests).to(where), place_of(requests).to(where)
 
         def denoise(x: Tensor, t: Tensor, conditioned: bool) -> Tensor:
-            present = torch.full((len(x),), conditioned)
+            present = torch.full((len(x),), conditioned, device=where)
             maps = space.maps(place, present) if self.maps else x[:, :0]
             condition = vectors, present, maps
-            return predict(self.bundle.denoiser, space, self.process, x, t, condition)
+            with autocast(self.precision, where):
+                return predict(self.bundle.denoiser, space, self.process, x, t, condition)
 
-        x = self.process.sample(denoise, fold_slices(noise, space.fold), steps, guidance)
-        return space.restore(x)
+        start = fold_slices(noise.to(where), space.fold)
+        return space.restore(self.process.sample(denoise, start, steps, guidance)).cpu()

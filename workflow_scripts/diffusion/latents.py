@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
 
+from workflow_scripts.common.device import exact
 from workflow_scripts.diffusion.conditions import draw_maps
 
 # Components and places with hardly any variance would otherwise be blown up without bound.
@@ -45,11 +46,13 @@ class LatentSpace(nn.Module):
     def standardise(self, latent: Tensor) -> Tensor:
         """Scaled latents (B, C, h, w, Z) to white ones (B, C · fold, h, w, Z / fold)."""
         folded = fold_slices((latent - self.mean) / self.sd, self.fold)
-        return torch.einsum("ij,bjxyz->bixyz", self.unmix, folded)
+        with exact(latent.device):
+            return torch.einsum("ij,bjxyz->bixyz", self.unmix, folded)
 
     def restore(self, white: Tensor) -> Tensor:
         """The inverse of ``standardise``."""
-        folded = torch.einsum("ij,bjxyz->bixyz", self.mix, white)
+        with exact(white.device):
+            folded = torch.einsum("ij,bjxyz->bixyz", self.mix, white)
         return unfold_slices(folded, self.fold) * self.sd + self.mean
 
     def expected(self, x: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
@@ -65,8 +68,9 @@ class LatentSpace(nn.Module):
             return signal * variance / (signal**2 * variance + sigma**2)
 
         rest = gain(self.rest_variance)
-        along = (flat @ self.modes.T) * (gain(self.mode_variance) - rest)
-        return (rest * flat + along @ self.modes).view_as(x)
+        with exact(x.device):
+            along = (flat @ self.modes.T) * (gain(self.mode_variance) - rest)
+            return (rest * flat + along @ self.modes).view_as(x)
 
     def maps(self, place: Tensor, present: Tensor) -> Tensor:
         """Maps of ``draw_maps``, folded as the latents are: (B, 7 · fold, h, w, Z / fold)."""

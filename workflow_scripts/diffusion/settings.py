@@ -4,14 +4,18 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from workflow_scripts.common.settings import Section
+from workflow_scripts.common.settings import OptimiserSettings
 
 
-class DiffusionSettings(Section):
+class DiffusionSettings(OptimiserSettings):
     """The conditional denoiser of stacked latents, and its training."""
 
     slices_per_patch: int = Field(
         description="neighbouring slices folded into the channels of one position", ge=1
+    )
+    space: Literal["white", "plain"] = Field(
+        description="where the denoiser works: white centres each place, divides it by its spread "
+        "and whitens the folded slices; plain takes the scaled latents as they are, the paper's way"
     )
     modes: int = Field(
         description="principal components of whole latents that the denoiser starts from; "
@@ -35,11 +39,7 @@ class DiffusionSettings(Section):
         description="share of the loss that the tumour has, whatever its size", ge=0, lt=1
     )
     drop: float = Field(description="share of samples trained on the null condition", ge=0, lt=1)
-    steps: int = Field(description="optimiser steps", ge=1)
     batch: int = Field(description="patients a step", ge=1)
-    lr: float = Field(description="learning rate", gt=0)
-    ema_decay: float = Field(description="decay of the averaged weights", ge=0, lt=1)
-    precision: Literal["auto", "bf16", "fp32"] = Field(description="arithmetic in training")
 
     @model_validator(mode="after")
     def _fits(self) -> "DiffusionSettings":
@@ -47,4 +47,11 @@ class DiffusionSettings(Section):
             raise ValueError("attention needs one value for each of widths")
         if any(width % self.norm_groups for width in self.widths):
             raise ValueError(f"norm_groups {self.norm_groups} must divide every width")
+        if self.target == "noise" and self.schedule == "cosine":
+            raise ValueError(
+                "target noise with schedule cosine multiplies errors by 640 at the last timestep; "
+                "take target velocity or x0, or schedule scaled_linear_beta"
+            )
+        if self.space == "plain" and self.modes:
+            raise ValueError("modes are those of white latents; they must be 0 in the plain space")
         return self

@@ -5,10 +5,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workflow_scripts.common.training import Training, generator
+from workflow_scripts.common.training import Training
 from workflow_scripts.diffusion.latents import LatentSpace
 from workflow_scripts.diffusion.model import StackDenoiser, predict
 from workflow_scripts.diffusion.process import Process
+from workflow_scripts.diffusion.settings import DiffusionSettings
 
 
 class LatentBatches:
@@ -33,10 +34,11 @@ class LatentBatches:
 class DiffusionTraining(Training):
     """Distance between the prediction and its target at random timesteps, in white latents.
 
-    Components count by their variance, so that the loss is one of the latents themselves. The
-    tumour has a share ``tumour_share`` of the loss, whatever its size: a small one would hardly
-    count among all voxels. A share ``drop`` of the samples is trained on the null condition, each
-    drawn by itself.
+    Components count by their variance, so that the loss is that of the latents, each in units of
+    the spread at its place (of which white latents are an orthogonal change of basis). The tumour
+    has a share ``tumour_share`` of the loss, whatever its size: a small one would hardly count
+    among all voxels. A share ``drop`` of the samples is trained on the null condition, each drawn
+    by itself.
     """
 
     def __init__(
@@ -44,26 +46,22 @@ class DiffusionTraining(Training):
         model: StackDenoiser,
         process: Process,
         space: LatentSpace,
-        *,
-        steps: int,
-        lr: float,
-        ema_decay: float,
-        maps: bool,
-        loss: str,
-        drop: float,
-        tumour_share: float,
+        settings: DiffusionSettings,
         seed: int,
     ) -> None:
-        super().__init__(model, steps, lr, ema_decay, weight_decay=1e-4)
-        self.process, self.space = process, space
-        self.maps, self.drop, self.seed = maps, drop, seed
-        self.tumour_share = tumour_share
-        self.power = {"l1": 1, "l2": 2}[loss]
+        super().__init__(model, settings)
+        self.process, self.space, self.seed = process, space, seed
+        self.maps, self.drop, self.tumour_share = (
+            settings.maps,
+            settings.drop,
+            settings.tumour_share,
+        )
+        self.power = {"l1": 1, "l2": 2}[settings.loss]
 
     def losses(self, batch: tuple[Tensor, Tensor, Tensor], step: int) -> dict[str, Tensor]:
         """Loss of one batch of (latents, conditions, places)."""
         latent, conditions, place = batch
-        random = generator(self.seed, step, 1)
+        random = self.random(self.seed, step)
         x0 = self.space.standardise(latent)
         noise = torch.randn(x0.shape, generator=random).to(x0)
         t = torch.randint(self.process.timesteps, (len(x0),), generator=random).to(x0.device)
@@ -72,8 +70,9 @@ class DiffusionTraining(Training):
         x = self.process.noised(x0, noise, t)
         condition = conditions, present, maps
         prediction = predict(self.model, self.space, self.process, x, t, condition)
-        error = (prediction - self.process.target(x0, noise, t)).abs() ** self.power
-        error = (error * self.space.weight.view(-1, 1, 1, 1)).mean(1)
+        difference = prediction - self.process.target(x0, noise, t)
+        difference = difference * self.space.weight.sqrt().view(-1, 1, 1, 1)
+        error = (difference.abs() ** self.power).mean(1)
         tumour = self.space.tumour(place)
         inside = (error * tumour).sum((1, 2, 3)) / tumour.sum((1, 2, 3)).clamp_min(1e-6)
         share = self.tumour_share

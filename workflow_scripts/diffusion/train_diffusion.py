@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from workflow_scripts.common.device import arithmetic
 from workflow_scripts.common.files import read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.job import training_job
 from workflow_scripts.common.weights import save_model
 from workflow_scripts.diffusion.conditions import Scaling, latent_points, place_of
 from workflow_scripts.diffusion.generator import Bundle, build_model, build_process
-from workflow_scripts.diffusion.latents import fit_latent_space
+from workflow_scripts.diffusion.latents import LatentSpace, fit_latent_space
 from workflow_scripts.diffusion.settings import DiffusionSettings
 from workflow_scripts.diffusion.train import DiffusionTraining, LatentBatches
 
@@ -27,26 +28,26 @@ def main(snakemake) -> None:
     grid = Grid.from_settings(params.grid)
     points = latent_points(grid, grid.shape[0] // latents.shape[2])
     place = place_of(attributes)
-    space = fit_latent_space(latents, points, place, settings.slices_per_patch, settings.modes)
+    fold, modes = settings.slices_per_patch, settings.modes
+    if settings.space == "white":
+        space = fit_latent_space(latents, points, place, fold, modes)
+    else:
+        space = LatentSpace(latents.shape[1:], fold, modes)
+        space.points.copy_(points)
     training = DiffusionTraining(
         build_model(settings, latents.shape[1]),
         build_process(settings),
         space,
-        steps=settings.steps,
-        lr=settings.lr,
-        ema_decay=settings.ema_decay,
-        maps=settings.maps,
-        loss=settings.loss,
-        drop=settings.drop,
-        tumour_share=settings.tumour_share,
-        seed=params.seed,
+        settings,
+        params.seed,
     )
     conditions = scaling.vectors(attributes)
     batches = LatentBatches(latents, conditions, place, settings.batch, params.seed)
-    with training_job(snakemake, training, batches, settings.precision) as history:
+    with training_job(snakemake, training, batches) as history:
         bundle = Bundle(training.average.module, space).eval().cpu()
         config = {
             "settings": params.settings,
+            "precision": arithmetic(settings.precision),
             "grid": params.grid,
             "latent_shape": list(latents.shape[1:]),
             "scaling": scaling.to_dict(),

@@ -4,10 +4,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from workflow_scripts.cohort.splits import training_sizes
 from workflow_scripts.common.files import read_table, write_table
 
 COLUMNS = [
     "split",
+    "n",
+    "validation",
+    "seed",
     "arm",
     "patient_id",
     "region",
@@ -15,16 +19,26 @@ COLUMNS = [
     "hd95_mm",
     "nsd",
     "volume_error_ml",
+    "volume_error_abs_ml",
 ]
 
 
-def collect(paths: list[str | Path]) -> pd.DataFrame:
-    """The tables one after another, with the columns of ``scores.csv``."""
-    return pd.concat([read_table(path) for path in paths], ignore_index=True)[COLUMNS]
+def collect(paths: list[str | Path], splits: pd.DataFrame) -> pd.DataFrame:
+    """The tables one after another, with the columns of ``scores.csv``.
+
+    ``n`` and ``validation`` count the patients with labels that each split's models used.
+    """
+    table = pd.concat([read_table(path) for path in paths], ignore_index=True)
+    sizes = training_sizes(splits)
+    table["n"], table["validation"] = zip(*table["split"].map(sizes), strict=True)
+    table["seed"] = table["split"].str.extract(r"-s(\d+)$").astype(int)
+    table["volume_error_abs_ml"] = table["volume_error_ml"].abs()
+    return table[COLUMNS]
 
 
 def main(snakemake) -> None:
-    write_table(collect(list(snakemake.input)), snakemake.output.scores)
+    given = snakemake.input
+    write_table(collect(given.tables, read_table(given.splits)), snakemake.output.scores)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,10 @@ from workflow_scripts.common.attributes import AXES
 from workflow_scripts.common.files import read_table, staged_directory
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient
-from workflow_scripts.evaluation import figures
-from workflow_scripts.evaluation.statistics import training_size
+from workflow_scripts.evaluation import plots, slices
+from workflow_scripts.evaluation.look import note, style
 
 PAIRS = 4
-
-
-def shown_split(splits: list[str]) -> str:
-    """The split whose images are shown: the first of those with most training patients."""
-    return max(splits, key=training_size)
 
 
 def tumour_ml(patient: Patient, grid: Grid) -> float:
@@ -58,29 +53,26 @@ def patients_in(folder: str | Path) -> list[Patient]:
 
 def draw_images(files, params, grid: Grid) -> dict[str, Figure]:
     """The figures of slices: real beside synthetic patients, and the size sweep, of one split."""
-    split = shown_split(params.splits)
-    number = params.splits.index(split)
-    synthetic = patients_in(files.synthetic[number])
+    split = params.shown
+    synthetic = patients_in(files.synthetic[0])
     real = [Patient(Path(path).parent) for path in files.images]
-    sweep = read_table(files.sweep_attributes[number]).sort_values("requested_volume_ml")
+    sweep = read_table(files.sweep_attributes[0]).sort_values("requested_volume_ml")
     # A request in which no draw had a tumour gave no patient to show.
     sweep = sweep[sweep["measured_volume_ml"] > 0]
-    swept = [Patient(Path(files.sweep[number]) / str(name)) for name in sweep["patient_id"]]
-    centre = sweep_centre(sweep)
-    place = ", ".join(f"{value:.0f}" for value in centre)
     look = (grid, params.modalities, params.labels)
-    return {
-        "real_and_synthetic": figures.real_and_synthetic(
-            pair_by_volume(real, synthetic, grid, PAIRS), *look, f"Real and synthetic, {split}"
-        ),
-        "size_sweep": figures.size_sweep(
-            swept,
-            sweep["requested_volume_ml"].tolist(),
-            centre,
-            *look,
-            f"Tumour size at a fixed position ({place} mm), {split}",
-        ),
-    }
+    drawn = dict.fromkeys(
+        ("real_and_synthetic", "size_sweep"), note(f"No patient with a tumour in {split}")
+    )
+    if pairs := pair_by_volume(real, synthetic, grid, PAIRS):
+        title = f"Real and synthetic, {split}"
+        drawn["real_and_synthetic"] = slices.real_and_synthetic(pairs, *look, title)
+    if len(sweep):
+        swept = [Patient(Path(files.sweep[0]) / str(name)) for name in sweep["patient_id"]]
+        centre, volumes = sweep_centre(sweep), sweep["requested_volume_ml"].tolist()
+        place = ", ".join(f"{value:.0f}" for value in centre)
+        title = f"Tumour size at a fixed position ({place} mm), {split}"
+        drawn["size_sweep"] = slices.size_sweep(swept, volumes, centre, *look, title)
+    return drawn
 
 
 def draw_plots(files, params) -> dict[str, Figure]:
@@ -93,17 +85,15 @@ def draw_plots(files, params) -> dict[str, Figure]:
     arms = [(split, arm) for split in params.splits for arm in params.arms]
     sureness = (params.bootstrap, params.confidence, params.seed)
     return {
-        "training_curves": figures.training_curves(generators, tables(files.segmentation, arms)),
-        "requested_and_measured": figures.adherence_scatter(
-            tables(files.attributes, params.splits)
-        ),
-        "dice_by_arm": figures.dice_by_arm(read_table(files.scores), params.arms, *sureness),
+        "training_curves": plots.training_curves(generators, tables(files.segmentation, arms)),
+        "requested_and_measured": plots.adherence_scatter(tables(files.attributes, params.splits)),
+        "dice_by_arm": plots.dice_by_arm(read_table(files.scores), params.arms, *sureness),
     }
 
 
 def main(snakemake) -> None:
     files, params = snakemake.input, snakemake.params
-    with figures.style(), staged_directory(snakemake.output.figures) as folder:
+    with style(), staged_directory(snakemake.output.figures) as folder:
         drawn = draw_plots(files, params) | draw_images(
             files, params, Grid.from_settings(params.grid)
         )

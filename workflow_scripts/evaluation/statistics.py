@@ -1,6 +1,5 @@
 """Means, intervals and paired tests over patients."""
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,17 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from workflow_scripts.common.files import UserError
-
 BASELINE = "real+classical"
-
-
-def training_size(split: str) -> int:
-    """The n of a split named ``n<N>-s<seed>``."""
-    found = re.fullmatch(r"n(\d+)-s\d+", split)
-    if not found:
-        raise UserError(f"split '{split}': a name such as n8-s0 is needed")
-    return int(found[1])
 
 
 def per_patient(scores: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
@@ -28,10 +17,9 @@ def per_patient(scores: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     on the same patients are no independent evidence: the patient is the unit of every interval
     and test.
     """
-    table = scores.assign(n=scores["split"].map(training_size))
     order = {name: scores[name].drop_duplicates().tolist() for name in ("arm", "region")}
     keys = ["n", "arm", "region", "patient_id"]
-    means = table.groupby(keys, as_index=False)[list(metrics)].mean()
+    means = scores.groupby(keys, as_index=False)[list(metrics)].mean()
 
     def rank(column: pd.Series) -> pd.Series:
         return column.map(order[column.name].index) if column.name in order else column
@@ -42,12 +30,20 @@ def per_patient(scores: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
 def bootstrap_interval(
     values: NDArray[np.float64], resamplings: int, confidence: float, seed: int
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean (Efron 1979) of ``values`` (N,), over patients."""
-    chosen = np.random.default_rng(seed).integers(len(values), size=(resamplings, len(values)))
-    means = np.asarray(values)[chosen].mean(1)
-    tail = 100 * (1 - confidence) / 2
-    low, high = np.percentile(means, [tail, 100 - tail])
-    return float(low), float(high)
+    """Bootstrap interval of the mean of ``values`` (N,) over patients, bias-corrected and
+    accelerated (BCa: Efron 1987, doi:10.1080/01621459.1987.10478410); the value itself where all
+    are equal."""
+    if np.ptp(values) == 0:
+        return float(values[0]), float(values[0])
+    found = stats.bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=resamplings,
+        confidence_level=confidence,
+        method="BCa",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def paired_p(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:

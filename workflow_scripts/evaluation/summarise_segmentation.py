@@ -1,11 +1,8 @@
 """Rule ``summarise_segmentation``: the arms beside each other, for machines and for people."""
 
-from pathlib import Path
-
-from workflow_scripts.common.files import read_table, staged, write_table
+from workflow_scripts.common.files import read_table, write_table, write_text
 from workflow_scripts.evaluation.statistics import BASELINE, summarise
-from workflow_scripts.evaluation.tables import latex, markdown, readable
-from workflow_scripts.segmentation.settings import METRICS
+from workflow_scripts.evaluation.tables import METRICS, latex, markdown, readable
 
 
 def caption(patients: int, confidence: float) -> str:
@@ -14,14 +11,9 @@ def caption(patients: int, confidence: float) -> str:
         f"Segmentation of {patients} test patients: mean ± standard deviation over patients (seeds "
         f"averaged first) [{100 * confidence:g} % bootstrap interval of the mean]; p of the paired "
         f"Wilcoxon test against {BASELINE}, corrected by Holm's method. A missed tumour counts as "
-        "Dice 0 and the image's diagonal."
+        "Dice 0 and the image's diagonal. n counts the training patients; the validation patients, "
+        "by whom the best weights are chosen, are labelled too."
     )
-
-
-def write_text(text: str, path: str | Path) -> None:
-    """Write a text file whole or not at all."""
-    with staged(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def main(snakemake) -> None:

@@ -10,8 +10,10 @@ HEADINGS = {
     "hd95_mm": "HD95 (mm)",
     "nsd": "NSD",
     "volume_error_ml": "Volume error (mL)",
+    "volume_error_abs_ml": "Absolute volume error (mL)",
 }
-DIGITS = {"dice": 3, "hd95_mm": 1, "nsd": 3, "volume_error_ml": 1}
+METRICS = tuple(HEADINGS)
+DIGITS = {"dice": 3, "hd95_mm": 1, "nsd": 3, "volume_error_ml": 1, "volume_error_abs_ml": 1}
 
 
 def p_text(p: float) -> str:
@@ -47,43 +49,17 @@ def readable(summary: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A Markdown table whose columns line up as plain text too; numbers to the right."""
-    columns = [[str(name), *map(str, table[name])] for name in table.columns]
-    right = [pd.api.types.is_numeric_dtype(table[name]) for name in table.columns]
-    lines: list[list[str]] = [[] for _ in range(len(table) + 2)]
-    for column, to_right in zip(columns, right, strict=True):
-        width = max(map(len, column))
-        rule = "-" * (width - 1) + ":" if to_right else "-" * width
-        cells = [cell.rjust(width) if to_right else cell.ljust(width) for cell in column]
-        for line, cell in zip(lines, [cells[0], rule, *cells[1:]], strict=True):
-            line.append(cell)
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    """A Markdown table whose columns line up as plain text too."""
+    return table.to_markdown(index=False, disable_numparse=True) + "\n"
 
 
-LATEX = {"%": r"\%", "_": r"\_", "±": r"$\pm$", "−": "$-$", "–": "--", "<": "$<$", "²": "$^2$"}
+# What pandas leaves as it is, and not every LaTeX knows.
+LETTERS = {"±": r"$\pm$", "−": "$-$", "–": "--", "²": "$^2$"}
 
 
 def latex(table: pd.DataFrame, caption: str) -> str:
     """A LaTeX table for the package ``booktabs``."""
-
-    def line(cells: Sequence[str]) -> str:
-        texts = ("".join(LATEX.get(letter, letter) for letter in str(cell)) for cell in cells)
-        return " & ".join(texts) + r" \\"
-
-    rows = [line(row) for row in table.itertuples(index=False)]
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{''.join(LATEX.get(letter, letter) for letter in caption)}}}",
-            rf"\begin{{tabular}}{{{'l' * len(table.columns)}}}",
-            r"\toprule",
-            line(table.columns),
-            r"\midrule",
-            *rows,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-            "",
-        ]
-    )
+    text = table.to_latex(index=False, escape=True, caption=caption.replace("%", r"\%"))
+    for letter, command in LETTERS.items():
+        text = text.replace(letter, command)
+    return text

@@ -5,17 +5,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from workflow_scripts.common.files import read_table
-from workflow_scripts.evaluation.evaluate_adherence import UNITS
-from workflow_scripts.evaluation.evaluate_contrast import GROUPS
+from workflow_scripts.common.files import read_table, write_text
+from workflow_scripts.evaluation.adherence import UNITS
+from workflow_scripts.evaluation.contrast import GROUPS
 from workflow_scripts.evaluation.statistics import (
     BASELINE,
     bootstrap_interval,
     paired,
     per_patient,
-    training_size,
 )
-from workflow_scripts.evaluation.summarise_segmentation import write_text
 from workflow_scripts.evaluation.tables import markdown, number, p_text
 
 # What comparing each of these arms with the baseline tells of synthetic patients.
@@ -55,6 +53,7 @@ def gains(
     region = scores["region"].iloc[0]
     patients = per_patient(scores[scores["region"] == region], ["dice"])
     rows = []
+    validation = scores.groupby("n")["validation"].first()
     for n, group in patients.groupby("n"):
         for arm in ROLES:
             if not {arm, BASELINE} <= set(group["arm"]):
@@ -64,7 +63,13 @@ def gains(
             low, high = bootstrap_interval(change, *sureness)
             same = (summary["n"] == n) & (summary["arm"] == arm) & (summary["region"] == region)
             p = float(summary.loc[same, "dice_p"].iloc[0])
-            found = {"n": n, "arm": arm, "region": region, "patients": len(change)}
+            found = {
+                "n": n,
+                "validation": validation[n],
+                "arm": arm,
+                "region": region,
+                "patients": len(change),
+            }
             gain = float(change.mean())
             found |= {"gain": gain, "ci_low": low, "ci_high": high, "p": p}
             rows.append({**found, "verdict": verdict(gain, low, high, p, alpha)})
@@ -76,11 +81,12 @@ def sentence(gain: pd.Series, seeds: int, confidence: float) -> str:
     change, low, high = (f"{gain[k]:+.3f}".replace("-", "−") for k in ("gain", "ci_low", "ci_high"))
     p = p_text(gain["p"])
     p = f"p {p}" if p.startswith("<") else f"p = {p}"
+    tested = f"{gain['patients']} test patients, {seeds} {'seed' if seeds == 1 else 'seeds'}"
     return (
-        f"With {gain['n']} training patients, synthetic patients {ROLES[gain['arm']]}: "
-        f"**{gain['verdict']}**. {gain['region']} Dice of {gain['arm']} is {change} against "
-        f"{BASELINE} ({100 * confidence:g} % interval {low} to {high}, {p}; "
-        f"{gain['patients']} test patients, {seeds} {'seed' if seeds == 1 else 'seeds'})."
+        f"With {gain['n']} training and {gain['validation']} validation patients, synthetic "
+        f"patients {ROLES[gain['arm']]}: **{gain['verdict']}**. {gain['region']} Dice of "
+        f"{gain['arm']} is {change} against {BASELINE} ({100 * confidence:g} % interval {low} to "
+        f"{high}, {p}; {tested})."
     )
 
 
@@ -88,8 +94,7 @@ def sentences(table: pd.DataFrame, scores: pd.DataFrame, confidence: float) -> s
     """A line for each comparison, and a warning where one seed decides nothing."""
     if table.empty:
         return f"Nothing to compare: the arms lack {BASELINE} or any with synthetic patients.\n"
-    splits = scores["split"].drop_duplicates()
-    seeds = splits.map(training_size).value_counts()
+    seeds = scores.groupby("n")["seed"].nunique()
     lines = [f"- {sentence(row, int(seeds[row['n']]), confidence)}" for _, row in table.iterrows()]
     if seeds.min() < 5:
         lines.append(
@@ -102,13 +107,33 @@ def sentences(table: pd.DataFrame, scores: pd.DataFrame, confidence: float) -> s
 def draws_text(tables: list[pd.DataFrame]) -> str:
     """How often the tumour was the one asked for, at once or after drawing again."""
     table = pd.concat(tables)
-    met, first = table["accepted"].astype(bool), table["attempts"] == 1
+    met, first = table["outcome"] == "met", table["attempts"] == 1
+    faults = table["outcome"].value_counts()
     return (
         f"Of {len(table)} requests {(met & first).sum()} were met at the first draw and "
-        f"{(met & ~first).sum()} after drawing again; {(~met).sum()} never were within the "
-        f"tolerances and kept the closest of their draws ({table['attempts'].mean():.1f} draws a "
-        f"request; {(table['measured_volume_ml'] == 0).sum()} without any tumour, left out).\n"
+        f"{(met & ~first).sum()} after drawing again ({table['attempts'].mean():.1f} draws a "
+        f"request). {faults.get('volume', 0)} kept a tumour of another volume than tolerated and "
+        f"{faults.get('place', 0)} one at another place, the closest of their draws; "
+        f"{faults.get('missing', 0)} had no tumour in any draw and were left out.\n"
     )
+
+
+def problems(tables: dict[str, pd.DataFrame], sweeps: dict[str, pd.DataFrame]) -> str:
+    """What the reader must know before any number: requests, by split, that gave no patient."""
+    lines = []
+    for split, table in tables.items():
+        missing = int((table["outcome"] == "missing").sum())
+        if missing == len(table):
+            lines.append(
+                f"- {split}: **no synthetic patient could be made**; the arms with synthetic "
+                "patients learned from the real ones alone, and say nothing about synthesis. Train "
+                "the diffusion model for longer (diffusion.steps), or ask for larger tumours."
+            )
+        elif missing:
+            lines.append(f"- {split}: {missing} of {len(table)} requests gave no tumour.")
+        if (sweeps[split]["outcome"] == "missing").all():
+            lines.append(f"- {split}: no tumour in the sweep of sizes.")
+    return "## Problems\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
 def adherence_text(table: pd.DataFrame) -> str:
@@ -153,14 +178,19 @@ def main(snakemake) -> None:
     tables = {
         k: read_table(snakemake.input[k]) for k in ("adherence", "reconstruction", "contrast")
     }
+    attributes, sweeps = (
+        dict(zip(params.splits, map(read_table, snakemake.input[k]), strict=True))
+        for k in ("attributes", "sweeps")
+    )
     parts = [
         "# Results\n",
+        *filter(None, [problems(attributes, sweeps)]),
         "## Did synthetic patients help?\n",
         sentences(found, scores, params.confidence),
         "## Segmentation of the test patients\n",
         Path(snakemake.input.markdown).read_text(encoding="utf-8"),
         "## Do synthetic patients have the tumour that was asked for?\n",
-        draws_text([read_table(path) for path in snakemake.input.attributes]),
+        draws_text(list(attributes.values())),
         adherence_text(tables["adherence"]),
         f"Slope and R² of the line of measured ({', '.join(UNITS)}) on requested; mae is the mean "
         "absolute error; r2_shuffled is what chance gives.\n",
@@ -168,9 +198,9 @@ def main(snakemake) -> None:
         reconstruction_text(tables["reconstruction"]),
         "## Contrast of tumours against their surroundings\n",
         contrast_text(tables["contrast"]),
-        "In standard deviations of the brain without the tumour, mean over patients. Real and "
-        "reconstructed ones are the test patients; training ones are those, real too, that the "
-        "generator learned from, and whose tumours it can be expected to match.\n",
+        "In standard deviations of the real brains without their tumours, mean over patients. "
+        "Real and reconstructed ones are the test patients; training ones are those, real too, "
+        "that the generator learned from, and whose tumours it can be expected to match.\n",
         "## Where to look\n",
         PLACES.format(results=snakemake.params.results),
     ]

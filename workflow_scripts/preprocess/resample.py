@@ -7,13 +7,22 @@ from numpy.typing import NDArray
 from workflow_scripts.preprocess.volumes import to_array, to_image
 
 
+def _spacing_along(image: sitk.Image, target: sitk.Image) -> NDArray[np.float64]:
+    """The target's spacing along each of the image's axes: that of its axis nearest to it.
+
+    Files hold their axes in any order, as native images do.
+    """
+    own, other = (np.reshape(each.GetDirection(), (3, 3)) for each in (image, target))
+    return np.array(target.GetSpacing())[np.abs(own.T @ other).argmax(1)]
+
+
 def _smoothed(image: sitk.Image, target: sitk.Image) -> sitk.Image:
     """Remove what the target grid cannot hold: a Gaussian as wide as its voxels.
 
     Voxels of s mm are Gaussians of that full width at half maximum; going to t mm takes the
-    difference of their variances. Both have axes nearest to x, y, z in this order.
+    difference of their variances, along each of the image's axes.
     """
-    source, wanted = np.array(image.GetSpacing()), np.array(target.GetSpacing())
+    source, wanted = np.array(image.GetSpacing()), _spacing_along(image, target)
     sigma = np.sqrt(np.maximum(wanted**2 - source**2, 0)) / 2.355
     result = sitk.Cast(image, sitk.sitkFloat32)
     for axis, width in enumerate(sigma):

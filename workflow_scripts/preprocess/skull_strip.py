@@ -8,9 +8,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from workflow_scripts.common.files import UserError
+from workflow_scripts.common.masks import largest_filled
 from workflow_scripts.common.nifti import load_nifti, save_nifti
 
 # Brains have some 1.0 to 1.7 litres, heads above 2.5.
@@ -54,16 +54,6 @@ def check_brain(mask: NDArray[np.bool_], affine: NDArray, way: str) -> None:
             f"skull-stripping by {way} gave a brain of {litres:.2f} L, some 0.8 to 2 L are right; "
             "look at the image, or choose another preprocess.skull_strip (given takes your mask)"
         )
-
-
-def largest_filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The largest connected piece of a mask, its holes filled."""
-    pieces, count = ndimage.label(mask)
-    if count == 0:
-        return mask
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    return ndimage.binary_fill_holes(pieces == sizes.argmax())
 
 
 def deepbet_mask(volume: NDArray, affine: NDArray) -> NDArray[np.bool_]:

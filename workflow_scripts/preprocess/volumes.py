@@ -60,18 +60,3 @@ def _check_axes(reference: str, affine: NDArray) -> None:
         raise UserError(
             f"{reference}: its voxel axes are sheared; resample it to axes at right angles"
         )
-
-
-def same_grid(
-    shape: tuple[int, ...],
-    affine: NDArray,
-    other_shape: tuple[int, ...],
-    other_affine: NDArray,
-    tolerance_mm: float = 0.05,
-) -> bool:
-    """Whether two volumes have the same voxels at the same places, within a tolerance."""
-    if shape != other_shape:
-        return False
-    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(shape) - 1)
-    apart = corners @ (affine - other_affine)[:3, :3].T + (affine - other_affine)[:3, 3]
-    return float(np.linalg.norm(apart, axis=1).max()) < tolerance_mm

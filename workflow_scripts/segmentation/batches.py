@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workflow_scripts.common.files import UserError
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.segmentation.classical import ClassicalAugmentation
 from workflow_scripts.segmentation.settings import SegmentationSettings
@@ -22,7 +21,8 @@ class SegmentationBatches:
     """``batches(step)`` gives images (B, M, X, Y, Z) and region masks (B, R, X, Y, Z).
 
     All is a function of the seed and the step. The arms draw their real patients in the same
-    order; ``synthetic_fraction`` of all samples are synthetic, spread evenly over the steps.
+    order; ``synthetic_fraction`` of all samples are synthetic, spread evenly over the steps, and
+    none where no synthetic patient could be made.
     """
 
     def __init__(
@@ -35,8 +35,6 @@ class SegmentationBatches:
         seed: int,
     ) -> None:
         parts = arm.split("+")
-        if "synthetic" in parts and not synthetic:
-            raise UserError(f"arm {arm}: there are no synthetic patients to train on")
         self.real = [Patient(folder) for folder in real]
         self.synthetic = [Patient(f) for f in synthetic] if "synthetic" in parts else []
         self.fraction = settings.synthetic_fraction if self.synthetic else 0.0

@@ -5,11 +5,7 @@ import torch
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from numpy.typing import NDArray
 
-
-def dice(guess: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    """Overlap ``2 |A ∩ B| / (|A| + |B|)``; 1 where both are empty."""
-    total = int(guess.sum()) + int(truth.sum())
-    return 2 * int((guess & truth).sum()) / total if total else 1.0
+from workflow_scripts.common.masks import dice
 
 
 def diagonal_mm(shape: tuple[int, ...], spacing_mm: tuple[float, ...]) -> float:

@@ -27,7 +27,6 @@ def predict_patient(segmenter: Segmenter, patient: Patient, folder: Path) -> Non
 def main(snakemake) -> None:
     torch.set_num_threads(snakemake.threads)
     segmenter = Segmenter.load(Path(snakemake.input.weights).parent)
-    segmenter.to("cuda" if torch.cuda.is_available() else "cpu")
     with staged_directory(snakemake.output.predictions) as folder:
         for number, path in enumerate(snakemake.input.images, 1):
             patient = Patient(Path(path).parent)

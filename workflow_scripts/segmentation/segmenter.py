@@ -9,11 +9,11 @@ from monai.inferers import SlidingWindowInferer
 from numpy.typing import NDArray
 from torch import nn
 
+from workflow_scripts.common.device import autocast, device
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import regions
 from workflow_scripts.common.patients import Patient
-from workflow_scripts.common.training import precision
 from workflow_scripts.common.weights import load_config, load_weights
 from workflow_scripts.segmentation.model import SegmentationNetwork
 from workflow_scripts.segmentation.settings import SegmentationSettings
@@ -32,14 +32,13 @@ def predict_masks(
     network: nn.Module, image: NDArray[np.float32], settings: SegmentationSettings
 ) -> NDArray[np.bool_]:
     """Region masks (R, X, Y, Z) of a standardised image (M, X, Y, Z), patch by patch."""
-    device = next(network.parameters()).device
+    place = next(network.parameters()).device
     size = settings.patch or image.shape[1:]
     inferer = SlidingWindowInferer(
         roi_size=size, sw_batch_size=1, overlap=settings.overlap, mode="gaussian"
     )
-    fast = precision(settings.precision) == "bf16-mixed"
-    volume = torch.from_numpy(image)[None].to(device)
-    with torch.autocast(device.type, torch.bfloat16, enabled=fast):
+    volume = torch.from_numpy(image)[None].to(place)
+    with autocast(settings.precision, place):
         logits = inferer(volume, lambda patch: network(patch).float())
     return (logits[0] > 0).cpu().numpy()
 
@@ -56,19 +55,14 @@ class Segmenter:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Segmenter":
-        """Load a model folder written by ``train_segmentation``."""
+        """Load a model folder of ``train_segmentation``, onto the GPU where there is one."""
         config = load_config(folder)
         settings = SegmentationSettings.model_validate(config["settings"])
         network = network_of(settings, config["modalities"], config["labels"])
         load_weights(folder, network)
-        network.eval().requires_grad_(False)
+        network.eval().requires_grad_(False).to(device())
         grid = Grid.from_settings(config["grid"])
         return cls(network, settings, config["modalities"], config["labels"], grid)
-
-    def to(self, device: str) -> "Segmenter":
-        """Move the network to a device."""
-        self.network.to(device)
-        return self
 
     def predict(self, patient: Patient) -> NDArray[np.uint8]:
         """Class values (X, Y, Z) of a patient on the model's grid.

@@ -4,9 +4,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from workflow_scripts.common.settings import Section
+from workflow_scripts.common.settings import OptimiserSettings, Section
 
-METRICS = ("dice", "hd95_mm", "nsd", "volume_error_ml")
 Arm = Literal["real", "real+classical", "real+synthetic", "real+classical+synthetic"]
 
 
@@ -32,7 +31,7 @@ class ClassicalSettings(Section):
         return scale
 
 
-class SegmentationSettings(Section):
+class SegmentationSettings(OptimiserSettings):
     """The 3-D segmentation network and its training."""
 
     stem: int = Field(description="voxels a side folded into channels first", ge=1, le=4)
@@ -41,11 +40,7 @@ class SegmentationSettings(Section):
         description="voxels of a training and inference patch; null is the whole volume"
     )
     foreground: float = Field(description="share of patches laid on the tumour", ge=0, le=1)
-    steps: int = Field(description="optimiser steps, the same in each arm", ge=1)
     batch: int = Field(description="samples a step", ge=1)
-    lr: float = Field(description="largest learning rate", gt=0)
-    weight_decay: float = Field(description="weight decay of AdamW", ge=0)
-    ema_decay: float = Field(description="decay of the averaged weights", ge=0, lt=1)
     validations: int = Field(
         description="looks at the validation patients, spread over the second half of the steps; "
         "the weights that do best are kept",
@@ -56,7 +51,6 @@ class SegmentationSettings(Section):
     )
     classical: ClassicalSettings
     overlap: float = Field(description="overlap of neighbouring inference patches", ge=0, lt=1)
-    precision: Literal["auto", "bf16", "fp32"] = Field(description="arithmetic in training")
 
     @model_validator(mode="after")
     def _patch_halves(self) -> "SegmentationSettings":

@@ -9,9 +9,10 @@ import torch
 from monai.losses import DiceLoss
 from torch import Tensor, nn
 
+from workflow_scripts.common.masks import dice
 from workflow_scripts.common.patients import Patient
+from workflow_scripts.common.processes import local_rank
 from workflow_scripts.common.training import Training
-from workflow_scripts.segmentation.metrics import dice
 from workflow_scripts.segmentation.segmenter import predict_masks
 from workflow_scripts.segmentation.settings import SegmentationSettings
 from workflow_scripts.segmentation.volumes import reference_masks, whole
@@ -52,9 +53,7 @@ class SegmentationTraining(Training):
         settings: SegmentationSettings,
         validate: Callable[[nn.Module], float],
     ) -> None:
-        super().__init__(
-            model, settings.steps, settings.lr, settings.ema_decay, settings.weight_decay
-        )
+        super().__init__(model, settings)
         self.validate = validate
         self.looks = validation_steps(settings.steps, settings.validations)
         self.scores: dict[int, float] = {}
@@ -72,7 +71,7 @@ class SegmentationTraining(Training):
     def optimizer_step(self, epoch: int, batch_idx: int, *args: Any, **kwargs: Any) -> None:
         """Make the step, then look at the validation patients when it is time."""
         super().optimizer_step(epoch, batch_idx, *args, **kwargs)
-        if (step := batch_idx + 1) in self.looks:
+        if (step := batch_idx + 1) in self.looks and not local_rank():
             self._look(step)
 
     def _look(self, step: int) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from workflow_scripts.common.device import arithmetic
 from workflow_scripts.common.files import write_table
 from workflow_scripts.common.job import training_job
 from workflow_scripts.common.patients import Patient
@@ -31,6 +32,8 @@ def main(snakemake) -> None:
     torch.set_num_threads(snakemake.threads)
     real = [Path(path).parent for path in snakemake.input.images]
     synthetic = synthetic_folders(snakemake.input.synthetic)
+    if "synthetic" in params.arm.split("+") and not synthetic:
+        logging.warning("%s: no synthetic patient was made; it learns from real ones", params.arm)
     held_out = [Patient(Path(path).parent) for path in snakemake.input.validation]
     build = functools.partial(network_of, settings, params.modalities, params.labels)
     training = SegmentationTraining(
@@ -41,13 +44,14 @@ def main(snakemake) -> None:
     batches = SegmentationBatches(params.arm, real, synthetic, params.labels, settings, params.seed)
     # Beside a GPU, the processors have nothing else to do than to make batches.
     workers = snakemake.threads - 1 if torch.cuda.is_available() else 0
-    with training_job(snakemake, training, batches, settings.precision, workers) as losses:
+    with training_job(snakemake, training, batches, workers) as losses:
         config = {
             "settings": params.settings,
             "arm": params.arm,
             "modalities": params.modalities,
             "labels": params.labels,
             "grid": params.grid,
+            "precision": arithmetic(settings.precision),
             "validation_dice": max(training.scores.values()),
         }
         logging.info("%s: validation Dice %.3f", params.arm, config["validation_dice"])

@@ -11,10 +11,10 @@ from workflow_scripts.common.patients import Patient
 
 
 @functools.lru_cache(maxsize=4096)
-def brain_statistics(folder: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and standard deviation (M,) of each modality inside the brain of a patient's folder."""
+def foreground_statistics(folder: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation (M,) of each modality in the foreground of a patient's folder."""
     patient = Patient(folder)
-    inside = np.asarray(patient.brain_slices) > 0
+    inside = np.asarray(patient.foreground_slices) > 0
     values = np.asarray(patient.slices).transpose(1, 0, 2, 3)[:, inside].astype(np.float64)
     return values.mean(1).astype(np.float32), values.std(1).astype(np.float32)
 
@@ -22,10 +22,11 @@ def brain_statistics(folder: str | Path) -> tuple[NDArray[np.float32], NDArray[n
 def read_block(
     patient: Patient, start: NDArray[np.int64], size: tuple[int, int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]:
-    """A block of ``size`` voxels from voxel ``start`` on: image (M, X, Y, Z), label and brain.
+    """A block of ``size`` voxels from voxel ``start`` on: image (M, X, Y, Z), label, foreground.
 
-    The image has mean 0 and standard deviation 1 in the patient's whole brain, and is 0 outside
-    it. What lies beyond the volume is background. Only the block's slices are read.
+    The image has mean 0 and standard deviation 1 in the patient's whole foreground, and is 0
+    outside it; real and synthetic patients have that mask alike. What lies beyond the volume is
+    background. Only the block's slices are read.
     """
     shape = np.array([*patient.slices.shape[2:], len(patient.slices)])
     low, high = np.maximum(start, 0), np.minimum(start + size, shape)
@@ -34,16 +35,16 @@ def read_block(
     edges = list(zip(before, after, strict=True))
     image = np.asarray(patient.slices[z, :, x, y]).transpose(1, 2, 3, 0).astype(np.float32)
     label = np.array(patient.label_slices[z, x, y]).transpose(1, 2, 0)
-    brain = np.asarray(patient.brain_slices[z, x, y]).transpose(1, 2, 0) > 0
-    mean, deviation = brain_statistics(str(patient.folder))
+    inside = np.asarray(patient.foreground_slices[z, x, y]).transpose(1, 2, 0) > 0
+    mean, deviation = foreground_statistics(str(patient.folder))
     scale = np.maximum(deviation, 1e-3)[:, None, None, None]
-    image = (image - mean[:, None, None, None]) / scale * brain
+    image = (image - mean[:, None, None, None]) / scale * inside
     if before.any() or after.any():
-        image, label, brain = (
+        image, label, inside = (
             np.pad(image, [(0, 0), *edges]),
-            *(np.pad(array, edges) for array in (label, brain)),
+            *(np.pad(array, edges) for array in (label, inside)),
         )
-    return image, label, brain
+    return image, label, inside
 
 
 def whole(patient: Patient) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 import pandas as pd
-import torch
 
 from workflow_scripts.common.files import (
     UserError,
@@ -15,9 +14,7 @@ from workflow_scripts.common.files import (
     staged_directory,
     write_table,
 )
-from workflow_scripts.synthesis.model import SynthesisModel
-from workflow_scripts.synthesis.patients import make_patients
-from workflow_scripts.synthesis.requests import CENTROID, complete
+from workflow_scripts.synthesis.folder import check_model_folder
 from workflow_scripts.synthesis.settings import SamplingSettings
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -48,7 +45,8 @@ def asked(
         return read_table(requests)
     if volume_ml is None or centroid_mm is None:
         raise UserError("give --volume-ml and --centroid-mm, or a table by --requests")
-    row = {"volume_ml": volume_ml, **dict(zip(CENTROID, centroid_mm, strict=True))}
+    places = {f"centroid_{axis}_mm": mm for axis, mm in zip("xyz", centroid_mm, strict=True)}
+    row = {"volume_ml": volume_ml, **places}
     if sphericity is not None:
         row["sphericity"] = sphericity
     return pd.DataFrame([row] * count)
@@ -83,13 +81,21 @@ def synthesize(model, out, volume_ml, centroid_mm, sphericity, count, requests, 
     """Make patients with the tumour asked for: images and label as NIfTI, request.json beside
     them, and attributes.tsv with what was requested beside what was measured."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(threads)
     try:
         if out.exists() and any(out.iterdir()):
             raise UserError(f"{out}: is not empty; name a new folder")
+        table = asked(requests, count, volume_ml, centroid_mm, sphericity)
+        check_model_folder(model)
+        # Networks take seconds to import: not before all that can be refused without them is.
+        import torch
+
+        from workflow_scripts.synthesis.model import SynthesisModel
+        from workflow_scripts.synthesis.patients import make_patients
+        from workflow_scripts.synthesis.requests import complete
+
+        torch.set_num_threads(threads)
         loaded = SynthesisModel.load(model)
         settings = SamplingSettings.model_validate(read_json(model / "sampling.json"))
-        table = asked(requests, count, volume_ml, centroid_mm, sphericity)
         completed = complete(table, loaded.generator.scaling, seed)
         with staged_directory(out) as folder:
             made = make_patients(completed, loaded, settings, folder)

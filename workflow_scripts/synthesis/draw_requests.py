@@ -2,15 +2,14 @@
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from workflow_scripts.common.attributes import AXES, CONDITIONS
 from workflow_scripts.common.files import UserError, read_table, write_table
 from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.nifti import load_nifti
 from workflow_scripts.diffusion.conditions import Scaling
-from workflow_scripts.synthesis.model import SynthesisModel
-from workflow_scripts.synthesis.requests import CENTROID, complete, reason_to_refuse
+from workflow_scripts.synthesis.requests import complete, reason_to_refuse
 
 DRAWS = 200
 
@@ -52,42 +51,16 @@ def draw(
     raise UserError("synthesis.jitter: hardly any drawn request lies in the brain; make it smaller")
 
 
-def sweep(
-    attributes: pd.DataFrame,
-    scaling: Scaling,
-    brain: NDArray[np.bool_],
-    grid: Grid,
-    volumes: list[float],
-    seed: int,
-) -> pd.DataFrame:
-    """Requests of several volumes (mL) at one training tumour's place, with one seed.
-
-    The place is the one with room for most of the volumes; those that find none are left out.
-    """
-    tables = []
-    for _, row in attributes.iterrows():
-        table = pd.DataFrame({"volume_ml": volumes, **{name: row[name] for name in CENTROID}})
-        table["patient_id"] = [f"sweep-{number + 1:02d}" for number in range(len(table))]
-        table["seed"] = seed
-        table = complete(table, scaling, seed)
-        fits = [reason_to_refuse(request, brain, grid) is None for _, request in table.iterrows()]
-        tables.append(table[fits])
-    return max(tables, key=len)
-
-
 def main(snakemake) -> None:
     params = snakemake.params
-    torch.set_num_threads(snakemake.threads)
-    model = SynthesisModel.of(snakemake.input.autoencoder, snakemake.input.diffusion)
-    attributes, scaling = read_table(snakemake.input.attributes), model.generator.scaling
-    room = (scaling, model.brain, model.codec.grid)
+    attributes = read_table(snakemake.input.attributes)
+    scaling = Scaling.fit(attributes)
     if snakemake.input.requests:
         table = complete(read_table(snakemake.input.requests), scaling, params.seed)
     else:
-        table = draw(attributes, *room, params.patients, params.jitter, params.seed)
+        brain, grid = load_nifti(snakemake.input.brain)[0] > 0, Grid.from_settings(params.grid)
+        table = draw(attributes, scaling, brain, grid, params.patients, params.jitter, params.seed)
     write_table(table, snakemake.output.requests)
-    real = attributes[attributes["copy"] == 0]
-    write_table(sweep(real, *room, params.sweep_ml, params.seed), snakemake.output.sweep)
 
 
 if __name__ == "__main__":

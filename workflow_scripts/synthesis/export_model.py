@@ -20,6 +20,8 @@ def main(snakemake) -> None:
         for name in ("weights", "config"):
             with staged(made[f"{stage}_{name}"]) as temporary:
                 shutil.copyfile(given[f"{stage}_{name}"], temporary)
+    with staged(made.brain) as temporary:
+        shutil.copyfile(given.brain, temporary)
     # Who the training patients are does not travel.
     attributes = read_table(given.attributes)[["copy", *CONDITIONS]]
     write_table(attributes, made.attributes)

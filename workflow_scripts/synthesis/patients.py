@@ -14,6 +14,12 @@ from workflow_scripts.synthesis.sampling import Sample, synthesise
 from workflow_scripts.synthesis.settings import SamplingSettings
 
 COMPARED = ("volume_ml", *CENTROID, "sphericity")
+COLUMNS = (
+    "patient_id",
+    "attempts",
+    "outcome",
+    *(f"{side}_{name}" for name in COMPARED for side in ("requested", "measured")),
+)
 
 
 def make_patients(
@@ -22,12 +28,13 @@ def make_patients(
     """Write ``patients/<patient_id>/`` into ``folder`` for completed requests, and return the
     rows of ``attributes.tsv``: requested beside measured, volume 0 where no draw had a tumour.
 
-    Batches that are in ``folder`` already, from a run that was killed, are not made again.
-    Raises ``UserError`` naming each request that the brain has no room for, and where no request
-    gave a patient at all.
+    Batches that are in ``folder`` already, from a run that was killed, are not made again; what
+    was never met leaves its row, ``outcome`` says why. Raises ``UserError`` naming each request
+    that the brain has no room for.
     """
     refuse_impossible(requests, model)
-    tables = []
+    (folder / "patients").mkdir(parents=True, exist_ok=True)
+    tables = [pd.DataFrame(columns=COLUMNS)]
     for first in range(0, len(requests), settings.batch):
         part = requests.iloc[first : first + settings.batch]
         done = folder / "batches" / f"{first:06d}.tsv"
@@ -35,22 +42,16 @@ def make_patients(
             write_table(_make_batch(part, model, settings, folder / "patients"), done)
         tables.append(read_table(done))
         logging.info("%d of %d patients made", first + len(part), len(requests))
-    table = pd.concat(tables, ignore_index=True)
-    if not (table["measured_volume_ml"] > 0).any():
-        raise UserError(
-            "no request gave a patient with a tumour; ask for larger tumours, or train the "
-            "diffusion model for longer (diffusion.steps)"
-        )
-    return table
+    # The empty table says what the columns are where nothing was asked for.
+    return pd.concat(tables[1:], ignore_index=True) if len(tables) > 1 else tables[0]
 
 
 def refuse_impossible(requests: pd.DataFrame, model: SynthesisModel) -> None:
     """Raise ``UserError`` naming each request that the brain has no room for, and why."""
-    brain = model.brain
     reasons = [
         f"{request['patient_id']}: {reason}"
         for _, request in requests.iterrows()
-        if (reason := reason_to_refuse(request, brain, model.codec.grid))
+        if (reason := reason_to_refuse(request, model.brain, model.codec.grid))
     ]
     if reasons:
         raise UserError("requests that cannot be met: " + "; ".join(reasons))
@@ -77,7 +78,7 @@ def _compared(request: pd.Series, sample: Sample) -> dict[str, float | str]:
     row = {
         "patient_id": request["patient_id"],
         "attempts": sample.attempts,
-        "accepted": sample.accepted,
+        "outcome": sample.outcome,
     }
     for name in COMPARED:
         row[f"requested_{name}"] = float(request[name])
@@ -99,7 +100,7 @@ def _save(
         "measured": sample.measured,
         "seed": int(request["seed"]),
         "attempts": sample.attempts,
-        "accepted": sample.accepted,
+        "outcome": sample.outcome,
         "sampling_steps": settings.sampling_steps,
         "temperature": settings.temperature,
         "guidance": settings.guidance,

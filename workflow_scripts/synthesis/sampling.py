@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from workflow_scripts.common.attributes import tumour_attributes
-from workflow_scripts.common.training import generator as random_generator
+from workflow_scripts.common.randomness import generator as random_generator
 from workflow_scripts.synthesis.model import SynthesisModel
 from workflow_scripts.synthesis.requests import CENTROID
 from workflow_scripts.synthesis.settings import SamplingSettings
@@ -23,7 +23,7 @@ class Sample:
     label: NDArray[np.uint8]
     brain: NDArray[np.bool_]
     measured: dict[str, float]
-    misfit: float
+    misfits: dict[str, float]
     attempts: int = 1
 
     @property
@@ -32,26 +32,33 @@ class Sample:
         return self.measured["volume_ml"] > 0
 
     @property
-    def accepted(self) -> bool:
-        """Whether the tumour is the one that was asked for, within the tolerances."""
-        return self.misfit <= 1
+    def misfit(self) -> float:
+        """How far the tumour is from the requested one, 1 being just tolerated."""
+        return max(self.misfits.values())
+
+    @property
+    def outcome(self) -> str:
+        """``met`` where the tumour is the one asked for, within the tolerances; otherwise what is
+        most wrong with it: ``volume``, ``place``, or that it is ``missing``."""
+        return "met" if self.misfit <= 1 else max(self.misfits, key=self.misfits.get)
 
 
-def misfit(request: pd.Series, measured: dict[str, float], settings: SamplingSettings) -> float:
+def misfits(
+    request: pd.Series, measured: dict[str, float], settings: SamplingSettings
+) -> dict[str, float]:
     """How far a measured tumour is from the requested one, 1 being just tolerated.
 
-    The larger of the ratio of volumes, in logarithms, and the distance of centroids, each in
-    units of its tolerance; infinite without a tumour.
+    By ``volume``, the logarithm of the volumes' ratio, and ``place``, the distance of the
+    centroids, each in units of its tolerance; infinitely far, ``missing``, without a tumour.
     """
     if not measured["volume_ml"]:
-        return np.inf
+        return {"missing": np.inf}
     ratio = abs(np.log(measured["volume_ml"] / request["volume_ml"]))
     distance = np.linalg.norm([measured[name] - request[name] for name in CENTROID])
-    misses = (
-        ratio / np.log(settings.volume_tolerance),
-        distance / settings.centroid_tolerance_mm,
-    )
-    return float(max(misses))
+    return {
+        "volume": float(ratio / np.log(settings.volume_tolerance)),
+        "place": float(distance / settings.centroid_tolerance_mm),
+    }
 
 
 def _draw(
@@ -71,7 +78,8 @@ def _draw(
     for latent, (_, request) in zip(latents.numpy(), requests.iterrows(), strict=True):
         image, label, brain = codec.decode(latent)
         measured = tumour_attributes(label, codec.grid.affine, brain)
-        samples.append(Sample(image, label, brain, measured, misfit(request, measured, settings)))
+        apart = misfits(request, measured, settings)
+        samples.append(Sample(image, label, brain, measured, apart))
     return samples
 
 
@@ -85,7 +93,7 @@ def synthesise(
     """
     best = _draw(requests, 0, model, settings)
     for attempt in range(1, settings.attempts):
-        pending = [i for i, sample in enumerate(best) if not sample.accepted]
+        pending = [i for i, sample in enumerate(best) if sample.misfit > 1]
         if not pending:
             break
         for i, drawn in zip(

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from workflow_scripts.common.settings import Section
+from workflow_scripts.common.settings import Section, UserPath
 
 
 class SamplingSettings(Section):
@@ -31,10 +31,10 @@ class SamplingSettings(Section):
 class SynthesisSettings(SamplingSettings):
     """What is asked of the generator, and how it is sampled."""
 
-    model: str | None = Field(
+    model: UserPath | None = Field(
         description="a model folder from another run; null takes this run's own"
     )
-    requests: str | None = Field(
+    requests: UserPath | None = Field(
         description="a table of requests written by the user; null draws them"
     )
     patients: int = Field(description="synthetic patients drawn for each split", ge=1)

@@ -6,7 +6,7 @@ import torch
 
 from workflow_scripts.common.files import read_table, staged_directory, write_table
 from workflow_scripts.common.keep import kept_folder
-from workflow_scripts.synthesis.model import SynthesisModel
+from workflow_scripts.synthesis.model import PARTS, SynthesisModel
 from workflow_scripts.synthesis.patients import make_patients
 from workflow_scripts.synthesis.settings import SamplingSettings
 
@@ -14,7 +14,7 @@ from workflow_scripts.synthesis.settings import SamplingSettings
 def main(snakemake) -> None:
     settings = SamplingSettings.model_validate(snakemake.params.sampling)
     torch.set_num_threads(snakemake.threads)
-    model = SynthesisModel.of(snakemake.input.autoencoder, snakemake.input.diffusion)
+    model = SynthesisModel.of(*(snakemake.input[part] for part in PARTS))
     requests = read_table(snakemake.input.requests)
     with kept_folder(snakemake) as kept:
         table = make_patients(requests, model, settings, kept)

@@ -1,0 +1,27 @@
+"""A patient's files, as a reader of one layout finds them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from workflow_scripts.common.files import UserError
+
+
+@dataclass(frozen=True)
+class Case:
+    """The files of one patient; ``path#k`` is the k-th volume of a 4-D file. ``problems`` are what
+    the reader found wrong, in words."""
+
+    patient_id: str
+    images: dict[str, str]
+    label: str
+    label_scheme: str
+    brain_mask: str = ""
+    problems: tuple[str, ...] = ()
+
+
+def cohort_folder(root: str | Path) -> Path:
+    """The folder of a cohort; raises ``UserError`` where it is none."""
+    folder = Path(root)
+    if not folder.is_dir():
+        raise UserError(f"cohort.root: {root} is no folder; name the one that holds the cases")
+    return folder

@@ -1,0 +1,44 @@
+"""Task01_BrainTumour of the Medical Segmentation Decathlon."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from workflow_scripts.cohort.cases import Case, cohort_folder
+from workflow_scripts.common.files import UserError, read_json
+
+MODALITIES = {"flair": "flair", "t1w": "t1", "t1gd": "t1ce", "t2w": "t2"}
+
+
+def msd_cases(root: str | Path, modalities: Sequence[str]) -> list[Case]:
+    """Cases of Task01_BrainTumour: 4-D images, whose order of modalities ``dataset.json`` tells."""
+    folder = cohort_folder(root)
+    if not (folder / "dataset.json").is_file() and (folder / "Task01_BrainTumour").is_dir():
+        folder = folder / "Task01_BrainTumour"
+    listing = folder / "dataset.json"
+    if not listing.is_file():
+        raise UserError(f"cohort.root: {root} has no dataset.json, as Task01_BrainTumour does")
+    try:
+        content = read_json(listing)
+        named = {MODALITIES.get(v.lower(), v): int(k) for k, v in content["modality"].items()}
+        entries = [(entry["image"], entry["label"]) for entry in content["training"]]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{listing}: cannot be read as a Decathlon listing, with 'modality' and 'training' "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    missing = [m for m in modalities if m not in named]
+    if missing:
+        raise UserError(
+            f"{listing}: has no {', '.join(missing)}; its modalities are {', '.join(named)}"
+        )
+    cases = []
+    for image, label in entries:
+        paths = [folder / image, folder / label]
+        outside = [p for p in paths if not p.resolve().is_relative_to(folder.resolve())]
+        if outside:
+            raise UserError(f"{listing}: {outside[0]} lies outside {folder}")
+        name = re.sub(r"\.nii(\.gz)?$", "", paths[0].name)
+        images = {m: f"{paths[0]}#{named[m]}" for m in modalities}
+        cases.append(Case(name, images, str(paths[1]), "msd"))
+    return cases

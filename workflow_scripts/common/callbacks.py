@@ -1,0 +1,94 @@
+"""What Lightning does beside a training: the history of losses, whole checkpoints, an end in
+time."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins import TorchCheckpointIO
+
+from workflow_scripts.common.files import UserError, staged
+
+
+class History(Callback):
+    """Losses averaged over a hundredth of the run; part of the checkpoint."""
+
+    def __init__(self, steps: int) -> None:
+        self.every = max(1, steps // 100)
+        self.rows: list[dict[str, float]] = []
+        self.sums: dict[str, float] = {}
+        self.count = 0
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        for name, value in trainer.callback_metrics.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(value)
+        self.count += 1
+        if trainer.global_step % self.every == 0:
+            means = {name: total / self.count for name, total in self.sums.items()}
+            self.rows.append({"step": trainer.global_step, **means})
+            self.sums, self.count = {}, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "sums": self.sums, "count": self.count}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows, self.sums = state_dict["rows"], state_dict["sums"]
+        self.count = state_dict["count"]
+
+
+class StagedCheckpoints(TorchCheckpointIO):
+    """Checkpoints written beside their place and moved there.
+
+    Lightning's own pass through the system's folder for temporary files, from where a move to
+    another disk is a copy that a kill can cut.
+    """
+
+    def save_checkpoint(self, checkpoint: Any, path: Any, storage_options: Any = None) -> None:
+        with staged(path) as temporary:
+            super().save_checkpoint(checkpoint, temporary, storage_options)
+
+
+class StopWhenAsked(Callback):
+    """On SIGTERM, as a cluster sends it at the end of a job's time, or SIGINT, as Ctrl-C does:
+    finish the step, write a checkpoint, and end the script as not done.
+
+    A cluster may send the signal several times. Once asked, the handler stays until the script
+    has ended, so that the next one does not cut short what the first one asked for.
+    """
+
+    def __init__(self, checkpoint: Path) -> None:
+        self.checkpoint = checkpoint
+        self.asked = False
+
+    def _ask(self, *_: Any) -> None:
+        self.asked = True
+
+    def _listen(self) -> dict[int, Any]:
+        return {n: signal.signal(n, self._ask) for n in (signal.SIGTERM, signal.SIGINT)}
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Heed the signals within the block, from before Lightning sets its own handlers to
+        after it has put back those it found."""
+        before = self._listen()
+        try:
+            yield
+        finally:
+            if not self.asked:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+    def on_train_start(self, *_: Any) -> None:
+        self._listen()  # Lightning's handler of SIGTERM would end the training without a checkpoint
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        # All processes end after the same step, whichever was asked.
+        if trainer.strategy.reduce_boolean_decision(self.asked, all=False):
+            trainer.save_checkpoint(self.checkpoint)
+            raise UserError(
+                f"stopped when asked, after step {trainer.global_step}; the next run goes on there"
+            )

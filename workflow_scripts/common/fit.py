@@ -1,0 +1,143 @@
+"""Training by Lightning, so that a run that was killed goes on to the same result.
+
+Batches, noise and augmentation are functions of the seed and the step alone: a checkpoint needs
+no random state, and a resumed run sees what an unbroken one would have seen.
+"""
+
+import datetime
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pandas as pd
+import torch
+from lightning.fabric.plugins.environments import LightningEnvironment
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from workflow_scripts.common.callbacks import History, StagedCheckpoints, StopWhenAsked
+from workflow_scripts.common.device import arithmetic
+from workflow_scripts.common.files import UserError
+from workflow_scripts.common.processes import local_rank
+from workflow_scripts.common.training import Training
+
+LIGHTNING = {"bf16": "bf16-mixed", "fp32": "32-true"}
+
+
+class _Steps(Sampler):
+    """Steps still to be made. Its length counts those made already too, as Lightning does."""
+
+    def __init__(self, first: int, steps: int) -> None:
+        self.first, self.steps = first, steps
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.first, self.steps))
+
+    def __len__(self) -> int:
+        return self.steps
+
+
+class _Batches(Dataset):
+    """The batch of each step; of several processes each takes every n-th sample of it."""
+
+    def __init__(self, make_batch: Callable[[int], Any], rank: int, processes: int) -> None:
+        self.make_batch, self.rank, self.processes = make_batch, rank, processes
+
+    def __getitem__(self, step: int) -> Any:
+        batch = self.make_batch(step)
+        if self.processes == 1:
+            return batch
+        if len(batch[0]) % self.processes:
+            raise UserError(
+                f"a batch of {len(batch[0])} cannot be shared equally by {self.processes} devices; "
+                "change the stage's batch, or the gpu resource of the rule"
+            )
+        return tuple(part[self.rank :: self.processes] for part in batch)
+
+
+def _trainer(
+    optimiser: Any, stop: StopWhenAsked, history: History, folder: Path, log: Path, **more: Any
+) -> L.Trainer:
+    keep = ModelCheckpoint(
+        dirpath=folder,
+        filename="last",
+        train_time_interval=more.pop("interval"),
+        enable_version_counter=False,
+    )
+    progress = TQDMProgressBar(refresh_rate=max(1, optimiser.steps // 50))
+    return L.Trainer(
+        max_epochs=1,
+        max_steps=optimiser.steps,
+        precision=LIGHTNING[arithmetic(optimiser.precision)],
+        gradient_clip_val=optimiser.clip,
+        # The history comes first: what is saved by those behind it holds the last step's losses.
+        callbacks=[history, stop, keep, progress],
+        # A cluster's own environment would count its tasks; processes are ours to start.
+        plugins=[StagedCheckpoints(), LightningEnvironment()],
+        use_distributed_sampler=False,
+        logger=TensorBoardLogger(log, name="", version=""),
+        log_every_n_steps=max(1, optimiser.steps // 100),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **more,
+    )
+
+
+def fit(
+    module: Training,
+    make_batch: Callable[[int], Any],
+    *,
+    seed: int,
+    checkpoints: str | Path,
+    log: str | Path,
+    checkpoint_seconds: float = 300,
+    workers: int = 0,
+    devices: int = 1,
+    accelerator: str = "auto",
+) -> pd.DataFrame:
+    """Train for the steps of ``module.optimiser``, going on from the last checkpoint if there is
+    one.
+
+    ``make_batch(step)`` gives the batch of a step, the same each time: a tuple of tensors (B, …).
+    Checkpoints are written to ``checkpoints``, losses for TensorBoard to ``log``. Several devices
+    share each batch, by a process each that runs this script again. Returns the losses by step.
+    Raises ``UserError`` after a SIGTERM or SIGINT, once a checkpoint is written, and where a batch
+    cannot be shared.
+    """
+    L.seed_everything(seed, verbose=False)
+    last = Path(checkpoints) / "last.ckpt"
+    first = 0
+    if last.exists():
+        first = torch.load(last, map_location="cpu", weights_only=True, mmap=True)["global_step"]
+        logging.getLogger(__name__).info("going on from step %d: %s", first, last)
+    # Lightning's hints about hardware and add-ons are no news to a workflow's log.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    steps = module.optimiser.steps
+    history, stop = History(steps), StopWhenAsked(last)
+    trainer = _trainer(
+        module.optimiser,
+        stop,
+        history,
+        Path(checkpoints),
+        Path(log),
+        interval=datetime.timedelta(seconds=checkpoint_seconds),
+        accelerator=accelerator,
+        devices=devices,
+        strategy="ddp" if devices > 1 else "auto",
+    )
+    loader = DataLoader(
+        _Batches(make_batch, local_rank(), devices),
+        batch_size=None,
+        sampler=_Steps(first, steps),
+        num_workers=workers,
+    )
+    with warnings.catch_warnings(), stop.listening():
+        # Batches are mapped from disk by the training process, and follow from the step alone.
+        for known in ("does not have many workers", "resuming from a checkpoint", "not empty"):
+            warnings.filterwarnings("ignore", message=f".*{known}.*")
+        trainer.fit(module, loader, ckpt_path=last if last.exists() else None, weights_only=True)
+    return pd.DataFrame(history.rows)

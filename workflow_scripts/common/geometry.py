@@ -1,0 +1,19 @@
+"""Whether volumes lie on the same voxels."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def same_grid(
+    shape: tuple[int, ...],
+    affine: NDArray,
+    other_shape: tuple[int, ...],
+    other_affine: NDArray,
+    tolerance_mm: float = 0.05,
+) -> bool:
+    """Whether two volumes have the same voxels at the same places, within a tolerance."""
+    if shape != other_shape:
+        return False
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(shape) - 1)
+    apart = corners @ (affine - other_affine)[:3, :3].T + (affine - other_affine)[:3, 3]
+    return float(np.linalg.norm(apart, axis=1).max()) < tolerance_mm

@@ -1,0 +1,32 @@
+"""Masks: their overlap, their pieces, and what is seen of a patient."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+
+def dice(guess: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    """Overlap ``2 |A ∩ B| / (|A| + |B|)``; 1 where both are empty."""
+    total = int(guess.sum()) + int(truth.sum())
+    return 2 * int((guess & truth).sum()) / total if total else 1.0
+
+
+def largest_filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The largest connected piece of a mask, its holes filled."""
+    pieces, count = ndimage.label(mask)
+    if count == 0:
+        return mask
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return ndimage.binary_fill_holes(pieces == sizes.argmax())
+
+
+def foreground(image: NDArray) -> NDArray[np.bool_]:
+    """Mask (X, Y, Z) of what is seen of a skull-stripped image (M, X, Y, Z), 0 to 1: its largest
+    bright piece, holes filled.
+
+    Outside the brain preprocessed images are exactly 0, where a decoder leaves a little noise. A
+    real, a decoded and a synthetic patient have this mask alike, while a brain mask, which holds
+    the dark fluid at the brain's surface too, is known of real ones alone.
+    """
+    return largest_filled(image.max(0) > 0.08)

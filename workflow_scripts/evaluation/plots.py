@@ -1,0 +1,169 @@
+"""Figures of numbers. Each function draws one and returns it; the rule saves them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
+
+from workflow_scripts.evaluation.adherence import fit_line
+from workflow_scripts.evaluation.look import note
+from workflow_scripts.evaluation.statistics import bootstrap_interval, per_patient
+
+# Okabe & Ito's colours, which the colour-blind can tell apart.
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442"]
+ARM_COLOURS = {
+    "real": "#999999",
+    "real+classical": "#0072B2",
+    "real+synthetic": "#E69F00",
+    "real+classical+synthetic": "#009E73",
+}
+ATTRIBUTE_NAMES = {
+    "volume_ml": "Volume (mL)",
+    "centroid_x_mm": "Centroid x (mm)",
+    "centroid_y_mm": "Centroid y (mm)",
+    "centroid_z_mm": "Centroid z (mm)",
+    "sphericity": "Sphericity",
+}
+
+
+def _histories(axes, tables: dict[str, pd.DataFrame], column: str, colours: dict[str, str]) -> None:
+    for name, table in tables.items():
+        rows = table.dropna(subset=[column])
+        marker = {"marker": "o", "markersize": 3.5} if len(rows) < 20 else {}
+        axes.plot(rows["step"], rows[column], color=colours[name], lw=1.3, label=name, **marker)
+    axes.set(xlabel="optimiser step")
+
+
+def training_curves(
+    generators: dict[str, dict[str, pd.DataFrame]],
+    segmentations: dict[tuple[str, str], pd.DataFrame],
+) -> Figure:
+    """Losses by step: autoencoder and diffusion by split, segmentation by arm, validation Dice.
+
+    ``generators`` maps a stage to its histories by split, ``segmentations`` (split, arm) to one;
+    of the latter, splits are averaged.
+    """
+    figure = Figure(figsize=(9.5, 6.2))
+    axes = figure.subplots(2, 2)
+    for panel, (stage, tables) in zip(axes[0], generators.items(), strict=True):
+        colours = dict(zip(tables, COLOURS * len(tables), strict=False))
+        _histories(panel, tables, "loss", colours)
+        panel.set(title=stage.capitalize(), ylabel="loss", yscale="log")
+        panel.legend()
+    arms = list(dict.fromkeys(arm for _, arm in segmentations))
+    means = {
+        arm: pd.concat([t for (_, a), t in segmentations.items() if a == arm])
+        .groupby("step", as_index=False)
+        .mean()
+        for arm in arms
+    }
+    for panel, column, title, name in (
+        (axes[1, 0], "loss", "Segmentation", "loss"),
+        (axes[1, 1], "validation_dice", "Segmentation, validation patients", "Dice"),
+    ):
+        _histories(panel, means, column, ARM_COLOURS)
+        panel.set(title=title, ylabel=name)
+    axes[1, 0].legend()
+    return figure
+
+
+def adherence_scatter(tables: dict[str, pd.DataFrame]) -> Figure:
+    """Measured against requested attributes of each split's synthetic tumours."""
+    tables = {split: table[table["measured_volume_ml"] > 0] for split, table in tables.items()}
+    if not any(map(len, tables.values())):
+        return note("No synthetic patient has a tumour")
+    figure = Figure(figsize=(13, 3.1))
+    axes = figure.subplots(1, len(ATTRIBUTE_NAMES))
+    for panel, (name, title) in zip(axes, ATTRIBUTE_NAMES.items(), strict=True):
+        every = pd.concat(tables.values())
+        values = every[[f"requested_{name}", f"measured_{name}"]].to_numpy()
+        if name == "volume_ml":
+            panel.set(xscale="log", yscale="log")
+            for axis in (panel.xaxis, panel.yaxis):
+                axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axis.set_major_formatter(ScalarFormatter())
+                axis.set_minor_locator(NullLocator())
+            low, high = values.min() / 1.3, values.max() * 1.3
+        else:
+            pad = 0.06 * np.ptp(values) + 1e-6
+            low, high = values.min() - pad, values.max() + pad
+        panel.plot([low, high], [low, high], color="#888888", lw=1, ls=(0, (4, 3)), zorder=1)
+        for (split, table), colour in zip(tables.items(), COLOURS * len(tables), strict=False):
+            panel.scatter(
+                table[f"requested_{name}"],
+                table[f"measured_{name}"],
+                s=20,
+                color=colour,
+                alpha=0.75,
+                linewidths=0.4,
+                edgecolors="white",
+                label=split,
+                zorder=2,
+            )
+        slope, r2 = fit_line(values[:, 0], values[:, 1])
+        panel.text(
+            0.05,
+            0.95,
+            f"slope {slope:.2f}\nR² {r2:.2f}",
+            transform=panel.transAxes,
+            va="top",
+            fontsize=8.5,
+            color="#222222",
+        )
+        panel.set(title=title, xlabel="requested", xlim=(low, high), ylim=(low, high))
+        panel.set_box_aspect(1)
+    axes[0].set_ylabel("measured")
+    if len(tables) > 1:
+        axes[-1].legend(fontsize=7, loc="lower right")
+    return figure
+
+
+def dice_by_arm(
+    scores: pd.DataFrame, arms: Sequence[str], resamplings: int, confidence: float, seed: int
+) -> Figure:
+    """Each test patient's Dice (seeds averaged), and the mean with its bootstrap interval.
+
+    A row of panels for each region, a column for each number of training patients.
+    """
+    table = per_patient(scores, ["dice"])
+    names, sizes = list(dict.fromkeys(scores["region"])), sorted(table["n"].unique())
+    figure = Figure(figsize=(1.2 + 3.9 * len(sizes), 0.6 + 3.3 * len(names)))
+    axes = figure.subplots(len(names), len(sizes), squeeze=False, sharey=True)
+    rng = np.random.default_rng(seed)
+    for row, region in enumerate(names):
+        for column, n in enumerate(sizes):
+            panel = axes[row, column]
+            chosen = table[(table["region"] == region) & (table["n"] == n)]
+            wide = chosen.pivot(index="patient_id", columns="arm", values="dice")
+            shown = [arm for arm in arms if arm in wide]
+            spread = rng.uniform(-0.13, 0.13, len(wide))
+            places = np.arange(len(shown)) + spread[:, None]
+            panel.plot(places.T, wide[shown].to_numpy().T, color="#DDDDDD", lw=0.6, zorder=1)
+            for x, arm in enumerate(shown):
+                values, colour = wide[arm].to_numpy(), ARM_COLOURS[arm]
+                low, high = bootstrap_interval(values, resamplings, confidence, seed)
+                panel.scatter(
+                    x + spread, values, s=16, color=colour, alpha=0.65, linewidths=0, zorder=2
+                )
+                panel.plot([x, x], [low, high], color="#222222", lw=2, zorder=3)
+                panel.plot(
+                    x, values.mean(), "o", ms=7, color=colour, mec="#222222", mew=1.3, zorder=4
+                )
+                panel.text(
+                    x + 0.2,
+                    values.mean(),
+                    f"{values.mean():.2f}",
+                    fontsize=8,
+                    va="center",
+                    zorder=5,
+                    bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8},
+                )
+            labels = [arm.replace("+", "\n+ ") for arm in shown]
+            panel.set_xticks(range(len(shown)), labels)
+            panel.set(ylim=(-0.03, 1.03), xlim=(-0.5, len(shown) - 0.4))
+            panel.set_title(f"{region}, {n} training patients")
+            panel.grid(axis="x", visible=False)
+        axes[row, 0].set_ylabel("Dice")
+    return figure

@@ -1,0 +1,186 @@
+"""Figures of slices. Each function draws one and returns it; the rule saves them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.labels import regions
+from workflow_scripts.common.patients import Patient
+from workflow_scripts.segmentation.volumes import reference_masks
+
+REGION_COLOURS = {"WT": "#FFB000", "TC": "#FE6100", "ET": "#DC267F"}
+# Axes shown to the right and upwards, and the axis that is cut.
+PLANES = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}
+MODALITY_NAMES = {"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"}
+
+
+def _box(patients: Sequence[Patient]) -> list[slice]:
+    """The box that holds all brains, with a voxel to spare."""
+    brain = np.any([patient.brain() for patient in patients], axis=0)
+    found = np.argwhere(brain)
+    low, high = np.maximum(found.min(0) - 1, 0), found.max(0) + 2
+    return [slice(a, b) for a, b in zip(low, high, strict=True)]
+
+
+def _draw_slice(
+    axes,
+    volume: NDArray,
+    masks: NDArray[np.bool_],
+    plane: str,
+    index: int,
+    spacing: Sequence[float],
+    box: list[slice],
+    names: Sequence[str],
+    frame_mm: tuple[float, float],
+) -> None:
+    """Draw one slice with its contours in the middle of a frame of that width and height."""
+    right, up, cut = PLANES[plane]
+
+    def section(array: NDArray) -> NDArray:
+        return np.take(array, index, axis=cut)[box[right], box[up]].T
+
+    image = section(volume)
+    extent = (0, image.shape[1] * spacing[right], 0, image.shape[0] * spacing[up])
+    place = {"origin": "lower", "extent": extent}
+    axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="bicubic", **place)
+    for mask, name in zip(masks, names, strict=True):
+        inside = section(mask).astype(float)
+        if inside.any():
+            axes.contour(inside, [0.5], colors=REGION_COLOURS[name], linewidths=0.9, **place)
+    low, high = (np.array([extent[1], extent[3]]) + s * np.array(frame_mm) for s in (-1, 1))
+    axes.set(aspect="equal", xlim=(low[0] / 2, high[0] / 2), ylim=(low[1] / 2, high[1] / 2))
+    axes.axis("off")
+
+
+def _middle(patient: Patient) -> NDArray[np.int64]:
+    """Voxel in which the tumour is cut: in each axis, the slice that has most of it."""
+    label = patient.label() > 0
+    if not label.any():
+        label = patient.brain()
+    return np.array([label.sum(axis=others).argmax() for others in ((1, 2), (0, 2), (0, 1))])
+
+
+def _legend(figure: Figure, names: Sequence[str]) -> None:
+    lines = [Line2D([], [], color=REGION_COLOURS[name], lw=2, label=name) for name in names]
+    place = {"loc": "outside lower center", "ncols": len(lines)}
+    figure.legend(handles=lines, labelcolor="white", fontsize=9, **place)
+
+
+def _canvas(widths: Sequence[float], heights: Sequence[float], width_in: float, title: str):
+    """A black figure of panels in these proportions, in millimetres, and its axes."""
+    scale = width_in / sum(widths)
+    figure = Figure(figsize=(width_in, sum(heights) * scale * 1.03 + 1.1), facecolor="black")
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.04, wspace=0.01, hspace=0.01)
+    figure.suptitle(title, color="white", fontsize=11)
+    ratios = {"width_ratios": widths, "height_ratios": heights}
+    axes = figure.subplots(len(heights), len(widths), squeeze=False, gridspec_kw=ratios)
+    for panel in axes.flat:
+        panel.axis("off")
+    return figure, axes
+
+
+def _sides(box: list[slice], spacing: Sequence[float]) -> NDArray[np.float64]:
+    return np.array([b.stop - b.start for b in box]) * np.array(spacing)
+
+
+def _views(modalities: Sequence[str]) -> list[tuple[int, str]]:
+    """What is shown of a patient: three planes of the first modality, one of the second."""
+    return [(0, plane) for plane in PLANES] + [(1, "axial")] * (len(modalities) > 1)
+
+
+def _corner(axes, text: str) -> None:
+    axes.text(
+        0.02, 0.98, text, color="white", fontsize=8, va="top", transform=axes.transAxes, zorder=9
+    )
+
+
+def real_and_synthetic(
+    pairs: Sequence[tuple[Patient, Patient]],
+    grid: Grid,
+    modalities: Sequence[str],
+    labels: str,
+    title: str,
+) -> Figure:
+    """Real patients on the left, synthetic ones on the right, cut through the tumour's middle.
+
+    A row for each pair; a column for each plane of the first modality, and the axial plane of
+    the second, where there is one.
+    """
+    box, names = _box([patient for pair in pairs for patient in pair]), list(regions(labels))
+    sides, views = _sides(box, grid.spacing_mm), _views(modalities)
+    widths = [sides[PLANES[plane][0]] for _, plane in views]
+    heights = [max(sides[1], sides[2])] * len(pairs)
+    figure, axes = _canvas([*widths, 0.12 * sides[0], *widths], heights, 13, title)
+    for row, pair in enumerate(pairs):
+        for first, patient in zip((0, len(views) + 1), pair, strict=True):
+            image, middle = patient.image(), _middle(patient)
+            masks = reference_masks(patient.label(), labels)
+            for column, (m, plane) in enumerate(views, first):
+                index = int(middle[PLANES[plane][2]])
+                _draw_slice(
+                    axes[row, column],
+                    image[m],
+                    masks,
+                    plane,
+                    index,
+                    grid.spacing_mm,
+                    box,
+                    names,
+                    (sides[PLANES[plane][0]], heights[row]),
+                )
+            _corner(axes[row, first], f"{(patient.label() > 0).sum() * grid.voxel_ml:.0f} mL")
+    for first, head in ((0, "REAL, never trained on"), (len(views) + 1, "SYNTHETIC")):
+        for column, (m, plane) in enumerate(views, first):
+            above = f"{head}\n" if column == first else ""
+            text = f"{above}{MODALITY_NAMES[modalities[m]]}, {plane}"
+            axes[0, column].set_title(text, color="white", fontsize=8.5, loc="left")
+    _legend(figure, names)
+    return figure
+
+
+def size_sweep(
+    patients: Sequence[Patient],
+    requested_ml: Sequence[float],
+    centre_mm: NDArray[np.float64],
+    grid: Grid,
+    modalities: Sequence[str],
+    labels: str,
+    title: str,
+) -> Figure:
+    """Tumours of growing size at one place: a column for each request, cut through that place.
+
+    Three planes of the first modality, then the axial plane of the second, where there is one.
+    """
+    box, names = _box(patients), list(regions(labels))
+    sides, views = _sides(box, grid.spacing_mm), _views(modalities)
+    heights = [sides[PLANES[plane][1]] for _, plane in views]
+    width = max(sides[PLANES[plane][0]] for _, plane in views)
+    figure, axes = _canvas([width] * len(patients), heights, 2.0 * len(patients), title)
+    voxel = np.clip(np.round(grid.to_voxel(centre_mm[None])[0]), 0, np.array(grid.shape) - 1)
+    for column, (patient, request) in enumerate(zip(patients, requested_ml, strict=True)):
+        image, masks = patient.image(), reference_masks(patient.label(), labels)
+        measured = (patient.label() > 0).sum() * grid.voxel_ml
+        for row, (m, plane) in enumerate(views):
+            index = int(voxel[PLANES[plane][2]])
+            _draw_slice(
+                axes[row, column],
+                image[m],
+                masks,
+                plane,
+                index,
+                grid.spacing_mm,
+                box,
+                names,
+                (width, heights[row]),
+            )
+            if column == 0:
+                _corner(axes[row, 0], f"{MODALITY_NAMES[modalities[m]]}, {plane}")
+        axes[0, column].set_title(
+            f"asked {request:.0f} mL\nmade {measured:.0f} mL", color="white", fontsize=9
+        )
+    _legend(figure, names)
+    return figure

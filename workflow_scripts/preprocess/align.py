@@ -1,0 +1,91 @@
+"""Where a patient's brain is, and how modalities, reference and template lie to each other."""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from workflow_scripts.common.files import UserError
+from workflow_scripts.common.geometry import same_grid
+from workflow_scripts.preprocess.raw import Raw
+from workflow_scripts.preprocess.registration import register_rigid, register_to_template
+from workflow_scripts.preprocess.resample import resample_mask
+from workflow_scripts.preprocess.settings import PreprocessSettings
+from workflow_scripts.preprocess.skull_strip import (
+    check_brain,
+    command_mask,
+    deepbet_mask,
+    stripped_mask,
+)
+from workflow_scripts.preprocess.template import load_template
+from workflow_scripts.preprocess.volumes import canonical_volume, to_image
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """What each point becomes (mm): template to reference, and reference to each modality, as
+    resampling wants them; and the brain mask on the reference's voxels."""
+
+    to_reference: sitk.Transform
+    to_modality: dict[str, sitk.Transform]
+    brain: NDArray[np.bool_]
+
+
+def find_brain(
+    raw: Raw, way: str, row: dict, stripped: NDArray[np.bool_] | None
+) -> NDArray[np.bool_]:
+    """Brain mask on the reference's voxels, by ``preprocess.skull_strip``; ``stripped`` is the
+    mask of a volume that was skull-stripped before."""
+    volume, affine = raw.images[raw.reference], raw.affines[raw.reference]
+    if way == "auto":
+        way = "deepbet" if stripped is None else "none"
+    logging.info("brain mask: %s, skull-stripped before: %s", way, stripped is not None)
+    if way == "none":
+        return np.ones(volume.shape, bool) if stripped is None else stripped
+    if way == "deepbet":
+        mask = deepbet_mask(volume, affine)
+    elif way == "given":
+        mask = given_mask(row, to_image(volume, affine))
+    else:
+        mask = command_mask(way, volume, affine)
+    check_brain(mask, affine, way)
+    return mask
+
+
+def given_mask(row: dict, target: sitk.Image) -> NDArray[np.bool_]:
+    """The brain mask that the cohort's table names, on the target's voxels."""
+    if not row.get("brain_mask"):
+        raise UserError(
+            "preprocess.skull_strip: given needs a file in the column brain_mask; name one, or "
+            "choose auto"
+        )
+    mask, affine = canonical_volume(row["brain_mask"])
+    return resample_mask(mask > 0, affine, target, sitk.Transform())
+
+
+def align(raw: Raw, settings: PreprocessSettings, row: dict) -> Aligned:
+    """Register the modalities to the reference, and the reference to the template."""
+    volume, affine = raw.images[raw.reference], raw.affines[raw.reference]
+    stripped = stripped_mask(volume, affine)
+    brain = find_brain(raw, settings.skull_strip, row, stripped)
+    reference = to_image(volume, affine)
+    to_modality: dict[str, sitk.Transform] = {}
+    for modality, other in raw.images.items():
+        aligned = stripped is not None and same_grid(
+            other.shape, raw.affines[modality], volume.shape, affine
+        )
+        skip = settings.coregister == "never" or (settings.coregister == "auto" and aligned)
+        if modality == raw.reference or skip:
+            to_modality[modality] = sitk.Euler3DTransform()
+        else:
+            moving = to_image(other, raw.affines[modality])
+            to_modality[modality] = register_rigid(reference, moving)
+    mask = to_image(brain.astype(np.uint8), affine)
+    inside = np.where(brain, volume - volume[brain].min(), 0).astype(np.float32)
+    template, template_mask = load_template()
+    found = register_to_template(
+        template, template_mask, to_image(inside, affine), mask, settings.template
+    )
+    return Aligned(found, to_modality, brain)

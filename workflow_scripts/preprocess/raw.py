@@ -1,0 +1,77 @@
+"""A patient's files as read, with the frame that the label was drawn in."""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workflow_scripts.cohort.modalities import reference_modality
+from workflow_scripts.common.files import UserError
+from workflow_scripts.common.geometry import same_grid
+from workflow_scripts.common.labels import canonical
+from workflow_scripts.preprocess.volumes import canonical_volume
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A patient's files as read: images by modality with their affines, and labels (X, Y, Z),
+    which were drawn in the frame of the modality ``label_frame``."""
+
+    images: dict[str, NDArray[np.float32]]
+    affines: dict[str, NDArray[np.float64]]
+    label: NDArray[np.uint8]
+    label_affine: NDArray[np.float64]
+    label_frame: str
+    reference: str
+
+
+def row_of(reading: dict, files: dict[str, str]) -> dict:
+    """A patient's row as ``participants.tsv`` has it: ``file#number`` where a file is 4-D."""
+    places = {
+        name: f"{files[name]}#{part}" if part else files[name]
+        for name, part in reading["parts"].items()
+    }
+    return {"label_scheme": reading["label_scheme"], **places}
+
+
+def choose_reference(modalities: list[str], wanted: str) -> str:
+    """The modality that the others are registered to."""
+    if wanted == "auto":
+        return reference_modality(modalities)
+    if wanted not in modalities:
+        raise UserError(
+            f"preprocess.reference: '{wanted}' is none of the modalities {', '.join(modalities)}"
+        )
+    return wanted
+
+
+def read_raw(row: dict, modalities: list[str], reference: str) -> Raw:
+    """Read the files that a patient's row names. Raises ``UserError`` naming file and fault."""
+    images, affines = {}, {}
+    for modality in modalities:
+        images[modality], affines[modality] = canonical_volume(row[modality])
+        if images[modality].min() == images[modality].max():
+            raise UserError(f"{row[modality]}: is constant, an image was expected")
+    raw_label, label_affine = canonical_volume(row["label"])
+    label = canonical(raw_label, row["label_scheme"], row["label"])
+    if not label.any():
+        raise UserError(
+            f"{row['label']}: the label map has no tumour; name the patient in cohort.exclude"
+        )
+    grids = {m: (images[m].shape, affines[m]) for m in [reference, *modalities]}
+    frame = label_frame(label.shape, label_affine, grids, row["label"])
+    return Raw(images, affines, label, label_affine, frame, reference)
+
+
+def label_frame(
+    shape: tuple[int, ...], affine: NDArray, grids: dict[str, tuple], where: str
+) -> str:
+    """The modality that a label map was drawn on: the first of ``grids`` (by modality, shape
+    and affine; the reference leads) that has its voxels; the reference where none has."""
+    for modality, grid in grids.items():
+        if same_grid(shape, affine, *grid):
+            return modality
+    reference = next(iter(grids))
+    logging.warning("%s: has the voxels of no modality, taken to lie as %s does", where, reference)
+    return reference
