@@ -28,7 +28,7 @@ demo: $(READY)
 	@cat $(RESULTS)/evaluation/summary.md
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder
 
 test-kills: $(READY)
 	$(BIN)/python -m pytest -m kills tests/kills

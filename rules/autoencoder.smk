@@ -42,6 +42,7 @@ rule train_autoencoder:
 rule reconstruct_patients:
     input:
         weights=rules.train_autoencoder.output.weights,
+        config=rules.train_autoencoder.output.config,
         images=held_out(),
         masks=held_out("label", "brain"),
     output:
@@ -58,6 +59,7 @@ rule reconstruct_patients:
     resources:
         mem_mb=memory(1500, 0.5),
         runtime=120,
+        gpu=1,
     params:
         code=code("autoencoder/reconstruct_patients"),
     script:
@@ -67,6 +69,7 @@ rule reconstruct_patients:
 rule encode_patients:
     input:
         weights=rules.train_autoencoder.output.weights,
+        config=rules.train_autoencoder.output.config,
         images=preprocessed("train"),
         masks=preprocessed("train", "label", "brain"),
     output:
@@ -84,6 +87,7 @@ rule encode_patients:
     resources:
         mem_mb=memory(1500, 0.5),
         runtime=240,
+        gpu=1,
     params:
         copies=CONFIG.autoencoder.copies,
         warp=settings("autoencoder")["warp"],

@@ -1,5 +1,6 @@
 """Patients: where their files lie, who trains and who tests, and the embedded ones."""
 
+from workflow_scripts.cohort.listing import listing_digest
 from workflow_scripts.cohort.settings import PhantomSettings
 
 COHORT = f"{RESULTS}/cohort"
@@ -31,7 +32,7 @@ checkpoint list_participants:
         label_scheme=CONFIG.cohort.label_scheme,
         exclude=CONFIG.cohort.exclude,
         on_error=CONFIG.cohort.on_error,
-        files=files_of_the_cohort(),
+        files=listing_digest(CONFIG.cohort, CONFIG.modalities),
         phantom=CONFIG.cohort.phantom.part(PhantomSettings),
         patients=CONFIG.cohort.phantom_count,
         folder=PHANTOMS,

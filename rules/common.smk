@@ -2,8 +2,6 @@
 
 import math
 
-from workflow_scripts.cohort.brats import listing_digest
-
 
 def settings(section: str) -> dict:
     """A section of the configuration, as a parameter of a rule."""
@@ -18,19 +16,16 @@ def code(script: str) -> str:
 def cohort_listing():
     """The file that names the cohort's patients, where there is one."""
     if CONFIG.cohort.source == "table":
-        return CONFIG.cohort.table
-    if CONFIG.cohort.source == "msd":
-        folder = Path(CONFIG.cohort.root)
+        listing, key = Path(CONFIG.cohort.table), "cohort.table"
+    elif CONFIG.cohort.source == "msd":
+        folder, key = Path(CONFIG.cohort.root), "cohort.root"
         nested = folder / "Task01_BrainTumour" / "dataset.json"
-        return str(nested if nested.is_file() else folder / "dataset.json")
-    return []
-
-
-def files_of_the_cohort():
-    """What changes when cases come or go in the folder of a BraTS cohort, as a parameter."""
-    if CONFIG.cohort.source == "brats" and Path(CONFIG.cohort.root).is_dir():
-        return listing_digest(CONFIG.cohort.root)
-    return ""
+        listing = nested if nested.is_file() else folder / "dataset.json"
+    else:
+        return []
+    if not listing.is_file():
+        sys.exit(f"Error: {key}: {listing} does not exist")
+    return str(listing)
 
 
 def cached_table(path):
@@ -137,13 +132,16 @@ def trained(name):
 
 
 def trained_model():
-    """Weights of autoencoder and denoiser, and the brain: this run's own, or a model folder's."""
+    """Autoencoder, denoiser and brain: this run's own, or a model folder's."""
     if folder := CONFIG.synthesis.model:
         stages = "autoencoder", "diffusion"
-        weights = {stage: f"{folder}/{stage}/weights.safetensors" for stage in stages}
+        model = {stage: f"{folder}/{stage}/weights.safetensors" for stage in stages}
+        model |= {f"{stage}_config": f"{folder}/{stage}/config.json" for stage in stages}
     else:
-        weights = {
+        model = {
             "autoencoder": rules.train_autoencoder.output.weights,
+            "autoencoder_config": rules.train_autoencoder.output.config,
             "diffusion": rules.train_diffusion.output.weights,
+            "diffusion_config": rules.train_diffusion.output.config,
         }
-    return {**weights, "brain": trained("brain.nii.gz")}
+    return {**model, "brain": trained("brain.nii.gz")}

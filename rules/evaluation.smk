@@ -198,6 +198,7 @@ rule write_summary:
         confidence=CONFIG.evaluation.confidence,
         alpha=CONFIG.evaluation.alpha,
         splits=SPLITS,
+        model=CONFIG.synthesis.model,
         results=lambda wildcards, output: os.path.dirname(os.path.dirname(output.summary)),
         seed=CONFIG.seed,
         code=code("evaluation/write_summary"),

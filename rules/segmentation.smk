@@ -46,6 +46,7 @@ rule train_segmentation:
 rule predict_segmentation:
     input:
         weights=rules.train_segmentation.output.weights,
+        config=rules.train_segmentation.output.config,
         images=preprocessed("test"),
         masks=preprocessed("test", "label", "foreground"),
         geometry=preprocessed("test", "native.json", "to_template.tfm"),

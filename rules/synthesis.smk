@@ -116,6 +116,8 @@ rule synthesise_patients:
         gpu=1,
     params:
         sampling=CONFIG.synthesis.part(SamplingSettings),
+        modalities=CONFIG.modalities,
+        labels=CONFIG.labels,
         checkpoints=f"{RESULTS}/checkpoints/synthesis",
         code=code("synthesis/synthesise_patients"),
     script:

@@ -4,6 +4,8 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,22 +25,28 @@ ROOT = Path(__file__).resolve().parents[1]
 MODALITIES = ["flair", "t1ce"]
 # The same bytes are promised on the processor: tests compute there, whatever else a machine has.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
+LONGEST_S = 900
+# What a user may have set for runs of their own.
+FOREIGN = ("SNAKEMAKE_PROFILE", "SNAKEMAKE_OUTPUT_CACHE", "PYTHONPATH")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist then finds the groups
 def pytest_collection_modifyitems(items):
-    """The longest first; with several processes, what shares a long fixture stays in one."""
-    shared = ("tiny_run", "phantom")
+    """The folders with whole runs first, since they take longest."""
+    longest = ("workflow", "real")
+    items.sort(key=lambda item: (*longest, item.path.parent.name).index(item.path.parent.name))
 
-    def fixture(item) -> str | None:
-        return next((name for name in shared if name in item.fixturenames), None)
 
-    for item in items:
-        if name := fixture(item):
-            item.add_marker(pytest.mark.xdist_group(name))
-    rank = {"tiny_run": 0, "phantom": 2}
-    items.sort(key=lambda i: rank.get(fixture(i), 1 if "workflow" in i.path.parts else 3))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Of several processes one takes a whole folder, whose tests share their long fixtures."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFolder(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return nodeid.partition("::")[0].rpartition("/")[0]
+
+    return ByFolder(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -73,6 +81,31 @@ def own_process_state():
     os.chdir(folder)
     torch.set_num_threads(threads[0])
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads[1])
+
+
+def run_snakemake(
+    folder: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile", **variables: str
+) -> subprocess.CompletedProcess:
+    """Run the workflow with ``folder`` as the working directory, and environment variables.
+
+    Each job has one thread: at this size it starts for longer than it works, and two jobs at a
+    time end sooner than one after the other.
+    """
+    clean = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    command = [
+        sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--cores", "2",
+        "--max-threads", "1",
+    ]  # fmt: skip
+    return subprocess.run(
+        [*command, *arguments], env={**clean, **variables}, cwd=folder, timeout=LONGEST_S,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def snakemake():
+    """The function that runs the workflow."""
+    return run_snakemake
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,11 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _stages_fit_each_other(self) -> "Config":
-        faults = [*_sizes_that_do_not_fit(self), *_patients_that_do_not_fit(self)]
+        faults = [
+            *_sizes_that_do_not_fit(self),
+            *_patients_that_do_not_fit(self),
+            *_values_that_do_not_fit(self),
+        ]
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -108,6 +112,20 @@ def _sizes_that_do_not_fit(config: Config) -> Iterator[str]:
         yield (
             f"segmentation.patch: {list(patch)} is larger than the grid, "
             f"{list(config.grid.shape)}; null takes the whole volume"
+        )
+
+
+def _values_that_do_not_fit(config: Config) -> Iterator[str]:
+    """What one stage asks of another that does not give it, in words."""
+    if not config.diffusion.drop and config.synthesis.guidance != 1 and not config.synthesis.model:
+        yield (
+            f"synthesis.guidance = {config.synthesis.guidance:g} needs a null condition, which "
+            "diffusion.drop = 0 never trains; take guidance 1, or a drop of 0.1"
+        )
+    if config.preprocess.reference not in ("auto", *config.modalities):
+        yield (
+            f"preprocess.reference: '{config.preprocess.reference}' is none of the modalities "
+            f"{', '.join(config.modalities)}"
         )
 
 

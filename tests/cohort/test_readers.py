@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workflow_scripts.cohort.brats import listing_digest
 from workflow_scripts.cohort.inspection import inspect_cases
 from workflow_scripts.cohort.list_participants import real_cases
+from workflow_scripts.cohort.listing import listing_digest
+from workflow_scripts.cohort.settings import CohortSettings
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.labels import canonical
 from workflow_scripts.common.nifti import load_nifti, save_nifti
@@ -125,12 +126,36 @@ def test_all_unusable_patients_are_listed_and_can_be_left_out(write_case):
         read("brats", root, exclude=["ee"])
 
 
-def test_new_cases_are_noticed(write_case):
+def test_what_becomes_of_the_files_is_noticed(write_case, cohort_values):
     root = write_case(".", OLD, "c_seg.nii.gz", small_label(1))
-    before = listing_digest(root)
-    assert listing_digest(root) == before
+    folder = CohortSettings.model_validate(cohort_values | {"source": "brats", "root": str(root)})
+    table = {"source": "table", "table": str(write_table_of(root, [table_row("c")]))}
+    table = CohortSettings.model_validate(cohort_values | table | {"label_scheme": "brats2015"})
+    before = [listing_digest(cohort, MODALITIES) for cohort in (folder, table)]
+    assert all(before)
+    (root / "results").mkdir()
+    (root / "results" / "x.nii.gz").touch()  # no case's
+    assert [listing_digest(cohort, MODALITIES) for cohort in (folder, table)] == before
+    write_case(".", [], "c_seg.nii.gz", small_label(1, 2))
+    corrected = [listing_digest(cohort, MODALITIES) for cohort in (folder, table)]
+    assert all(one != other for one, other in zip(corrected, before, strict=True))
     write_case("f", ["f_flair.nii.gz", "f_t1ce.nii.gz"], "f_seg.nii.gz", small_label(1))
-    assert listing_digest(root) != before
+    assert listing_digest(folder, MODALITIES) != corrected[0]
+    (root / "f" / "f_flair.nii.gz").unlink()
+    (root / "f" / "f_flair.nii.gz").symlink_to("nowhere")
+    assert listing_digest(folder, MODALITIES)
+
+
+def test_of_several_scans_of_a_patient_one_is_taken(write_case):
+    for scan in ("BraTS-GLI-00001-100", "BraTS-GLI-00001-101", "BraTS-GLI-00002-100"):
+        root = write_case(scan, [f"{scan}-t2f.nii.gz", f"{scan}-t1c.nii.gz"],
+                          f"{scan}-seg.nii.gz", small_label(1))  # fmt: skip
+    found = read("brats", root)["patient_id"].tolist()
+    assert found == ["BraTS-GLI-00001-100", "BraTS-GLI-00002-100"]
+    chosen = read("brats", root, exclude=["BraTS-GLI-00001-100"])["patient_id"].tolist()
+    assert chosen == ["BraTS-GLI-00001-101", "BraTS-GLI-00002-100"]
+    with pytest.raises(UserError, match="leaves no patient"):
+        read("brats", root, exclude=[*found, "BraTS-GLI-00001-101"])
 
 
 def test_a_label_on_the_grid_of_any_modality_is_taken(write_case, tmp_path):

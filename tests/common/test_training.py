@@ -27,6 +27,10 @@ ADAM = {
 }
 
 
+def settings(**changes) -> OptimiserSettings:
+    return OptimiserSettings(**{**ADAM, **changes})
+
+
 class Line(Training):
     """A line through noisy points; it can be told to die at a step."""
 
@@ -59,7 +63,7 @@ def handlers():
 
 def train(folder, dies_at=None, asked_at=None, steps=40, every_s=1e-4):
     torch.manual_seed(1)
-    module = Line(torch.nn.Linear(2, 1), OptimiserSettings(**{**ADAM, "steps": steps}))
+    module = Line(torch.nn.Linear(2, 1), settings(steps=steps))
     module.dies_at, module.asked_at = dies_at, asked_at
     history = fit(
         module,
@@ -139,9 +143,8 @@ TOGETHER = """
 import json, os, sys
 from pathlib import Path
 import torch
-from tests.common.test_training import ADAM, Line, points
+from tests.common.test_training import Line, points, settings
 from workflow_scripts.common.fit import fit
-from workflow_scripts.common.settings import OptimiserSettings
 
 rank, seen = int(os.environ.get("LOCAL_RANK", 0)), []
 
@@ -151,7 +154,7 @@ class Watched(Line):
         return super().losses(batch, step)
 
 torch.manual_seed(1)
-module = Watched(torch.nn.Linear(2, 1), OptimiserSettings(**ADAM, steps=12))
+module = Watched(torch.nn.Linear(2, 1), settings(steps=12))
 history = fit(module, points, seed=1, checkpoints=Path("kept"), log=Path("log"),
               devices=2, accelerator="cpu")
 Path(f"seen-{rank}.json").write_text(json.dumps(seen))

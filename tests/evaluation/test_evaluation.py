@@ -193,7 +193,9 @@ def run(tmp_path_factory):
             rows |= {"dice": rng.uniform(0.4, 0.9, 4), "hd95_mm": 9.0, "nsd": 0.7}
             table = pd.DataFrame({**rows, "volume_error_ml": rng.normal(size=4)})
             files.scores.append(write(table, trained / "scores.csv"))
-    params = Named(**SETTINGS, seed=0, splits=SPLITS, shown=SPLITS[0], arms=ARMS, results="results")
+    params = Named(
+        **SETTINGS, seed=0, splits=SPLITS, shown=SPLITS[0], arms=ARMS, results="results", model=None
+    )
     grid = {"shape": list(GRID.shape), "spacing_mm": list(GRID.spacing_mm)}
     params |= {"modalities": ["flair", "t1ce"], "labels": "whole_tumour", "grid": grid}
     return files, Named(params)

@@ -12,6 +12,7 @@ from workflow_scripts.autoencoder.model import SliceAutoencoder
 from workflow_scripts.common.attributes import CONDITIONS, tumour_attributes
 from workflow_scripts.common.files import UserError, read_table, write_table
 from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.diffusion.conditions import MAPS, Scaling, latent_points
 from workflow_scripts.diffusion.generator import Bundle, Generator
@@ -22,9 +23,10 @@ from workflow_scripts.synthesis.draw_requests import draw
 from workflow_scripts.synthesis.draw_sweep import sweep
 from workflow_scripts.synthesis.model import SynthesisModel
 from workflow_scripts.synthesis.patients import make_patients
-from workflow_scripts.synthesis.requests import CENTROID, complete, reason_to_refuse
+from workflow_scripts.synthesis.requests import CENTROID, complete, load_brain, reason_to_refuse
 from workflow_scripts.synthesis.sampling import misfits, synthesise
 from workflow_scripts.synthesis.settings import SamplingSettings
+from workflow_scripts.synthesis.synthesise_patients import check_model
 
 GRID = Grid((32, 32, 24), (5.0, 5.0, 6.0))
 
@@ -70,10 +72,32 @@ def asked(**columns):
 def test_a_short_request_is_completed(table):
     scaling = Scaling.fit(table)
     done = complete(asked(), scaling, seed=7).iloc[0]
-    assert done["seed"] == 7
+    assert done["seed"] == 7_000_000
     assert done["sphericity"] == pytest.approx(table["sphericity"].mean())
     side = np.pi ** (1 / 3) * (6 * 20000) ** (2 / 3) / done["surface_mm2"]
     assert side == pytest.approx(done["sphericity"])
+
+
+def test_runs_with_neighbouring_seeds_share_no_noise(table):
+    scaling, many = Scaling.fit(table), pd.concat([asked()] * 300)
+    first, second = (complete(many, scaling, seed)["seed"] for seed in (0, 1))
+    assert not set(first) & set(second)
+
+
+def test_an_empty_cell_of_the_box_is_completed(table):
+    scaling = Scaling.fit(table)
+    left_out, empty = (complete(asked(**c), scaling, 0) for c in ({}, {"box_x_mm": [np.nan]}))
+    assert empty.equals(left_out)
+
+
+def test_a_model_of_another_run_must_fit(model, tmp_path):
+    check_model(model, ["flair", "t1ce"], "whole_tumour")
+    with pytest.raises(UserError, match="it makes flair, t1ce .* this run has t1ce, flair"):
+        check_model(model, ["t1ce", "flair"], "whole_tumour")
+    save_nifti(np.ones(GRID.shape, np.uint8), GRID.affine, tmp_path / "brain.nii.gz")
+    assert load_brain(tmp_path / "brain.nii.gz", GRID).all()
+    with pytest.raises(UserError, match="set grid to the model's"):
+        load_brain(tmp_path / "brain.nii.gz", Grid(GRID.shape, (5.0, 5.0, 5.0)))
 
 
 def test_a_completed_request_is_the_same_when_read_back(table, tmp_path):
@@ -90,6 +114,8 @@ def test_a_completed_request_is_the_same_when_read_back(table, tmp_path):
         ({"volume_ml": ["big"]}, "row 1: volume_ml is no number"),
         ({"sphericity": [1.4]}, "sphericity must lie between"),
         ({"patient_id": ["../../etc"]}, "letters, digits"),
+        ({"box_x_mm": [-1.0]}, "box_x_mm must be above 0"),
+        ({"seed": [-1]}, "seed must be at least 0"),
     ],
 )
 def test_bad_requests_are_named(table, columns, words):
@@ -131,6 +157,9 @@ def test_a_sweep_changes_the_volume_alone(table, brain):
     found = sweep(table, Scaling.fit(table), brain, GRID, [5.0, 20.0, 900.0], seed=4)
     assert found["volume_ml"].tolist() == [5, 20]  # 900 mL find no room anywhere
     assert found["centroid_x_mm"].nunique() == found["seed"].nunique() == 1
+    nothing_fits = sweep(table, Scaling.fit(table), brain, GRID, [900.0], seed=4)
+    assert len(nothing_fits) == 0
+    assert list(nothing_fits) == list(found)
 
 
 SETTINGS = SamplingSettings(

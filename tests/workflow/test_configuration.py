@@ -61,6 +61,9 @@ def test_the_schema_has_not_drifted():
             "5 folds, 2 for validation, one who trains.; take more, or lower folds",
         ),
         ({"diffusion": {"target": "noise"}}, "noise with schedule cosine multiplies errors by 640"),
+        ({"diffusion": {"drop": 0}}, "guidance = 1.5 needs a null condition"),
+        ({"preprocess": {"reference": "t2"}}, "'t2' is none of the modalities flair, t1ce"),
+        ({"cohort": {"exclude": ["x"]}}, "exclude is for real patients"),
         ({"diffusion": {"space": "plain"}}, "modes are those of white latents"),
         (
             {

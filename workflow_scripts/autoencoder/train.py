@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from workflow_scripts.autoencoder.model import SliceAutoencoder
 from workflow_scripts.autoencoder.settings import AutoencoderSettings
+from workflow_scripts.common.device import exact
 from workflow_scripts.common.training import Training
 
 
@@ -35,6 +36,11 @@ class AutoencoderTraining(Training):
         terms = {**found, "kl": kl.mean()}
         return {"loss": sum(self.weights[name] * term for name, term in terms.items()), **terms}
 
+    def exact_ssim(self, made: Tensor, image: Tensor) -> Tensor:
+        """1 - SSIM in fp32: its variances are differences of squares, too small for bf16."""
+        with exact(image.device):
+            return self.ssim(made, image)
+
     def terms(
         self, image: Tensor, label: Tensor, made: Tensor, logits: Tensor
     ) -> dict[str, Tensor]:
@@ -51,7 +57,7 @@ class AutoencoderTraining(Training):
         terms = {
             "l1": lambda: difference.abs().mean(),
             "mse": lambda: difference.square().mean(),
-            "ssim": lambda: self.ssim(*compared),
+            "ssim": lambda: self.exact_ssim(*compared),
             "label_ce": lambda: functional.cross_entropy(logits, label.long()),
             "label_dice": lambda: self.dice(probability, masks),
             "label_l1": lambda: (probability - masks)[:, 1:].abs().mean(),

@@ -1,6 +1,5 @@
 """BraTS folders of 2017 and later, nested or flat."""
 
-import hashlib
 import os
 import re
 from collections import defaultdict
@@ -18,17 +17,17 @@ NAMES = {
     "brats2017": re.compile(r"(?P<id>.+)_(?P<kind>t1|t1ce|t2|flair|seg)\.nii(\.gz)?"),
     "brats2023": re.compile(r"(?P<id>.+)-(?P<kind>t1n|t1c|t2w|t2f|seg)\.nii(\.gz)?"),
 }
+SCAN = re.compile(r"-\d{3}$")
 
 
-def _files(root: str | Path) -> Iterator[Path]:
+def brats_files(root: str | Path) -> Iterator[tuple[Path, str, re.Match]]:
+    """Files under ``root`` that have a name of BraTS, with the years' scheme and what it says."""
     for folder, _, names in os.walk(cohort_folder(root), followlinks=True):
-        yield from (Path(folder, name) for name in names if not name.startswith("."))
-
-
-def listing_digest(root: str | Path) -> str:
-    """What changes when files come or go under ``root``; their contents are not read."""
-    names = sorted(f"{file.relative_to(root)} {file.stat().st_size}" for file in _files(root))
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+        for name in names:
+            for scheme, pattern in NAMES.items():
+                if not name.startswith(".") and (match := pattern.fullmatch(name)):
+                    yield Path(folder, name), scheme, match
+                    break
 
 
 def brats_cases(root: str | Path, modalities: Sequence[str]) -> list[Case]:
@@ -38,12 +37,9 @@ def brats_cases(root: str | Path, modalities: Sequence[str]) -> list[Case]:
     """
     found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     schemes: dict[str, set[str]] = defaultdict(set)
-    for file in _files(root):
-        for scheme, pattern in NAMES.items():
-            if match := pattern.fullmatch(file.name):
-                found[match["id"]][KINDS[scheme][match["kind"]]].append(str(file))
-                schemes[match["id"]].add(scheme)
-                break
+    for file, scheme, match in brats_files(root):
+        found[match["id"]][KINDS[scheme][match["kind"]]].append(str(file))
+        schemes[match["id"]].add(scheme)
     if not found:
         raise UserError(
             f"cohort.root: no BraTS case under {root}; files must be named like "
@@ -66,4 +62,7 @@ def _brats_case(
         problems.append("mixes the names of BraTS 2017–2021 with those of 2023")
     files = {kind: sorted(paths)[0] for kind, paths in kinds.items()}
     images = {m: files.get(m, "") for m in modalities}
-    return Case(name, images, files.get("label", ""), schemes[0], "", tuple(problems))
+    # Since 2023 a name ends in the number of the scan: BraTS-GLI-00005-100.
+    subject = SCAN.sub("", name) if "brats2023" in schemes else name
+    label = files.get("label", "")
+    return Case(name, images, label, schemes[0], "", tuple(problems), subject)

@@ -8,8 +8,8 @@ from workflow_scripts.common.files import UserError
 
 @dataclass(frozen=True)
 class Case:
-    """The files of one patient; ``path#k`` is the k-th volume of a 4-D file. ``problems`` are what
-    the reader found wrong, in words."""
+    """The files of one scan; ``path#k`` is the k-th volume of a 4-D file. ``problems`` are what
+    the reader found wrong, in words. Scans of one ``subject`` are of one person."""
 
     patient_id: str
     images: dict[str, str]
@@ -17,6 +17,7 @@ class Case:
     label_scheme: str
     brain_mask: str = ""
     problems: tuple[str, ...] = ()
+    subject: str = ""
 
 
 def cohort_folder(root: str | Path) -> Path:

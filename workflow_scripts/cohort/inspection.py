@@ -20,7 +20,6 @@ from workflow_scripts.common.nifti import UNREADABLE, load_nifti, split_index
 
 # A patient's name becomes part of paths: no separators, and no leading dot.
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-AFFINE_TOLERANCE_MM = 0.1
 SHOWN = 10  # patients named in a message
 # Schemes that share the names of 2023.
 NAMED_2023 = {
@@ -96,7 +95,7 @@ def check_case(case: Case, names: Counter) -> None:
     allowed = {"label": list(grids), "brain mask": [reference]}
     for name, path in (("label", case.label), ("brain mask", case.brain_mask)):
         own = _geometry(path) if path else grids[reference]
-        if not any(same_grid(*own, *grids[m], AFFINE_TOLERANCE_MM) for m in allowed[name]):
+        if not any(same_grid(*own, *grids[m]) for m in allowed[name]):
             raise UserError(
                 f"{name} {path} (shape {own[0]}) is not on the grid of "
                 f"{' or '.join(allowed[name])} (shape {grids[reference][0]})"
@@ -122,6 +121,30 @@ def settled_schemes(cases: Sequence[Case], contents: dict[str, LabelContent]) ->
     return list(cases)
 
 
+def _checked(
+    cases: Sequence[Case],
+) -> tuple[list[Case], dict[str, LabelContent], dict[str, str]]:
+    """The first scan of each patient whose files can be used, what its label holds, and why others
+    are left out. Two scans of one patient on two sides of a split would be a leak."""
+    names = Counter(case.patient_id.lower() for case in cases)
+    good: dict[str, Case] = {}
+    contents: dict[str, LabelContent] = {}
+    problems: dict[str, str] = {}
+    for number, case in enumerate(sorted(cases, key=lambda case: case.patient_id), 1):
+        subject = case.subject or case.patient_id
+        try:
+            check_case(case, names)
+            contents[case.patient_id] = LabelContent.read(case.label)
+            if good.setdefault(subject, case) is not case:
+                logging.info("%s: another scan of the patient of %s, left out",
+                    case.patient_id, good[subject].patient_id)  # fmt: skip
+        except UserError as error:
+            problems[case.patient_id or "''"] = str(error)
+        if number % 100 == 0:
+            logging.info("%d of %d patients checked", number, len(cases))
+    return list(good.values()), contents, problems
+
+
 def inspect_cases(
     cases: Sequence[Case], scheme: str | None, on_error: str
 ) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -132,24 +155,19 @@ def inspect_cases(
     ``volume_ml``. ``scheme`` overrules that of the cases. With ``on_error`` ``stop``, raises one
     ``UserError`` that lists all patients with something wrong; with ``skip`` they are left out.
     """
-    names = Counter(case.patient_id.lower() for case in cases)
-    problems: dict[str, str] = {}
-    contents: dict[str, LabelContent] = {}
-    for number, case in enumerate(cases, 1):
-        try:
-            check_case(case, names)
-            contents[case.patient_id] = LabelContent.read(case.label)
-        except UserError as error:
-            problems[case.patient_id or "''"] = str(error)
-        if number % 100 == 0:
-            logging.info("%d of %d patients checked", number, len(cases))
-    good = [case for case in cases if case.patient_id in contents]
+    if not cases:
+        raise UserError("cohort.exclude leaves no patient; name fewer")
+    good, contents, problems = _checked(cases)
     if scheme:
         good = [replace(case, label_scheme=scheme) for case in good]
     else:
-        good = settled_schemes(good, contents)
+        try:
+            good = settled_schemes(good, contents)
+        except UserError:
+            _report(problems, len(cases), on_error)  # what is wrong comes before what is open
+            raise
     rows = []
-    for case in sorted(good, key=lambda case: case.patient_id):
+    for case in good:
         try:
             volume = contents[case.patient_id].tumour_ml(case.label_scheme, case.label)
         except UserError as error:

@@ -183,4 +183,6 @@ class CohortSettings(Section):
             raise ValueError("source 'table' needs cohort.label_scheme, such as brats2015")
         if self.source not in ("table", "brats") and self.label_scheme:
             raise ValueError(f"label_scheme is not for source '{self.source}', which has its own")
+        if self.source == "phantom" and self.exclude:
+            raise ValueError("exclude is for real patients; lower phantom.patients instead")
         return self

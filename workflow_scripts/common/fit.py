@@ -6,6 +6,7 @@ no random state, and a resumed run sees what an unbroken one would have seen.
 
 import datetime
 import logging
+import signal
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,14 +16,15 @@ import lightning as L
 import pandas as pd
 import torch
 from lightning.fabric.plugins.environments import LightningEnvironment
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from workflow_scripts.common.callbacks import History, StagedCheckpoints, StopWhenAsked
-from workflow_scripts.common.device import arithmetic
+from workflow_scripts.common.device import arithmetic, device
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.processes import local_rank
+from workflow_scripts.common.settings import OptimiserSettings
 from workflow_scripts.common.training import Training
 
 LIGHTNING = {"bf16": "bf16-mixed", "fp32": "32-true"}
@@ -60,22 +62,15 @@ class _Batches(Dataset):
 
 
 def _trainer(
-    optimiser: Any, stop: StopWhenAsked, history: History, folder: Path, log: Path, **more: Any
+    optimiser: OptimiserSettings, callbacks: list[Callback], log: str | Path, **where: Any
 ) -> L.Trainer:
-    keep = ModelCheckpoint(
-        dirpath=folder,
-        filename="last",
-        train_time_interval=more.pop("interval"),
-        enable_version_counter=False,
-    )
-    progress = TQDMProgressBar(refresh_rate=max(1, optimiser.steps // 50))
+    """A trainer of so many steps, on the devices ``where`` says."""
     return L.Trainer(
         max_epochs=1,
         max_steps=optimiser.steps,
         precision=LIGHTNING[arithmetic(optimiser.precision)],
         gradient_clip_val=optimiser.clip,
-        # The history comes first: what is saved by those behind it holds the last step's losses.
-        callbacks=[history, stop, keep, progress],
+        callbacks=callbacks,
         # A cluster's own environment would count its tasks; processes are ours to start.
         plugins=[StagedCheckpoints(), LightningEnvironment()],
         use_distributed_sampler=False,
@@ -83,7 +78,7 @@ def _trainer(
         log_every_n_steps=max(1, optimiser.steps // 100),
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        **more,
+        **where,
     )
 
 
@@ -97,7 +92,7 @@ def fit(
     checkpoint_seconds: float = 300,
     workers: int = 0,
     devices: int = 1,
-    accelerator: str = "auto",
+    accelerator: str | None = None,
 ) -> pd.DataFrame:
     """Train for the steps of ``module.optimiser``, going on from the last checkpoint if there is
     one.
@@ -118,17 +113,18 @@ def fit(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     steps = module.optimiser.steps
     history, stop = History(steps), StopWhenAsked(last)
-    trainer = _trainer(
-        module.optimiser,
-        stop,
-        history,
-        Path(checkpoints),
-        Path(log),
-        interval=datetime.timedelta(seconds=checkpoint_seconds),
-        accelerator=accelerator,
-        devices=devices,
-        strategy="ddp" if devices > 1 else "auto",
+    keep = ModelCheckpoint(
+        dirpath=last.parent,
+        filename=last.stem,
+        train_time_interval=datetime.timedelta(seconds=checkpoint_seconds),
+        enable_version_counter=False,
     )
+    progress = TQDMProgressBar(refresh_rate=max(1, steps // 50))
+    # The history comes first: what is saved by those behind it holds the last step's losses.
+    callbacks = [history, stop, keep, progress]
+    where = {"accelerator": accelerator or device().type, "devices": devices}
+    where["strategy"] = "ddp" if devices > 1 else "auto"
+    trainer = _trainer(module.optimiser, callbacks, log, **where)
     loader = DataLoader(
         _Batches(make_batch, local_rank(), devices),
         batch_size=None,
@@ -139,5 +135,13 @@ def fit(
         # Batches are mapped from disk by the training process, and follow from the step alone.
         for known in ("does not have many workers", "resuming from a checkpoint", "not empty"):
             warnings.filterwarnings("ignore", message=f".*{known}.*")
-        trainer.fit(module, loader, ckpt_path=last if last.exists() else None, weights_only=True)
+        try:
+            trainer.fit(
+                module, loader, ckpt_path=last if last.exists() else None, weights_only=True
+            )
+        except BaseException:
+            # Lightning lets its other processes wait for this one, which they would for long.
+            if devices > 1 and not local_rank():
+                trainer.strategy.launcher.kill(signal.SIGKILL)
+            raise
     return pd.DataFrame(history.rows)

@@ -9,7 +9,7 @@ def same_grid(
     affine: NDArray,
     other_shape: tuple[int, ...],
     other_affine: NDArray,
-    tolerance_mm: float = 0.05,
+    tolerance_mm: float = 0.1,
 ) -> bool:
     """Whether two volumes have the same voxels at the same places, within a tolerance."""
     if shape != other_shape:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from workflow_scripts.common.device import arithmetic
+from workflow_scripts.common.device import arithmetic, device
 from workflow_scripts.common.fit import fit
 from workflow_scripts.common.keep import kept_folder
 from workflow_scripts.common.processes import local_rank
@@ -22,7 +22,8 @@ def training_job(
     """Train as the rule says, on as many GPUs as its resource ``gpu`` counts where there are any,
     and yield the losses by step for the block that saves the model."""
     devices = max(1, snakemake.resources.get("gpu", 1)) if torch.cuda.is_available() else 1
-    more = {"precision": arithmetic(training.optimiser.precision), "devices": str(devices)}
+    more = {"arithmetic": arithmetic(training.optimiser.precision), "devices": str(devices)}
+    more["device"] = device().type
     with kept_folder(snakemake, **more) as folder:
         losses = fit(
             training,

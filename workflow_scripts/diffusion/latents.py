@@ -7,6 +7,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from workflow_scripts.common.device import exact
+from workflow_scripts.common.files import UserError
 from workflow_scripts.diffusion.conditions import draw_maps
 
 # Components and places with hardly any variance would otherwise be blown up without bound.
@@ -87,8 +88,14 @@ def fit_latent_space(
 ) -> LatentSpace:
     """The space of training latents (N, C, h, w, Z) whose elements lie at ``points`` (mm).
 
-    ``place`` (N, 6) is that of the tumours. At most ``MODE_PATIENTS`` are held in memory.
+    ``place`` (N, 6) is that of the tumours. At most ``MODE_PATIENTS`` are held in memory. Raises
+    ``UserError`` for a single patient without copies, who has no spread.
     """
+    if len(latents) < 2:
+        raise UserError(
+            "diffusion.space: white latents need the spread of two patients or copies at least; "
+            "raise autoencoder.copies or cohort.splits.train_sizes"
+        )
     space = LatentSpace(latents.shape[1:], fold, modes)
     space.points.copy_(points)
     mean = np.zeros(latents.shape[1:])
@@ -132,6 +139,8 @@ def _fit_modes(space: LatentSpace, latents: NDArray, place: Tensor) -> None:
         rows.append((white * (1 - space.tumour(place[[i]])[:, None])).flatten())
     matrix = torch.stack(rows)
     count = min(len(space.modes), len(matrix) // PATIENTS_PER_MODE)
+    if not count:
+        return
     values, vectors = torch.linalg.eigh((matrix @ matrix.T).double() / len(matrix))
     values, vectors = values[-count:].float(), vectors[:, -count:].float()
     space.modes[:count].copy_((vectors / (len(matrix) * values).sqrt()).T @ matrix)

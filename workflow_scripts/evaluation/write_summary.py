@@ -53,7 +53,7 @@ def gains(
     region = scores["region"].iloc[0]
     patients = per_patient(scores[scores["region"] == region], ["dice"])
     rows = []
-    validation = scores.groupby("n")["validation"].first()
+    counts = scores.groupby("n")["validation"].agg(["min", "max"])
     for n, group in patients.groupby("n"):
         for arm in ROLES:
             if not {arm, BASELINE} <= set(group["arm"]):
@@ -65,7 +65,7 @@ def gains(
             p = float(summary.loc[same, "dice_p"].iloc[0])
             found = {
                 "n": n,
-                "validation": validation[n],
+                "validation": "–".join(str(v) for v in sorted(set(counts.loc[n]))),
                 "arm": arm,
                 "region": region,
                 "patients": len(change),
@@ -118,9 +118,17 @@ def draws_text(tables: list[pd.DataFrame]) -> str:
     )
 
 
-def problems(tables: dict[str, pd.DataFrame], sweeps: dict[str, pd.DataFrame]) -> str:
-    """What the reader must know before any number: requests, by split, that gave no patient."""
+def problems(
+    tables: dict[str, pd.DataFrame], sweeps: dict[str, pd.DataFrame], model: str | None
+) -> str:
+    """What the reader must know before any number: a generator of another run, and requests, by
+    split, that gave no patient."""
     lines = []
+    if model:
+        lines.append(
+            f"- Synthetic patients come from {model}: whom it learned from is not known here. The "
+            "comparison holds only if it never saw the test patients."
+        )
     for split, table in tables.items():
         missing = int((table["outcome"] == "missing").sum())
         if missing == len(table):
@@ -184,7 +192,7 @@ def main(snakemake) -> None:
     )
     parts = [
         "# Results\n",
-        *filter(None, [problems(attributes, sweeps)]),
+        *filter(None, [problems(attributes, sweeps, params.model)]),
         "## Did synthetic patients help?\n",
         sentences(found, scores, params.confidence),
         "## Segmentation of the test patients\n",

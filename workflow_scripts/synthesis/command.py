@@ -99,7 +99,7 @@ def synthesize(model, out, volume_ml, centroid_mm, sphericity, count, requests, 
         completed = complete(table, loaded.generator.scaling, seed)
         with staged_directory(out) as folder:
             made = make_patients(completed, loaded, settings, folder)
-            shutil.rmtree(folder / "batches")
+            shutil.rmtree(folder / "batches", ignore_errors=True)
             write_table(made, folder / "attributes.tsv")
     except UserError as error:
         raise click.ClickException(str(error)) from None

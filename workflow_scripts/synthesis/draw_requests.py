@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 from workflow_scripts.common.attributes import AXES, CONDITIONS
 from workflow_scripts.common.files import UserError, read_table, write_table
 from workflow_scripts.common.grid import Grid
-from workflow_scripts.common.nifti import load_nifti
 from workflow_scripts.diffusion.conditions import Scaling
-from workflow_scripts.synthesis.requests import complete, reason_to_refuse
+from workflow_scripts.synthesis.requests import complete, load_brain, reason_to_refuse
 
 DRAWS = 200
 
@@ -58,7 +57,8 @@ def main(snakemake) -> None:
     if snakemake.input.requests:
         table = complete(read_table(snakemake.input.requests), scaling, params.seed)
     else:
-        brain, grid = load_nifti(snakemake.input.brain)[0] > 0, Grid.from_settings(params.grid)
+        grid = Grid.from_settings(params.grid)
+        brain = load_brain(snakemake.input.brain, grid)
         table = draw(attributes, scaling, brain, grid, params.patients, params.jitter, params.seed)
     write_table(table, snakemake.output.requests)
 

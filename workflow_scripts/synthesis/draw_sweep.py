@@ -6,9 +6,8 @@ from numpy.typing import NDArray
 
 from workflow_scripts.common.files import read_table, write_table
 from workflow_scripts.common.grid import Grid
-from workflow_scripts.common.nifti import load_nifti
 from workflow_scripts.diffusion.conditions import Scaling
-from workflow_scripts.synthesis.requests import CENTROID, complete, reason_to_refuse
+from workflow_scripts.synthesis.requests import CENTROID, complete, load_brain, reason_to_refuse
 
 
 def sweep(
@@ -37,11 +36,12 @@ def sweep(
 def main(snakemake) -> None:
     params = snakemake.params
     attributes = read_table(snakemake.input.attributes)
+    grid = Grid.from_settings(params.grid)
     table = sweep(
         attributes[attributes["copy"] == 0],
         Scaling.fit(attributes),
-        load_nifti(snakemake.input.brain)[0] > 0,
-        Grid.from_settings(params.grid),
+        load_brain(snakemake.input.brain, grid),
+        grid,
         params.volumes_ml,
         params.seed,
     )

@@ -1,6 +1,7 @@
 """Synthetic patients from requests, written to disk batch by batch."""
 
 import logging
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -61,6 +62,9 @@ def _make_batch(
     requests: pd.DataFrame, model: SynthesisModel, settings: SamplingSettings, folder: Path
 ) -> pd.DataFrame:
     rows = []
+    for name in requests["patient_id"]:
+        # What a killed attempt at this batch left.
+        shutil.rmtree(folder / str(name), ignore_errors=True)
     for (_, request), sample in zip(
         requests.iterrows(), synthesise(requests, model, settings), strict=True
     ):

@@ -1,20 +1,38 @@
 """Requests for synthetic patients: completed, and checked against the brain they ask to be in."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from workflow_scripts.common.attributes import AXES, CONDITIONS
 from workflow_scripts.common.files import FLOATS, UserError
+from workflow_scripts.common.geometry import same_grid
 from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.nifti import load_nifti
 from workflow_scripts.diffusion.conditions import Scaling
 
 CENTROID = tuple(f"centroid_{a}_mm" for a in AXES)
 REQUIRED = ("volume_ml", *CENTROID)
+# So that runs with neighbouring seeds share no sample's noise.
+SEEDS_A_RUN = 1_000_000
 # A requested ellipsoid must lie in the brain by at least this share.
 INSIDE = 0.75
 # A tumour may fill at most this share of the brain.
 LARGEST = 0.25
+
+
+def load_brain(path: str | Path, grid: Grid) -> NDArray[np.bool_]:
+    """A brain mask (X, Y, Z); raises ``UserError`` where it lies on another grid than the run's."""
+    mask, affine, _ = load_nifti(path)
+    if not same_grid(mask.shape, affine, grid.shape, grid.affine):
+        spacing = tuple(np.abs(np.diag(affine)[:3]).tolist())
+        raise UserError(
+            f"{path}: lies on a grid of {mask.shape} voxels of {spacing} mm, this run's is "
+            f"{grid.shape} voxels of {grid.spacing_mm} mm; set grid to the model's"
+        )
+    return mask > 0
 
 
 def complete(requests: pd.DataFrame, scaling: Scaling, seed: int) -> pd.DataFrame:
@@ -31,14 +49,15 @@ def complete(requests: pd.DataFrame, scaling: Scaling, seed: int) -> pd.DataFram
     if "patient_id" not in table:
         table["patient_id"] = [f"synthetic-{row + 1:04d}" for row in range(len(table))]
     if "seed" not in table:
-        table["seed"] = seed + np.arange(len(table))
+        table["seed"] = SEEDS_A_RUN * seed + np.arange(len(table))
     if "sphericity" not in table:
         table["sphericity"] = scaling.mean[CONDITIONS.index("sphericity")]
     _check_values(table)
     side = np.cbrt(table["volume_ml"] * 1000)
     for axis, ratio in zip(AXES, scaling.box_ratio, strict=True):
-        if f"box_{axis}_mm" not in table:
-            table[f"box_{axis}_mm"] = ratio * side
+        name = f"box_{axis}_mm"
+        given = pd.to_numeric(table[name], errors="coerce") if name in table else np.nan
+        table[name] = pd.Series(given, index=table.index).fillna(ratio * side)
     table["surface_mm2"] = np.cbrt(36 * np.pi) * side**2 / table["sphericity"]
     # As a table keeps them: a request is the same, written and read back or not.
     for name in CONDITIONS:
@@ -61,8 +80,12 @@ def _check_values(table: pd.DataFrame) -> None:
         if values.isna().any():
             row = int(values.isna().to_numpy().argmax()) + 1
             raise UserError(f"requests: row {row}: {name} is no number")
-    if (table["volume_ml"].astype(float) <= 0).any():
-        raise UserError("requests: volume_ml must be above 0")
+    boxes = [f"box_{axis}_mm" for axis in AXES if f"box_{axis}_mm" in table]
+    for name in ("volume_ml", *boxes):
+        if (pd.to_numeric(table[name], errors="coerce") <= 0).any():
+            raise UserError(f"requests: {name} must be above 0")
+    if (table["seed"].astype(float) < 0).any():
+        raise UserError("requests: seed must be at least 0")
     if not table["sphericity"].astype(float).between(0.05, 1).all():
         raise UserError("requests: sphericity must lie between 0.05 and 1")
 

@@ -43,4 +43,6 @@ class SynthesisSettings(SamplingSettings):
         "standard deviation of log volume; places stray by as many tens of millimetres",
         ge=0,
     )
-    sweep_ml: list[float] = Field(description="volumes of the sweep at a fixed position")
+    sweep_ml: list[float] = Field(
+        description="volumes of the sweep at a fixed position", min_length=1
+    )

@@ -4,19 +4,33 @@ import shutil
 
 import torch
 
-from workflow_scripts.common.files import read_table, staged_directory, write_table
+from workflow_scripts.common.device import arithmetic, device
+from workflow_scripts.common.files import UserError, read_table, staged_directory, write_table
 from workflow_scripts.common.keep import kept_folder
 from workflow_scripts.synthesis.model import PARTS, SynthesisModel
 from workflow_scripts.synthesis.patients import make_patients
 from workflow_scripts.synthesis.settings import SamplingSettings
 
 
+def check_model(model: SynthesisModel, modalities: list[str], labels: str) -> None:
+    """Raise ``UserError`` where a model makes other modalities or labels than this run has."""
+    if (model.codec.modalities, model.codec.labels) != (modalities, labels):
+        raise UserError(
+            f"synthesis.model: it makes {', '.join(model.codec.modalities)} with labels "
+            f"{model.codec.labels}, this run has {', '.join(modalities)} with labels {labels}; "
+            "set modalities and labels to the model's"
+        )
+
+
 def main(snakemake) -> None:
     settings = SamplingSettings.model_validate(snakemake.params.sampling)
     torch.set_num_threads(snakemake.threads)
     model = SynthesisModel.of(*(snakemake.input[part] for part in PARTS))
+    check_model(model, snakemake.params.modalities, snakemake.params.labels)
     requests = read_table(snakemake.input.requests)
-    with kept_folder(snakemake) as kept:
+    parts = (model.codec, model.generator)
+    computed = {"arithmetic": " ".join(arithmetic(part.precision) for part in parts)}
+    with kept_folder(snakemake, **computed, device=device().type) as kept:
         table = make_patients(requests, model, settings, kept)
         with staged_directory(snakemake.output.patients) as folder:
             shutil.copytree(kept / "patients", folder, dirs_exist_ok=True)

@@ -1,0 +1,53 @@
+"""What changes when the files of a cohort do, told without reading images."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from workflow_scripts.cohort.brats import brats_files
+from workflow_scripts.cohort.cases import Case
+from workflow_scripts.cohort.msd import msd_cases
+from workflow_scripts.cohort.settings import CohortSettings
+from workflow_scripts.cohort.table import table_cases
+from workflow_scripts.common.files import UserError
+from workflow_scripts.common.nifti import split_index
+
+
+def listing_digest(cohort: CohortSettings, modalities: Sequence[str]) -> str:
+    """Digest of names, sizes and times of a cohort's files; "" where they cannot be listed.
+
+    The job that lists the cohort says then what is wrong.
+    """
+    try:
+        files = sorted(set(_files(cohort, modalities)))
+    except (UserError, OSError):
+        return ""
+    stamps = [(file, _stamp(file)) for file in files]
+    return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:16] if files else ""
+
+
+def _files(cohort: CohortSettings, modalities: Sequence[str]) -> Iterator[str]:
+    if cohort.source == "brats":
+        yield from (str(file) for file, _, _ in brats_files(cohort.root))
+    elif cohort.source == "msd":
+        yield from _of_cases(msd_cases(cohort.root, modalities))
+    elif cohort.source == "table":
+        given = (cohort.table, cohort.root, cohort.label_scheme, modalities)
+        yield from _of_cases(table_cases(*given))
+
+
+def _of_cases(cases: Sequence[Case]) -> Iterator[str]:
+    for case in cases:
+        for reference in (*case.images.values(), case.label, case.brain_mask):
+            if reference:
+                yield split_index(reference)[0]
+
+
+def _stamp(file: str) -> list[int]:
+    """Size and time of a file; nothing where it is not there."""
+    try:
+        found = Path(file).stat()
+    except OSError:
+        return []
+    return [found.st_size, found.st_mtime_ns]
