@@ -1,7 +1,6 @@
 """Who trains and who tests: splits by patient, stratified by the tumour's volume."""
 
 import hashlib
-from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -95,5 +94,7 @@ def _folds(participants: pd.DataFrame, settings: SplitSettings) -> list[tuple[st
 def training_sizes(splits: pd.DataFrame) -> dict[str, tuple[int, int]]:
     """For each split, how many patients train, and how many validate and so are labelled too."""
     counts = splits.groupby(["split", "role"]).size()
-    names = dict.fromkeys(chain(splits["split"]))
-    return {name: (int(counts[name, "train"]), int(counts[name, "validation"])) for name in names}
+    return {
+        name: (int(counts[name, "train"]), int(counts[name, "validation"]))
+        for name in splits["split"].unique()
+    }

@@ -51,11 +51,8 @@ class DiffusionTraining(Training):
     ) -> None:
         super().__init__(model, settings)
         self.process, self.space, self.seed = process, space, seed
-        self.maps, self.drop, self.tumour_share = (
-            settings.maps,
-            settings.drop,
-            settings.tumour_share,
-        )
+        self.maps, self.drop = settings.maps, settings.drop
+        self.tumour_share = settings.tumour_share
         self.power = {"l1": 1, "l2": 2}[settings.loss]
 
     def losses(self, batch: tuple[Tensor, Tensor, Tensor], step: int) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """Figures of slices. Each function draws one and returns it; the rule saves them."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -115,23 +116,17 @@ def real_and_synthetic(
     widths = [sides[PLANES[plane][0]] for _, plane in views]
     heights = [max(sides[1], sides[2])] * len(pairs)
     figure, axes = _canvas([*widths, 0.12 * sides[0], *widths], heights, 13, title)
+    draw = functools.partial(_draw_slice, spacing=grid.spacing_mm, box=box, names=names)
     for row, pair in enumerate(pairs):
         for first, patient in zip((0, len(views) + 1), pair, strict=True):
             image, middle = patient.image(), _middle(patient)
             masks = reference_masks(patient.label(), labels)
             for column, (m, plane) in enumerate(views, first):
-                index = int(middle[PLANES[plane][2]])
-                _draw_slice(
-                    axes[row, column],
-                    image[m],
-                    masks,
-                    plane,
-                    index,
-                    grid.spacing_mm,
-                    box,
-                    names,
+                index, frame_mm = (
+                    int(middle[PLANES[plane][2]]),
                     (sides[PLANES[plane][0]], heights[row]),
                 )
+                draw(axes[row, column], image[m], masks, plane, index, frame_mm=frame_mm)
             _corner(axes[row, first], f"{(patient.label() > 0).sum() * grid.voxel_ml:.0f} mL")
     for first, head in ((0, "REAL, never trained on"), (len(views) + 1, "SYNTHETIC")):
         for column, (m, plane) in enumerate(views, first):
@@ -160,23 +155,14 @@ def size_sweep(
     heights = [sides[PLANES[plane][1]] for _, plane in views]
     width = max(sides[PLANES[plane][0]] for _, plane in views)
     figure, axes = _canvas([width] * len(patients), heights, 2.0 * len(patients), title)
+    draw = functools.partial(_draw_slice, spacing=grid.spacing_mm, box=box, names=names)
     voxel = np.clip(np.round(grid.to_voxel(centre_mm[None])[0]), 0, np.array(grid.shape) - 1)
     for column, (patient, request) in enumerate(zip(patients, requested_ml, strict=True)):
         image, masks = patient.image(), reference_masks(patient.label(), labels)
         measured = (patient.label() > 0).sum() * grid.voxel_ml
         for row, (m, plane) in enumerate(views):
-            index = int(voxel[PLANES[plane][2]])
-            _draw_slice(
-                axes[row, column],
-                image[m],
-                masks,
-                plane,
-                index,
-                grid.spacing_mm,
-                box,
-                names,
-                (width, heights[row]),
-            )
+            index, frame_mm = int(voxel[PLANES[plane][2]]), (width, heights[row])
+            draw(axes[row, column], image[m], masks, plane, index, frame_mm=frame_mm)
             if column == 0:
                 _corner(axes[row, 0], f"{MODALITY_NAMES[modalities[m]]}, {plane}")
         axes[0, column].set_title(
