@@ -31,6 +31,12 @@ FOREIGN = ("SNAKEMAKE_PROFILE", "SNAKEMAKE_OUTPUT_CACHE", "PYTHONPATH")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
+def pytest_configure():
+    """Ctrl-C reaches the tests, and all that they start, also where a shell's background job or a
+    ``nohup`` that ignores it started them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_modifyitems(items):
     """The folders with whole runs first, since they take longest."""
     longest = ("workflow", "real")
