@@ -53,12 +53,20 @@ localrules:
     all,
 
 
-rule all:
-    default_target: True
-    input:
+if CONFIG.cohort.source == "phantom_on_grid":
+    WANTED = [f"{RESULTS}/prior/training.json"]
+else:
+    WANTED = [
         f"{RESULTS}/evaluation/summary.md",
         f"{RESULTS}/evaluation/figures",
         expand(f"{RESULTS}/synthesis/{{split}}/model/sampling.json", split=SPLITS),
+    ]
+
+
+rule all:
+    default_target: True
+    input:
+        WANTED,
 
 
 onsuccess:
@@ -67,11 +75,22 @@ onsuccess:
 
 include: "rules/common.smk"
 include: "rules/cohort.smk"
-include: "rules/preprocess.smk"
+
+
+if CONFIG.cohort.source == "phantom_on_grid":
+
+    include: "rules/phantoms.smk"
+
+else:
+
+    include: "rules/preprocess.smk"
+
+
 include: "rules/autoencoder.smk"
 include: "rules/diffusion.smk"
 include: "rules/synthesis.smk"
 include: "rules/segmentation.smk"
 include: "rules/evaluation.smk"
 include: "rules/archive.smk"
+include: "rules/prior.smk"
 include: "rules/sharing.smk"

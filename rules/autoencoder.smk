@@ -7,6 +7,7 @@ AUTOENCODER = f"{RESULTS}/autoencoder/{{split}}"
 
 rule train_autoencoder:
     input:
+        **prior("autoencoder"),
         images=preprocessed("train"),
         labels=preprocessed("train", "label"),
     output:

@@ -2,6 +2,8 @@
 
 import math
 
+from workflow_scripts.common.prior import prior_file
+
 
 def settings(section: str) -> dict:
     """A section of the configuration, as a parameter of a rule."""
@@ -119,6 +121,13 @@ def synthetic_patients(wildcards):
     if "synthetic" in wildcards.arm.split("+"):
         return expand(rules.synthesise_patients.output.patients, split=wildcards.split)
     return []
+
+
+def prior(stage):
+    """Weights and configuration of the network that a stage's training starts from, if any."""
+    prior = getattr(CONFIG, stage).prior
+    files = {"prior": "weights.safetensors", "prior_config": "config.json"}
+    return {name: prior_file(prior, stage, file) or [] for name, file in files.items()}
 
 
 def split_seed(wildcards):

@@ -1,10 +1,13 @@
 """The conditional denoiser of stacked latents, one a split."""
 
+from workflow_scripts.diffusion.settings import DiffusionSettings
+
 DIFFUSION = f"{RESULTS}/diffusion/{{split}}"
 
 
 rule train_diffusion:
     input:
+        **prior("diffusion"),
         latents=rules.encode_patients.output.latents,
         attributes=rules.encode_patients.output.attributes,
     output:
@@ -25,7 +28,7 @@ rule train_diffusion:
         gpu=1,
         checkpoint_seconds=300,
     params:
-        settings=settings("diffusion"),
+        settings=CONFIG.diffusion.part(DiffusionSettings),
         grid=GRID,
         seed=split_seed,
         checkpoints=f"{RESULTS}/checkpoints/diffusion",

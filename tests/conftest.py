@@ -161,9 +161,15 @@ def patients(tmp_path_factory) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def cohort_values() -> dict:
+def default_values() -> dict:
+    """The values of ``config.yaml``."""
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+@pytest.fixture(scope="session")
+def cohort_values(default_values) -> dict:
     """The ``cohort`` section of ``config.yaml``."""
-    return yaml.safe_load((ROOT / "config.yaml").read_text())["cohort"]
+    return default_values["cohort"]
 
 
 @pytest.fixture(scope="session")

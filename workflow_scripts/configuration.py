@@ -11,11 +11,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from workflow_scripts.autoencoder.settings import AutoencoderSection
+from workflow_scripts.autoencoder.settings import AutoencoderSection, SliceNetworkSettings
 from workflow_scripts.cohort.settings import CohortSettings
-from workflow_scripts.common.files import UserError
+from workflow_scripts.common.files import UserError, read_json
+from workflow_scripts.common.prior import prior_file
 from workflow_scripts.common.settings import Section
-from workflow_scripts.diffusion.settings import DiffusionSettings
+from workflow_scripts.diffusion.settings import DenoiserSettings, DiffusionSection
 from workflow_scripts.evaluation.settings import EvaluationSettings
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.segmentation.settings import SegmentationSection
@@ -59,7 +60,7 @@ class Config(Section):
     cohort: CohortSettings
     preprocess: PreprocessSettings
     autoencoder: AutoencoderSection
-    diffusion: DiffusionSettings
+    diffusion: DiffusionSection
     synthesis: SynthesisSettings
     segmentation: SegmentationSection
     evaluation: EvaluationSettings
@@ -77,6 +78,7 @@ class Config(Section):
             *_sizes_that_do_not_fit(self),
             *_patients_that_do_not_fit(self),
             *_values_that_do_not_fit(self),
+            *_priors_that_do_not_fit(self),
         ]
         if faults:
             raise ValueError("; ".join(faults))
@@ -138,11 +140,43 @@ def _patients_that_do_not_fit(config: Config) -> Iterator[str]:
             "set labels: whole_tumour"
         )
     needed, made = cohort.splits.patients_needed, cohort.phantom.patients
-    if cohort.source == "phantom" and made is not None and made < needed:
+    if cohort.made and made is not None and made < needed:
         yield (
             f"cohort.phantom.patients = {made}: the splits need {needed} ({cohort.splits.needs}); "
             f"take more, or lower {cohort.splits.lower}"
         )
+
+
+def _priors_that_do_not_fit(config: Config) -> Iterator[str]:
+    """Where a prior is of other networks or patients than this run's, in words."""
+    if config.diffusion.prior not in ("none", config.autoencoder.prior):
+        yield (
+            f"diffusion.prior = {config.diffusion.prior}: a denoiser knows the latents of the "
+            f"autoencoder it came with, autoencoder.prior is {config.autoencoder.prior}; name the "
+            "same, or none"
+        )
+    run = {"modalities": config.modalities, "labels": config.labels}
+    run["grid"] = config.grid.model_dump(mode="json")
+    networks = {"autoencoder": SliceNetworkSettings, "diffusion": DenoiserSettings}
+    for stage, kind in networks.items():
+        section = getattr(config, stage)
+        path = prior_file(section.prior, stage, "config.json")
+        if path is None:
+            continue
+        if not path.is_file():
+            yield f"{stage}.prior = {section.prior}: is no model folder, {path} does not exist"
+            continue
+        known = read_json(path)
+        wanted = {key: value for key, value in run.items() if key in known}
+        wanted |= {f"{stage}.{key}": value for key, value in section.part(kind).items()}
+        known |= {f"{stage}.{key}": value for key, value in known["settings"].items()}
+        other = [f"{k} {known[k]}, here {v}" for k, v in wanted.items() if known[k] != v]
+        if other:
+            yield (
+                f"{stage}.prior = {section.prior} has other values: {'; '.join(other)}. Take the "
+                "same, make a prior for these (config/prior.yaml), or set "
+                "autoencoder.prior and diffusion.prior to none"
+            )
 
 
 def _section(path: tuple) -> type[BaseModel] | None:

@@ -108,9 +108,16 @@ def correlated(count=12):
     return (latents + 5).astype(np.float32)
 
 
-def space_of(latents, modes=3):
-    place = torch.tensor([[0.0, -18.0, 5.0, 8.0, 8.0, 8.0]]).repeat(len(latents), 1)
-    return fit_latent_space(latents, latent_points(GRID, 4), place, 2, modes)
+def settings_with(**changes):
+    values = yaml.safe_load((ROOT / "config.yaml").read_text())["diffusion"]
+    del values["prior"]
+    return DiffusionSettings.model_validate(values | changes)
+
+
+def space_of(latents, place=(0.0, -18.0, 5.0, 8.0, 8.0, 8.0), **changes):
+    settings = settings_with(**{"space": "white", "slices_per_patch": 2, "modes": 3, **changes})
+    places = torch.tensor([place]).repeat(len(latents), 1)
+    return fit_latent_space(latents, latent_points(GRID, 4), places, settings)
 
 
 def test_white_latents_are_white_and_restored():
@@ -121,6 +128,18 @@ def test_white_latents_are_white_and_restored():
     flat = white.transpose(0, 1).flatten(1)
     assert torch.allclose(flat @ flat.T / flat.shape[1], torch.eye(6), atol=0.02)
     assert torch.allclose(space.restore(white), torch.from_numpy(latents), atol=1e-3)
+
+
+def test_centred_latents_have_mean_zero_and_one_spread_a_channel():
+    latents = correlated()
+    latents[:, 1] *= 7
+    space = space_of(latents, space="centred", modes=0)
+    centred = space.standardise(torch.from_numpy(latents))
+    assert torch.allclose(centred.mean(0), torch.zeros(6, 8, 8, 12), atol=1e-4)
+    assert torch.allclose(centred.square().mean((0, 2, 3, 4)).view(3, 2).mean(1), torch.ones(3))
+    # What varies little at a place goes on varying little.
+    assert centred[:, :, 0].std() < 0.05 * centred[:, :, 4].std()
+    assert torch.allclose(space.restore(centred), torch.from_numpy(latents), atol=1e-3)
 
 
 def test_pure_noise_is_restored_with_slices_that_agree():
@@ -152,10 +171,8 @@ def test_modes_are_orthonormal_and_expect_what_a_gaussian_gives():
 def test_modes_know_nothing_of_tumours():
     latents = correlated()
     latents[:, :, 3:5, 3:5, 10:13] += 30 * np.sign(np.arange(12) - 5.5)[:, None, None, None, None]
-    tumour = torch.tensor([[0.0, -18.0, 0.0, 40.0, 40.0, 40.0]]).repeat(12, 1)
-    masked = fit_latent_space(latents, latent_points(GRID, 4), tumour, 2, 1)
-    open_ = fit_latent_space(
-        latents, latent_points(GRID, 4), tumour * torch.tensor([1, 1, 1, 0.01, 0.01, 0.01]), 2, 1
+    masked, open_ = (
+        space_of(latents, (0.0, -18.0, 0.0, axis, axis, axis), modes=1) for axis in (40.0, 0.4)
     )
     middle = (slice(None), slice(3, 5), slice(3, 5), slice(5, 6))
     share = [s.modes[0].view(6, 8, 8, 12)[middle].square().sum() for s in (masked, open_)]
@@ -165,8 +182,7 @@ def test_modes_know_nothing_of_tumours():
 def training(drop, loss="l2"):
     process = Process("velocity", "cosine", 1000, 0.002, 0.02)
     space = space_of(correlated())
-    values = yaml.safe_load((ROOT / "config.yaml").read_text())["diffusion"]
-    settings = DiffusionSettings.model_validate(values | {"drop": drop, "loss": loss})
+    settings = settings_with(drop=drop, loss=loss)
     return DiffusionTraining(denoiser(), process, space, settings, seed=0)
 
 

@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from workflow_scripts.common.settings import OptimiserSettings, Section
+from workflow_scripts.common.settings import OptimiserSettings, Prior, Section
 
 
 class LossSettings(Section):
@@ -55,8 +55,8 @@ class WarpSettings(Section):
     gain: float = Field(description="largest change of brightness, as a share", ge=0, lt=1)
 
 
-class AutoencoderSettings(OptimiserSettings):
-    """The 2-D variational autoencoder of slices, and its training."""
+class SliceNetworkSettings(Section):
+    """The 2-D variational autoencoder of slices."""
 
     stem: int = Field(description="pixel-unshuffle before the first convolution", ge=1, le=8)
     widths: list[int] = Field(description="channels at each resolution", min_length=1)
@@ -65,6 +65,22 @@ class AutoencoderSettings(OptimiserSettings):
     attention: bool = Field(description="self-attention at the lowest resolution")
     latent_channels: int = Field(description="channels of the latent", ge=1)
     position: bool = Field(description="tell encoder and decoder the slice's position")
+
+    @property
+    def down(self) -> int:
+        """How many times smaller the latent is in each direction of a slice."""
+        return self.stem * 2 ** (len(self.widths) - 1)
+
+    @model_validator(mode="after")
+    def _groups_divide(self) -> "SliceNetworkSettings":
+        if any(width % self.norm_groups for width in self.widths):
+            raise ValueError(f"norm_groups {self.norm_groups} must divide every width")
+        return self
+
+
+class AutoencoderSettings(SliceNetworkSettings, OptimiserSettings):
+    """The autoencoder, and its training."""
+
     loss: LossSettings
     batch: int = Field(description="slices a step", ge=1)
     tumour_slices: float = Field(
@@ -76,20 +92,14 @@ class AutoencoderSettings(OptimiserSettings):
         description="how slices are changed in training; null: they are left as they are"
     )
 
-    @property
-    def down(self) -> int:
-        """How many times smaller the latent is in each direction of a slice."""
-        return self.stem * 2 ** (len(self.widths) - 1)
-
-    @model_validator(mode="after")
-    def _groups_divide(self) -> "AutoencoderSettings":
-        if any(width % self.norm_groups for width in self.widths):
-            raise ValueError(f"norm_groups {self.norm_groups} must divide every width")
-        return self
-
 
 class AutoencoderSection(AutoencoderSettings):
-    """The autoencoder, and what it encodes."""
+    """The autoencoder, where its training starts, and what it encodes."""
+
+    prior: Prior = Field(
+        description="where training starts: embedded (the autoencoder in prior/), none, or a "
+        "model folder of another run"
+    )
 
     copies: int = Field(
         description="augmented copies of each training patient that are encoded for the "

@@ -15,7 +15,7 @@ from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.job import training_job
 from workflow_scripts.common.labels import collapse
 from workflow_scripts.common.patients import Patient
-from workflow_scripts.common.weights import save_model
+from workflow_scripts.common.weights import load_config, load_weights, save_model
 
 
 def latent_scale(model: torch.nn.Module, folders: list[str], labels: str, precision: str) -> float:
@@ -41,6 +41,9 @@ def main(snakemake) -> None:
     torch.set_num_threads(snakemake.threads)
     torch.manual_seed(params.seed)
     network = build_model(settings, params.modalities, params.labels)
+    prior = Path(snakemake.input.prior).parent if snakemake.input.prior else None
+    if prior:
+        load_weights(prior, network)
     training = AutoencoderTraining(network, settings, params.seed)
     x_mm, y_mm, _ = Grid.from_settings(params.grid).extent_mm
     augment = SliceAugmentation(settings.augment, (x_mm, y_mm)) if settings.augment else None
@@ -48,13 +51,19 @@ def main(snakemake) -> None:
     batches = SliceBatches(folders, params.labels, settings.batch, share, augment, params.seed)
     with training_job(snakemake, training, batches) as history:
         model = training.average.module.eval().to(device())
+        # The prior's denoiser knows latents in the prior's units.
+        scale = (
+            load_config(prior)["latent_scale"]
+            if prior
+            else latent_scale(model, folders, params.labels, settings.precision)
+        )
         config = {
             "settings": params.settings,
             "modalities": params.modalities,
             "labels": params.labels,
             "grid": params.grid,
             "precision": arithmetic(settings.precision),
-            "latent_scale": latent_scale(model, folders, params.labels, settings.precision),
+            "latent_scale": scale,
         }
         save_model(Path(snakemake.output.weights).parent, model, config)
         write_table(history, snakemake.output.history)

@@ -1,4 +1,4 @@
-"""A phantom's tissues at 1 mm: brain with its tumour, lesions, skull, scalp."""
+"""A phantom's tissues: brain with its tumour, lesions, skull, scalp."""
 
 from dataclasses import dataclass
 
@@ -68,7 +68,7 @@ def outer_tissues(plan: Plan, frame: Frame, from_brain: Array, under_skin: Array
     }
 
 
-def brain_tissues(plan: Plan, maps: Array) -> dict[str, Array]:
+def brain_tissues(plan: Plan, maps: Array, spacing_mm: float) -> dict[str, Array]:
     """Fluid, grey and white matter (each x, y, z) from the warped maps of grey and white matter.
 
     The template is an average of many brains. Sharpening it, and favouring one tissue or another
@@ -78,8 +78,8 @@ def brain_tissues(plan: Plan, maps: Array) -> dict[str, Array]:
     grey, white = maps[0], maps[1]
     fluid = np.clip(1 - grey - white, 0, 1)
     shape = grey.shape
-    fluid = fluid**2 * np.exp(1.1 * smooth_noise(rng, shape, 5))
-    white = white**2 * np.exp(0.6 * smooth_noise(rng, shape, 6))
+    fluid = fluid**2 * np.exp(1.1 * smooth_noise(rng, shape, 5 / spacing_mm))
+    white = white**2 * np.exp(0.6 * smooth_noise(rng, shape, 6 / spacing_mm))
     grey = grey**2 + np.float32(1e-4)
     total = fluid + grey + white
     return {"csf": fluid / total, "grey": grey / total, "white": white / total}
@@ -101,14 +101,14 @@ def _brain_box(from_brain: Array) -> tuple[Box, Box]:
     return half, tuple(slice(2 * s.start, 2 * s.stop - 1) for s in half)
 
 
-def _lesions(plan: Plan, white: Array) -> Array:
+def _lesions(plan: Plan, white: Array, spacing_mm: float) -> Array:
     """White-matter lesions (0 to 1): small bright blobs that are not tumour."""
     rng = plan.generator(6)
     result = np.zeros(white.shape, np.float32)
     places = np.argwhere(white > 0.85)
     for _ in range(plan.lesion_count):
         centre = places[rng.integers(len(places))]
-        radii = rng.gamma(4.0, 0.55) * np.exp(rng.normal(0, 0.25, 3)) + 0.6
+        radii = (rng.gamma(4.0, 0.55) * np.exp(rng.normal(0, 0.25, 3)) + 0.6) / spacing_mm
         reach = np.ceil(radii + 2).astype(int)
         low = np.maximum(centre - reach, 0)
         box = tuple(slice(a, b) for a, b in zip(low, centre + reach + 1, strict=True))
@@ -116,25 +116,26 @@ def _lesions(plan: Plan, white: Array) -> Array:
         grid = np.stack(np.meshgrid(*(np.arange(n) for n in part.shape), indexing="ij"))
         offset = (grid + (low - centre).reshape(3, 1, 1, 1)) / radii.reshape(3, 1, 1, 1)
         depth = 1 - np.sqrt((offset**2).sum(0))
-        np.maximum(part, _rise(depth.astype(np.float32) * radii.min(), 2.0), out=part)
+        np.maximum(part, _rise(depth.astype(np.float32) * radii.min(), 2.0 / spacing_mm), out=part)
     return result * np.clip(white * 1.5, 0, 1)
 
 
-def _caps(plan: Plan, from_ventricles: Array, template_mm: Array) -> Array:
+def _caps(plan: Plan, from_ventricles: Array, template_mm: Array, half_mm: float) -> Array:
     """Periventricular caps and rims (0 to 1), brightest at the ventricles' horns."""
-    uneven = 4 * np.exp(0.4 * smooth_noise(plan.generator(7), from_ventricles.shape, 8))
+    uneven = 4 * np.exp(0.4 * smooth_noise(plan.generator(7), from_ventricles.shape, 16 / half_mm))
     horns = np.clip((np.abs(template_mm[1] + 8) - 15) / 20, 0.15, 1)
     band = np.exp(-np.clip(from_ventricles, 0, None) / (uneven * (0.4 + horns)))
     return band * horns * plan.caps
 
 
 def _place_tumour(
-    inner: dict[str, Array], label: NDArray[np.uint8], border_mm: float
+    inner: dict[str, Array], label: NDArray[np.uint8], border: float, edge: float
 ) -> dict[str, Array]:
-    """Replace tissue by oedema, enhancing tumour and necrosis; the oedema's border is soft."""
-    whole = ndimage.gaussian_filter((label > 0).astype(np.float32), border_mm)
-    core = ndimage.gaussian_filter(((label == 1) | (label == 3)).astype(np.float32), 0.7)
-    dead = np.minimum(ndimage.gaussian_filter((label == 1).astype(np.float32), 0.7), core)
+    """Replace tissue by oedema, enhancing tumour and necrosis; the oedema's ``border`` is soft,
+    the core has an ``edge`` (voxels)."""
+    whole = ndimage.gaussian_filter((label > 0).astype(np.float32), border)
+    core = ndimage.gaussian_filter(((label == 1) | (label == 3)).astype(np.float32), edge)
+    dead = np.minimum(ndimage.gaussian_filter((label == 1).astype(np.float32), edge), core)
     # Oedema seeps into tissue and leaves the fluid in the folds; the core displaces both.
     oedema = np.clip(whole - core, 0, 1) * (1 - inner["csf"])
     solid = 1 - inner["csf"]
@@ -146,14 +147,15 @@ def _place_tumour(
     return result
 
 
-def build_anatomy(plan: Plan, frame: Frame, template: Template) -> Anatomy:
-    """All tissues of a planned phantom, the tumour grown and its surroundings pushed away."""
+def build_anatomy(plan: Plan, frame: Frame, template: Template, head: bool = True) -> Anatomy:
+    """All tissues of a planned phantom, the tumour grown and its surroundings pushed away; the
+    brain alone, in fluid, without a ``head``."""
     points = template.distance_voxels(frame.template_mm)
     from_brain, under_skin, _ = sample(template.distance, points)
     half_maps = sample(template.tissue, template.tissue_voxels(frame.template_mm), "zeros")
     tissue = (half_maps[0] + half_maps[1] > 0.6) & (half_maps[2] > 0.5)
     site = _site(plan, half_maps[1], from_brain, frame.template_mm)
-    burden = tumour_burden(plan, half_maps[1], tissue, site)
+    burden = tumour_burden(plan, half_maps[1], tissue, site, frame.half_mm)
 
     radius_mm = (3 * plan.volume_ml * 1000 / (4 * np.pi)) ** (1 / 3)
     push_mm = plan.mass_effect * radius_mm
@@ -165,27 +167,32 @@ def build_anatomy(plan: Plan, frame: Frame, template: Template) -> Anatomy:
     at = (slice(None), *half_box)
     inner_mm = resize(template_mm[at], shape)
     maps = sample(template.tissue, template.tissue_voxels(inner_mm), "zeros")
-    inner = brain_tissues(plan, maps)
+    mm = frame.spacing_mm
+    inner = brain_tissues(plan, maps, mm)
     from_ventricles = sample(template.distance[2:], template.distance_voxels(template_mm[at]))
-    caps = resize(_caps(plan, from_ventricles[0], template_mm[at])[None], shape)[0]
-    _add_confounders(plan, inner, caps)
+    caps = _caps(plan, from_ventricles[0], template_mm[at], frame.half_mm)
+    _add_confounders(plan, inner, resize(caps[None], shape)[0], mm)
 
     brain = maps[2] > 0.5
-    solid = ndimage.gaussian_filter(maps[0] + maps[1], 1.0) > 0.5
-    label = tumour_label(plan, resize(burden[half_box][None], shape)[0], brain & solid)
-    inner = _place_tumour(inner, label, plan.border_mm)
+    solid = ndimage.gaussian_filter(maps[0] + maps[1], 1.0 / mm) > 0.5
+    label = tumour_label(plan, resize(burden[half_box][None], shape)[0], brain & solid, mm)
+    inner = _place_tumour(inner, label, plan.border_mm / mm, 0.7 / mm)
 
-    outer = outer_tissues(plan, frame, from_brain, under_skin)
+    if head:
+        outer = outer_tissues(plan, frame, from_brain, under_skin)
+    else:
+        outer = {"csf": np.ones(frame.shape, np.float32)}
     whole_brain, whole_label = np.zeros(frame.shape, np.uint8), np.zeros(frame.shape, np.uint8)
     whole_brain[box], whole_label[box] = brain, label
     return Anatomy(box, outer, inner, maps[2], whole_brain, whole_label)
 
 
-def _add_confounders(plan: Plan, inner: dict[str, Array], caps: Array) -> None:
+def _add_confounders(plan: Plan, inner: dict[str, Array], caps: Array, spacing_mm: float) -> None:
     """Turn some white matter into lesions and caps, and some fluid into vessels."""
-    lesion = np.maximum(_lesions(plan, inner["white"]), np.clip(caps, 0, 1) * inner["white"])
-    lesion = np.minimum(lesion, inner["white"])
-    vessel = inner["csf"] * (smooth_noise(plan.generator(8), caps.shape, 4) > 1.3)
+    white = inner["white"]
+    lesion = np.maximum(_lesions(plan, white, spacing_mm), np.clip(caps, 0, 1) * white)
+    lesion = np.minimum(lesion, white)
+    vessel = inner["csf"] * (smooth_noise(plan.generator(8), caps.shape, 4 / spacing_mm) > 1.3)
     inner["white"] = inner["white"] - lesion
     inner["csf"] = inner["csf"] - vessel
     inner["lesion"], inner["vessel"] = lesion, vessel

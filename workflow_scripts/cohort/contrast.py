@@ -56,26 +56,37 @@ def _weighted(fractions: dict[str, Array], means: dict[str, float]) -> Array:
     return total
 
 
-def ideal_image(plan: Plan, anatomy: Anatomy, modality: str, settings: PhantomSettings) -> Array:
+def ideal_image(
+    plan: Plan, anatomy: Anatomy, modality: str, settings: PhantomSettings, spacing_mm: float
+) -> Array:
     """The image (X, Y, Z) before the scanner: tissue means, texture, partial volume."""
     means = tissue_means(plan, modality, settings.contrast)
     rng = plan.generator(11, MODALITIES.index(modality))
     image = _weighted(anatomy.outer, means)
     inner = _weighted(anatomy.inner, means)
     image[anatomy.box] += anatomy.inside * (inner - image[anatomy.box])
-    coarse = smooth_noise(rng, image.shape, 14)
-    fine = smooth_noise(rng, image.shape, 2)
+    coarse = smooth_noise(rng, image.shape, 14 / spacing_mm)
+    fine = smooth_noise(rng, image.shape, 2 / spacing_mm)
     image *= 1 + np.float32(settings.texture) * (0.6 * coarse + 0.8 * fine)
-    return ndimage.gaussian_filter(image, rng.uniform(0.3, 0.6), truncate=2.5)
+    return ndimage.gaussian_filter(image, rng.uniform(0.3, 0.6) / spacing_mm, truncate=2.5)
 
 
-def scan(plan: Plan, image: Array, modality: str, settings: PhantomSettings) -> np.ndarray:
-    """What the scanner stores (int16): bias field, Rician noise (Gudbjartsson 1995), gain."""
+def scan(
+    plan: Plan, image: Array, modality: str, settings: PhantomSettings, spacing_mm: float
+) -> np.ndarray:
+    """What the scanner stores (int16): bias field, Rician noise (Gudbjartsson 1995), gain.
+
+    The noise is that of voxels of 1 mm; larger ones have as much less as they average over more.
+    Slices are as thick as planned, along z: Gaussians of that full width at half maximum.
+    """
+    thick = np.sqrt(max(plan.slice_mm[modality] ** 2 - spacing_mm**2, 0)) / (2.355 * spacing_mm)
+    if thick > 0.2:
+        image = ndimage.gaussian_filter1d(image, thick, axis=2)
     rng = plan.generator(12, MODALITIES.index(modality))
-    nodes = tuple(max(4, n // 8) for n in image.shape)
+    nodes = tuple(max(4, int(n * spacing_mm) // 8) for n in image.shape)
     bias = resize(np.exp(settings.bias * smooth_noise(rng, nodes, 10))[None], image.shape)[0]
     image = image * bias
-    sd = np.float32(settings.noise * rng.uniform(0.6, 1.2))
+    sd = np.float32(settings.noise * rng.uniform(0.6, 1.2) / spacing_mm**1.5)
     real = image + sd * rng.standard_normal(image.shape, dtype=np.float32)
     imaginary = sd * rng.standard_normal(image.shape, dtype=np.float32)
     gain = np.float32(rng.uniform(250, 600))

@@ -9,16 +9,18 @@ from scipy import ndimage
 from workflow_scripts.cohort.plan import Plan
 from workflow_scripts.cohort.sampling import Array, rotation, sample, voxel_points
 from workflow_scripts.cohort.template import FLOOR_MM, LOW_MM, Template
+from workflow_scripts.common.grid import TEMPLATE_CENTRE_MM, Grid
 
 STEP_MM = 4.0  # of the grid on which the deformation is computed
-HALF_MM = 2.0  # of the grid on which the tumour grows
+HEAD_MM = 1.0  # of the voxels of a whole head
+GRID_MM = 1.5  # at most, of the voxels of a brain that is made on a grid
 MARGIN_MM = 5.0  # of air around the head
 REACH_MM = 140.0  # from the middle of the head, all that could be in view
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A phantom's grid of 1 mm, and the way from there to the template.
+    """A phantom's grid, and the way from there to the template.
 
     ``shape`` is odd, so that ``half_shape``, with a node at every second voxel, spans the same.
     ``template_mm`` (3, x, y, z) is the template point of each node of that half grid.
@@ -28,9 +30,15 @@ class Frame:
 
     shape: tuple[int, int, int]
     half_shape: tuple[int, int, int]
+    spacing_mm: float  # the same along all axes
     template_mm: Array
     affine: NDArray[np.float64]
     to_template: NDArray[np.float64]
+
+    @property
+    def half_mm(self) -> float:
+        """Spacing of the half grid, on which the tumour grows."""
+        return 2 * self.spacing_mm
 
 
 def head_matrix(plan: Plan) -> NDArray[np.float64]:
@@ -83,6 +91,12 @@ def _template_points(head_mm: Array, matrix: NDArray, displacement: Array) -> Ar
     return points + sample(displacement, (points - low) / np.float32(STEP_MM))
 
 
+def _half_points(low_mm: NDArray, half_shape: tuple[int, ...], spacing_mm: float) -> Array:
+    """Millimetres of the half grid's nodes, the first at ``low_mm``."""
+    points = voxel_points(half_shape) * np.float32(2 * spacing_mm)
+    return points + low_mm.astype(np.float32)[:, None, None, None]
+
+
 def build_frame(plan: Plan, template: Template, sd_mm: float) -> Frame:
     """Deform the head as planned, and crop the field of view to it."""
     matrix = head_matrix(plan)
@@ -95,10 +109,9 @@ def build_frame(plan: Plan, template: Template, sd_mm: float) -> Frame:
     low = inside.min(0) * STEP_MM - REACH_MM - MARGIN_MM
     high = inside.max(0) * STEP_MM - REACH_MM + MARGIN_MM
     low[2] += MARGIN_MM  # the neck runs out of view
-    half_shape = tuple(int(n) + 1 for n in np.ceil((high - low) / HALF_MM))
+    half_shape = tuple(int(n) + 1 for n in np.ceil((high - low) / (2 * HEAD_MM)))
     shape = tuple(2 * n - 1 for n in half_shape)
-    half_mm = voxel_points(half_shape) * np.float32(HALF_MM)
-    half_mm += low.astype(np.float32)[:, None, None, None]
+    half_mm = _half_points(low, half_shape, HEAD_MM)
 
     to_head = np.eye(4)  # voxels to mm from the middle of the head
     to_head[:3, 3] = low
@@ -112,10 +125,45 @@ def build_frame(plan: Plan, template: Template, sd_mm: float) -> Frame:
     return Frame(
         shape=shape,
         half_shape=half_shape,
+        spacing_mm=HEAD_MM,
         template_mm=_template_points(half_mm, matrix, displacement),
         affine=stored,
         to_template=matrix @ np.linalg.inv(scanner),
     )
+
+
+def grid_frame(plan: Plan, template: Template, sd_mm: float, grid: Grid) -> Frame:
+    """A deformed brain on the grid of template space, at about ``GRID_MM`` and over its whole
+    extent: what preprocessing would have made of a head, but for what registration leaves."""
+    displacement = random_displacement(plan, template, sd_mm)
+    spacing = max(min(*grid.spacing_mm, 2 * GRID_MM) / 2, HEAD_MM / 2)
+    low = grid.affine[:3, 3] - np.array(grid.spacing_mm) / 2
+    half_shape = tuple(int(n) + 1 for n in np.ceil(np.array(grid.extent_mm) / (2 * spacing)))
+    half_mm = _half_points(low, half_shape, spacing)
+    affine = np.diag([spacing] * 3 + [1.0])
+    affine[:3, 3] = low
+    matrix = residual_matrix(plan)
+    return Frame(
+        shape=tuple(2 * n - 1 for n in half_shape),
+        half_shape=half_shape,
+        spacing_mm=spacing,
+        template_mm=_template_points(half_mm, matrix, displacement),
+        affine=affine,
+        to_template=matrix,
+    )
+
+
+def residual_matrix(plan: Plan) -> NDArray[np.float64]:
+    """Grid millimetres to template millimetres (4 × 4) as an affine registration may leave them:
+    off by a degree, a millimetre and a few per cent, drawn from the plan."""
+    rng = plan.generator(20)
+    shear = np.eye(3)
+    shear[0, 1], shear[0, 2], shear[1, 2] = rng.normal(0, 0.008, 3)
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.diag(1 + rng.normal(0, 0.015, 3)) @ shear @ rotation(rng.normal(0, 1, 3))
+    middle = np.array(TEMPLATE_CENTRE_MM)
+    matrix[:3, 3] = middle - matrix[:3, :3] @ (middle + rng.normal(0, 1, 3))
+    return matrix
 
 
 def push_outwards(
@@ -128,6 +176,6 @@ def push_outwards(
     """
     points = voxel_points(frame.half_shape)
     offset = points - np.asarray(centre, np.float32)[:, None, None, None]
-    distance = np.sqrt((offset**2).sum(0)) * np.float32(HALF_MM / radius_mm)
+    distance = np.sqrt((offset**2).sum(0)) * np.float32(frame.half_mm / radius_mm)
     fade = np.exp(1 - distance) * np.clip(-from_brain / 10, 0, 1)
     return points - offset * (fade * np.float32(push_mm / radius_mm))

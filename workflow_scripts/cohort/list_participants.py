@@ -20,16 +20,15 @@ from workflow_scripts.common.files import UserError, write_table
 def phantom_participants(
     count: int, seed: int, modalities: Sequence[str], settings: PhantomSettings, folder: str | Path
 ) -> pd.DataFrame:
-    """The phantom patients that ``make_phantom`` will write under ``folder``, from their plans."""
+    """The phantom patients that will be made, from their plans; ``folder`` is where the rule
+    ``make_phantom`` writes their files, "" where they are made on the grid."""
     rows = []
-    for name in phantom_ids(count):
-        place = Path(folder, name)
+    for name in phantom_ids(count, on_grid=not folder):
+        volumes = [*modalities, "label", "brain_mask"]
         rows.append(
             {
                 "patient_id": name,
-                **{m: str(place / f"{m}.nii.gz") for m in modalities},
-                "label": str(place / "label.nii.gz"),
-                "brain_mask": str(place / "brain_mask.nii.gz"),
+                **{v: str(Path(folder, name, f"{v}.nii.gz")) if folder else "" for v in volumes},
                 "label_scheme": "brats2023",
                 "volume_ml": plan_phantom(name, seed, settings).volume_ml,
             }
@@ -60,10 +59,14 @@ def real_cases(given) -> list[Case]:
 def main(snakemake):
     given = snakemake.params
     problems: dict[str, str] = {}
-    if given.source == "phantom":
+    if given.source in ("phantom", "phantom_on_grid"):
         settings = PhantomSettings.model_validate(given.phantom)
         participants = phantom_participants(
-            given.patients, given.seed, given.modalities, settings, given.folder
+            given.patients,
+            given.seed,
+            given.modalities,
+            settings,
+            given.folder if given.source == "phantom" else "",
         )
     else:
         participants, problems = inspect_cases(

@@ -40,15 +40,17 @@ class Plan:
     flips: tuple[int, int, int]  # direction of the voxel axes, 1 or -1
     shift_mm: dict[str, Vector]  # of each modality from the reference
     turn_deg: dict[str, Vector]
+    slice_mm: dict[str, float]  # thickness of each modality's slices
 
     def generator(self, *purpose: int) -> np.random.Generator:
         """Random numbers for one purpose, the same whatever was drawn for the others."""
         return np.random.default_rng([self.seed, zlib.crc32(self.patient_id.encode()), *purpose])
 
 
-def phantom_ids(count: int) -> list[str]:
-    """Names of the phantom patients."""
-    return [f"phantom-{k:04d}" for k in range(1, count + 1)]
+def phantom_ids(count: int, on_grid: bool = False) -> list[str]:
+    """Names of the phantom patients. Those made on the grid have others than those with a head,
+    and are so other patients, whatever the seed: a prior has seen none of them."""
+    return [f"phantom-{k:0{5 if on_grid else 4}d}" for k in range(1, count + 1)]
 
 
 def _vector(rng: np.random.Generator, largest: float) -> Vector:
@@ -68,7 +70,7 @@ def plan_phantom(patient_id: str, seed: int, settings: PhantomSettings) -> Plan:
         site=float(rng.uniform()),
         unevenness=float(rng.uniform(0.3, 1.5)),
         elongation=float(rng.uniform(0, 0.9)),
-        core_share=float(rng.uniform(0.25, 0.65)),
+        core_share=float(rng.uniform(*settings.core_share)),
         rim_mm=float(rng.uniform(2.5, 5.0)),
         border_mm=float(rng.uniform(1.0, 2.5)),
         visibility=float(rng.uniform(*settings.visibility)),
@@ -87,4 +89,5 @@ def plan_phantom(patient_id: str, seed: int, settings: PhantomSettings) -> Plan:
         flips=tuple(int(v) for v in rng.choice([-1, 1], 3, p=[0.3, 0.7])),
         shift_mm={m: _vector(rng, settings.displacement_mm) for m in MODALITIES},
         turn_deg={m: _vector(rng, settings.displacement_deg) for m in MODALITIES},
+        slice_mm={m: float(rng.uniform(*settings.slice_mm)) for m in MODALITIES},
     )

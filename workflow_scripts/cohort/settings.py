@@ -38,6 +38,9 @@ class PhantomSettings(Section):
     visibility: tuple[float, float] = Field(
         description="range of the tumour's contrast, 1 being an obvious tumour"
     )
+    core_share: tuple[float, float] = Field(
+        description="range of the share of the tumour that is core: enhancing, or dead"
+    )
     confounders: float = Field(
         description="amount of white-matter lesions and periventricular caps, never labelled",
         ge=0,
@@ -49,6 +52,24 @@ class PhantomSettings(Section):
     noise: float = Field(
         description="sd of the Rician noise, relative to white matter in T1", ge=0, le=0.3
     )
+
+    slice_mm: tuple[float, float] = Field(
+        description="range of the thickness of a modality's slices, in mm"
+    )
+
+    @field_validator("core_share")
+    @classmethod
+    def _shares(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= value[0] <= value[1] <= 0.9:
+            raise ValueError("two numbers from 0 to 0.9 are needed, the smaller first")
+        return value
+
+    @field_validator("slice_mm")
+    @classmethod
+    def _thickness(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 1 <= value[0] <= value[1] <= 8:
+            raise ValueError("two numbers from 1 to 8 are needed, the smaller first")
+        return value
 
     @field_validator("volume_ml")
     @classmethod
@@ -150,8 +171,9 @@ class SplitSettings(Section):
 class CohortSettings(Section):
     """Where the patients come from, and how they are split."""
 
-    source: Literal["phantom", "brats", "msd", "table"] = Field(
-        description="phantom: patients made on the spot; brats: a folder of BraTS cases, 2017 on; "
+    source: Literal["phantom", "phantom_on_grid", "brats", "msd", "table"] = Field(
+        description="phantom: patients made on the spot; phantom_on_grid: the same without a head, "
+        "in template space, to train a prior on; brats: a folder of BraTS cases, 2017 on; "
         "msd: Task01_BrainTumour; table: a TSV of files"
     )
     root: UserPath | None = Field(description="folder of a brats or msd cohort")
@@ -169,6 +191,11 @@ class CohortSettings(Section):
     splits: SplitSettings
 
     @property
+    def made(self) -> bool:
+        """Whether the patients are made on the spot."""
+        return self.source in ("phantom", "phantom_on_grid")
+
+    @property
     def phantom_count(self) -> int:
         """The number of patients of a phantom cohort."""
         return self.phantom.patients or self.splits.patients_needed
@@ -183,6 +210,6 @@ class CohortSettings(Section):
             raise ValueError("source 'table' needs cohort.label_scheme, such as brats2015")
         if self.source not in ("table", "brats") and self.label_scheme:
             raise ValueError(f"label_scheme is not for source '{self.source}', which has its own")
-        if self.source == "phantom" and self.exclude:
+        if self.made and self.exclude:
             raise ValueError("exclude is for real patients; lower phantom.patients instead")
         return self

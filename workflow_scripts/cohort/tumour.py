@@ -51,13 +51,13 @@ def _pair(volume: Array, axis: int) -> tuple[Array, Array]:
     return volume[tuple(low)], volume[tuple(high)]
 
 
-def tumour_burden(plan: Plan, white: Array, tissue: Mask, site: tuple) -> Array:
-    """Grow the planned tumour on the half grid (2 mm) from ``site``, and fill it in a box.
+def tumour_burden(plan: Plan, white: Array, tissue: Mask, site: tuple, spacing_mm: float) -> Array:
+    """Grow the planned tumour on the half grid from ``site``, and fill it in a box.
 
     ``white`` is the white-matter fraction. Outside the tissue the burden of the nearest tissue
     is taken, so that it can be interpolated up to the edge.
     """
-    target = plan.volume_ml * 1000 / 8
+    target = plan.volume_ml * 1000 / spacing_mm**3
     reach = int(np.ceil(2.0 * (3 * target / (4 * np.pi)) ** (1 / 3))) + 6
     box = tuple(
         slice(max(0, c - reach), min(n, c + reach + 1))
@@ -65,7 +65,8 @@ def tumour_burden(plan: Plan, white: Array, tissue: Mask, site: tuple) -> Array:
     )
     inside = tissue[box]
     rng = plan.generator(2)
-    noise = 0.8 * smooth_noise(rng, inside.shape, 5) + 0.6 * smooth_noise(rng, inside.shape, 2.5)
+    coarse, fine = (smooth_noise(rng, inside.shape, mm / spacing_mm) for mm in (10, 5))
+    noise = 0.8 * coarse + 0.6 * fine
     uneven = np.exp(plan.unevenness * noise)
     share = np.clip(white[box] * 1.6 - 0.6, 0, 1)
     diffusion = DIFFUSION_GREY + (DIFFUSION_WHITE - DIFFUSION_GREY) * share
@@ -103,19 +104,19 @@ def largest_voxels(score: Array, allowed: Mask, count: int) -> Mask:
     return allowed & (score >= threshold)
 
 
-def tumour_label(plan: Plan, burden: Array, tissue: Mask) -> NDArray[np.uint8]:
-    """Canonical labels at 1 mm (X, Y, Z): 1 necrotic core, 2 oedema, 3 enhancing rim.
+def tumour_label(plan: Plan, burden: Array, tissue: Mask, spacing_mm: float) -> NDArray[np.uint8]:
+    """Canonical labels (X, Y, Z): 1 necrotic core, 2 oedema, 3 enhancing rim.
 
     The whole tumour has the planned volume: the voxels of ``tissue`` with the highest burden.
     Its oldest part is the core; what lies deeper in the core than the rim is thick is dead.
     """
-    whole = largest_voxels(burden, tissue, round(plan.volume_ml * 1000))
+    whole = largest_voxels(burden, tissue, round(plan.volume_ml * 1000 / spacing_mm**3))
     rng = plan.generator(3)
-    lumpy = burden + 0.12 * smooth_noise(rng, burden.shape, 7)
+    lumpy = burden + 0.12 * smooth_noise(rng, burden.shape, 7 / spacing_mm)
     core = largest_voxels(lumpy, whole, round(plan.core_share * np.count_nonzero(whole)))
     core = ndimage.binary_opening(core, iterations=1) & whole
-    depth = ndimage.distance_transform_edt(core)
-    uneven = np.exp(0.4 * smooth_noise(rng, burden.shape, 8))
+    depth = ndimage.distance_transform_edt(core) * spacing_mm
+    uneven = np.exp(0.4 * smooth_noise(rng, burden.shape, 8 / spacing_mm))
     rim = np.minimum(plan.rim_mm * uneven, 0.6 * depth.max())
     label = np.where(whole, 2, 0).astype(np.uint8)
     label[core] = 3

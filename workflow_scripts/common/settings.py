@@ -7,6 +7,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 # A path that a user writes; ~ is the home folder.
 UserPath = Annotated[str, AfterValidator(expanduser)]
+# Where training starts: `embedded` (the networks in prior/), `none`, or a model folder.
+Prior = UserPath
 
 
 class Section(BaseModel):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from workflow_scripts.common.device import exact
 from workflow_scripts.common.files import UserError
 from workflow_scripts.diffusion.conditions import draw_maps
+from workflow_scripts.diffusion.settings import DenoiserSettings
 
 # Components and places with hardly any variance would otherwise be blown up without bound.
 SMALLEST_SHARE = 1e-3
@@ -28,6 +29,10 @@ class LatentSpace(nn.Module):
     by their principal components. All of it comes from the training latents and is saved with
     the denoiser's weights. Before its first step the denoiser so gives samples of the right
     variance everywhere, with slices that agree.
+
+    Where there are patients enough to learn from, a ``centred`` space is the better one: the mean
+    is subtracted, and each channel divided by one standard deviation, so that places where
+    patients differ most count most.
     """
 
     def __init__(self, shape: tuple[int, int, int, int], fold: int, modes: int) -> None:
@@ -84,35 +89,51 @@ class LatentSpace(nn.Module):
 
 
 def fit_latent_space(
-    latents: NDArray, points: Tensor, place: Tensor, fold: int, modes: int
+    latents: NDArray, points: Tensor, place: Tensor, settings: DenoiserSettings
 ) -> LatentSpace:
     """The space of training latents (N, C, h, w, Z) whose elements lie at ``points`` (mm).
 
     ``place`` (N, 6) is that of the tumours. At most ``MODE_PATIENTS`` are held in memory. Raises
     ``UserError`` for a single patient without copies, who has no spread.
     """
+    space = LatentSpace(latents.shape[1:], settings.slices_per_patch, settings.modes)
+    space.points.copy_(points)
+    if settings.space == "plain":
+        return space
     if len(latents) < 2:
         raise UserError(
-            "diffusion.space: white latents need the spread of two patients or copies at least; "
-            "raise autoencoder.copies or cohort.splits.train_sizes"
+            f"diffusion.space: {settings.space} latents need the spread of two patients or copies "
+            "at least; raise autoencoder.copies or cohort.splits.train_sizes"
         )
-    space = LatentSpace(latents.shape[1:], fold, modes)
-    space.points.copy_(points)
     mean = np.zeros(latents.shape[1:])
     for latent in latents:
         mean += latent.astype(float) / len(latents)
-    variance = np.zeros(latents.shape[2:])
+    variance = np.zeros(latents.shape[1:])
     for latent in latents:
-        variance += ((latent - mean) ** 2).mean(0) / len(latents)
+        variance += (latent - mean) ** 2 / len(latents)
+    space.mean.copy_(torch.from_numpy(mean))
+    if settings.space == "centred":
+        sd = torch.from_numpy(np.sqrt(variance.mean((1, 2, 3)))).repeat_interleave(space.fold)
+        space.mix.copy_(torch.diag(sd))
+        space.unmix.copy_(torch.diag(1 / sd))
+        return space
+    _whiten(space, latents, variance.mean(0))
+    if settings.modes:
+        _fit_modes(space, latents, place)
+    return space
+
+
+def _whiten(space: LatentSpace, latents: NDArray, variance: NDArray) -> None:
+    """Divide by the spread at each place, from its ``variance`` (h, w, Z), and whiten the folded
+    channels."""
     # Few patients: the variance of one place is borrowed from its neighbourhood.
     sd = np.sqrt(ndimage.gaussian_filter(variance, (0.5, 0.5, 2.0)))
     sd = np.maximum(sd, SMALLEST_SD * sd.max())
-    space.mean.copy_(torch.from_numpy(mean))
     space.sd.copy_(torch.from_numpy(sd)[None])
     covariance = torch.zeros(space.mix.shape, dtype=torch.double)
     for latent in latents:
         rest = (torch.from_numpy(latent.astype(np.float32)) - space.mean) / space.sd
-        flat = fold_slices(rest[None], fold)[0].flatten(1).double()
+        flat = fold_slices(rest[None], space.fold)[0].flatten(1).double()
         covariance += flat @ flat.T / flat.shape[1] / len(latents)
     values, vectors = torch.linalg.eigh(covariance)
     values = values.clamp_min(SMALLEST_SHARE * values.max())
@@ -121,9 +142,6 @@ def fit_latent_space(
     space.mix.copy_(vectors * values.sqrt())
     space.unmix.copy_((vectors / values.sqrt()).T)
     space.weight.copy_(values / values.mean())
-    if modes:
-        _fit_modes(space, latents, place)
-    return space
 
 
 def _fit_modes(space: LatentSpace, latents: NDArray, place: Tensor) -> None:

@@ -4,18 +4,19 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from workflow_scripts.common.settings import OptimiserSettings
+from workflow_scripts.common.settings import OptimiserSettings, Prior, Section
 
 
-class DiffusionSettings(OptimiserSettings):
-    """The conditional denoiser of stacked latents, and its training."""
+class DenoiserSettings(Section):
+    """The conditional denoiser of stacked latents, and the process that it reverses."""
 
     slices_per_patch: int = Field(
         description="neighbouring slices folded into the channels of one position", ge=1
     )
-    space: Literal["white", "plain"] = Field(
+    space: Literal["white", "centred", "plain"] = Field(
         description="where the denoiser works: white centres each place, divides it by its spread "
-        "and whitens the folded slices; plain takes the scaled latents as they are, the paper's way"
+        "and whitens the folded slices; centred divides each channel by one spread instead; plain "
+        "takes the scaled latents as they are, the paper's way"
     )
     modes: int = Field(
         description="principal components of whole latents that the denoiser starts from; "
@@ -34,15 +35,9 @@ class DiffusionSettings(OptimiserSettings):
     timesteps: int = Field(description="diffusion steps T in training", ge=10)
     beta_start: float = Field(description="first beta of the linear schedules", gt=0)
     beta_end: float = Field(description="last beta of the linear schedules", gt=0)
-    loss: Literal["l1", "l2"] = Field(description="distance of prediction and target")
-    tumour_share: float = Field(
-        description="share of the loss that the tumour has, whatever its size", ge=0, lt=1
-    )
-    drop: float = Field(description="share of samples trained on the null condition", ge=0, lt=1)
-    batch: int = Field(description="patients a step", ge=1)
 
     @model_validator(mode="after")
-    def _fits(self) -> "DiffusionSettings":
+    def _fits(self) -> "DenoiserSettings":
         if len(self.attention) != len(self.widths):
             raise ValueError("attention needs one value for each of widths")
         if any(width % self.norm_groups for width in self.widths):
@@ -52,6 +47,28 @@ class DiffusionSettings(OptimiserSettings):
                 "target noise with schedule cosine multiplies errors by 640 at the last timestep; "
                 "take target velocity or x0, or schedule scaled_linear_beta"
             )
-        if self.space == "plain" and self.modes:
-            raise ValueError("modes are those of white latents; they must be 0 in the plain space")
+        if self.space != "white" and self.modes:
+            raise ValueError(
+                f"modes are those of white latents; they must be 0 in the {self.space} space"
+            )
         return self
+
+
+class DiffusionSettings(DenoiserSettings, OptimiserSettings):
+    """The denoiser, and its training."""
+
+    loss: Literal["l1", "l2"] = Field(description="distance of prediction and target")
+    tumour_share: float = Field(
+        description="share of the loss that the tumour has, whatever its size", ge=0, lt=1
+    )
+    drop: float = Field(description="share of samples trained on the null condition", ge=0, lt=1)
+    batch: int = Field(description="patients a step", ge=1)
+
+
+class DiffusionSection(DiffusionSettings):
+    """The denoiser, its training, and where that starts."""
+
+    prior: Prior = Field(
+        description="where training starts: embedded (the denoiser in prior/), none, or a model "
+        "folder of another run"
+    )

@@ -3,18 +3,40 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from workflow_scripts.common.device import arithmetic
 from workflow_scripts.common.files import read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.job import training_job
-from workflow_scripts.common.weights import save_model
+from workflow_scripts.common.weights import load_config, load_weights, save_model
 from workflow_scripts.diffusion.conditions import Scaling, latent_points, place_of
 from workflow_scripts.diffusion.generator import Bundle, build_model, build_process
 from workflow_scripts.diffusion.latents import LatentSpace, fit_latent_space
 from workflow_scripts.diffusion.settings import DiffusionSettings
 from workflow_scripts.diffusion.train import DiffusionTraining, LatentBatches
+
+
+def from_nothing(
+    settings: DiffusionSettings, latents: NDArray, attributes: pd.DataFrame, grid: Grid
+) -> tuple[Bundle, Scaling]:
+    """An untrained denoiser, the space of the training latents (N, C, h, w, Z), and the scaling
+    of the conditions."""
+    points = latent_points(grid, grid.shape[0] // latents.shape[2])
+    space = fit_latent_space(latents, points, place_of(attributes), settings)
+    return Bundle(build_model(settings, latents.shape[1]), space), Scaling.fit(attributes)
+
+
+def from_prior(
+    folder: Path, settings: DiffusionSettings, latents: NDArray
+) -> tuple[Bundle, Scaling]:
+    """A prior's denoiser with the space and the scaling that it knows."""
+    space = LatentSpace(latents.shape[1:], settings.slices_per_patch, settings.modes)
+    bundle = Bundle(build_model(settings, latents.shape[1]), space)
+    load_weights(folder, bundle)
+    return bundle, Scaling(**load_config(folder)["scaling"])
 
 
 def main(snakemake) -> None:
@@ -24,27 +46,18 @@ def main(snakemake) -> None:
     torch.manual_seed(params.seed)
     latents = np.load(snakemake.input.latents, mmap_mode="r")
     attributes = read_table(snakemake.input.attributes)
-    scaling = Scaling.fit(attributes)
-    grid = Grid.from_settings(params.grid)
-    points = latent_points(grid, grid.shape[0] // latents.shape[2])
-    place = place_of(attributes)
-    fold, modes = settings.slices_per_patch, settings.modes
-    if settings.space == "white":
-        space = fit_latent_space(latents, points, place, fold, modes)
+    if prior := snakemake.input.prior:
+        start, scaling = from_prior(Path(prior).parent, settings, latents)
     else:
-        space = LatentSpace(latents.shape[1:], fold, modes)
-        space.points.copy_(points)
-    training = DiffusionTraining(
-        build_model(settings, latents.shape[1]),
-        build_process(settings),
-        space,
-        settings,
-        params.seed,
-    )
-    conditions = scaling.vectors(attributes)
+        start, scaling = from_nothing(
+            settings, latents, attributes, Grid.from_settings(params.grid)
+        )
+    process = build_process(settings)
+    training = DiffusionTraining(start.denoiser, process, start.space, settings, params.seed)
+    conditions, place = scaling.vectors(attributes), place_of(attributes)
     batches = LatentBatches(latents, conditions, place, settings.batch, params.seed)
     with training_job(snakemake, training, batches) as history:
-        bundle = Bundle(training.average.module, space).eval().cpu()
+        bundle = Bundle(training.average.module, start.space).eval().cpu()
         config = {
             "settings": params.settings,
             "precision": arithmetic(settings.precision),

@@ -1,0 +1,34 @@
+"""Phantom patients straight on the grid, thousands of them, and the prior that learns from them."""
+
+from workflow_scripts.cohort.plan import phantom_ids
+from workflow_scripts.cohort.settings import PhantomSettings
+
+PHANTOM_IDS = phantom_ids(CONFIG.cohort.phantom_count, on_grid=True)
+
+
+# One job for all: each patient takes a second, and a job takes several to start.
+rule make_phantoms:
+    output:
+        arrays=arrays(PHANTOM_IDS, ["image", "label", "brain", "foreground"]),
+        provenance=f"{RESULTS}/preprocess/provenance/make_phantoms.json",
+    log:
+        f"{LOGS}/preprocess/make_phantoms.log",
+    benchmark:
+        f"{BENCHMARKS}/preprocess/make_phantoms.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 2
+    resources:
+        mem_mb=memory(3000),
+        runtime=720,
+    params:
+        patients=PHANTOM_IDS,
+        phantom=CONFIG.cohort.phantom.part(PhantomSettings),
+        preprocess=settings("preprocess"),
+        modalities=CONFIG.modalities,
+        grid=GRID,
+        seed=CONFIG.seed,
+        checkpoints=f"{RESULTS}/checkpoints/preprocess",
+        code=code("preprocess/make_phantoms"),
+    script:
+        "../workflow_scripts/preprocess/make_phantoms.py"

@@ -1,0 +1,28 @@
+"""The networks that other runs start from, in a folder that fits a repository: `make prior`."""
+
+from workflow_scripts.synthesis.folder import FILES
+
+
+rule export_prior:
+    input:
+        sampling=expand(rules.export_model.output.sampling, split=SPLITS),
+        autoencoder=expand(rules.train_autoencoder.output.provenance, split=SPLITS),
+        diffusion=expand(rules.train_diffusion.output.provenance, split=SPLITS),
+    output:
+        files=[f"{RESULTS}/prior/{name}" for name in FILES],
+        training=f"{RESULTS}/prior/training.json",
+        provenance=f"{RESULTS}/prior/export_prior.json",
+    log:
+        f"{LOGS}/synthesis/export_prior.log",
+    benchmark:
+        f"{BENCHMARKS}/synthesis/export_prior.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+    params:
+        code=code("synthesis/export_prior"),
+    script:
+        "../workflow_scripts/synthesis/export_prior.py"

@@ -1,0 +1,82 @@
+"""A prior: made from phantoms on the grid, and what training from it starts with."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from workflow_scripts.synthesis.folder import check_model_folder
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ("--configfile", str(ROOT / "config" / "tiny.yaml"))
+STAGES = ("autoencoder", "diffusion")
+
+
+@pytest.fixture(scope="module")
+def prior(snakemake, tmp_path_factory) -> Path:
+    """The model folder of a prior that learned from four phantoms for a few steps."""
+    folder = tmp_path_factory.mktemp("prior")
+    cohort = "cohort={source: phantom_on_grid, splits: {train_sizes: [4]}}"
+    short = ("autoencoder={steps: 6}", "diffusion={steps: 4}", "results=made")
+    done = snakemake(folder, *TINY, "--config", cohort, *short)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return folder / "made" / "prior"
+
+
+def tuned(snakemake, folder: Path, prior: Path, *more: str):
+    """Train from ``prior`` for a step that changes nothing."""
+    still = f"prior: {prior}, steps: 1, lr: 1.0e-12"
+    targets = [f"results-tiny/{stage}/n2-s0/model/weights.safetensors" for stage in STAGES]
+    config = [f"{stage}={{{still}}}" for stage in STAGES]
+    return snakemake(folder, *targets, *TINY, "--config", *config, *more)
+
+
+def test_it_is_a_model_folder_in_half_precision_that_says_what_made_it(prior):
+    check_model_folder(prior)
+    for stage in STAGES:
+        state = load_file(prior / stage / "weights.safetensors")
+        network = {n: t.dtype for n, t in state.items() if not n.startswith("space.")}
+        assert set(network.values()) == {torch.float16}
+        training = json.loads((prior / "training.json").read_text())[stage]
+        assert training["inputs"]["files"] > 0
+        assert {"params", "packages", "machine", "seconds"} <= set(training)
+    # One tumour for each phantom.
+    assert len(pd.read_csv(prior / "attributes.tsv", sep="\t")) == 4
+
+
+def test_training_starts_from_it(snakemake, copy_run, tiny_run, prior, tmp_path):
+    run = copy_run(tiny_run, tmp_path / "run")
+    done = tuned(snakemake, run, prior)
+    assert done.returncode == 0, done.stderr[-4000:]
+    for stage in STAGES:
+        folder = run / "results-tiny" / stage / "n2-s0" / "model"
+        found, start = (load_file(f / "weights.safetensors") for f in (folder, prior / stage))
+        for name, tensor in start.items():
+            torch.testing.assert_close(found[name], tensor.float(), msg=f"{stage}: {name}")
+        configs = [f / "config.json" for f in (prior / stage, folder)]
+        known, config = (json.loads(path.read_text()) for path in configs)
+        for key in ("latent_scale", "scaling"):
+            assert config.get(key) == known.get(key)
+
+
+def test_a_prior_of_other_patients_is_refused_in_words(snakemake, prior, tmp_path):
+    done = tuned(snakemake, tmp_path, prior, "modalities=[flair]", "--dry-run")
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "modalities ['flair', 't1ce'], here ['flair']" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("diffusion={prior: embedded}", "a denoiser knows the latents of the autoencoder"),
+        ("autoencoder={prior: /nowhere}", "/nowhere/autoencoder/config.json does not exist"),
+    ],
+)
+def test_priors_that_cannot_be_are_named(snakemake, tmp_path, config, words):
+    done = snakemake(tmp_path, "--dry-run", *TINY, "--config", config)
+    assert done.returncode != 0
+    assert words in done.stderr

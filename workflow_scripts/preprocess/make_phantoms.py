@@ -1,0 +1,71 @@
+"""Rule ``make_phantoms``: a whole cohort of phantom patients, made straight on the grid."""
+
+import logging
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import SimpleITK as sitk
+import torch
+
+from workflow_scripts.cohort.settings import PhantomSettings
+from workflow_scripts.common.files import staged_directory
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.keep import kept_folder
+from workflow_scripts.common.patients import save_patient
+from workflow_scripts.preprocess.phantoms import phantom_on_grid
+from workflow_scripts.preprocess.settings import PreprocessSettings
+
+
+def write_phantom(
+    patient_id: str,
+    folder: Path,
+    seed: int,
+    modalities: list[str],
+    grid: Grid,
+    phantom: PhantomSettings,
+    preprocess: PreprocessSettings,
+) -> None:
+    """Write the arrays of one phantom patient to ``folder/<patient_id>``, unless they are there."""
+    if (folder / patient_id).exists():
+        return
+    torch.set_num_threads(1)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    image, label, brain = phantom_on_grid(patient_id, seed, modalities, grid, phantom, preprocess)
+    with staged_directory(folder / patient_id) as temporary:
+        save_patient(temporary, image, label, brain, grid.affine)
+
+
+def write_phantoms(names: list[str], processes: int, **given) -> None:
+    """Write phantom patients, several at a time; ``given`` is as ``write_phantom`` takes it."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context) as pool:
+        done = pool.map(partial(write_phantom, **given), names, chunksize=8)
+        for number, _ in enumerate(done, start=1):
+            if number % 100 == 0 or number == len(names):
+                logging.info("%d of %d phantoms made", number, len(names))
+
+
+def main(snakemake) -> None:
+    params = snakemake.params
+    with kept_folder(snakemake) as kept:
+        write_phantoms(
+            params.patients,
+            snakemake.threads,
+            folder=kept,
+            seed=params.seed,
+            modalities=params.modalities,
+            grid=Grid.from_settings(params.grid),
+            phantom=PhantomSettings.model_validate(params.phantom),
+            preprocess=PreprocessSettings.model_validate(params.preprocess),
+        )
+        for path in map(Path, snakemake.output.arrays):
+            os.replace(kept / path.parent.name / path.name, path)
+
+
+if __name__ == "__main__":
+    from workflow_scripts.common.script import run_script
+
+    run_script(main, snakemake)  # noqa: F821

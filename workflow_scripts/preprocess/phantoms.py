@@ -1,0 +1,34 @@
+"""Phantom patients made straight on the grid: no whole head, no registration."""
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from workflow_scripts.cohort.modalities import reference_modality
+from workflow_scripts.cohort.phantom import make_brain
+from workflow_scripts.cohort.plan import plan_phantom
+from workflow_scripts.cohort.settings import PhantomSettings
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.preprocess.align import Aligned
+from workflow_scripts.preprocess.raw import Raw
+from workflow_scripts.preprocess.regrid import on_grid
+from workflow_scripts.preprocess.settings import PreprocessSettings
+
+
+def phantom_on_grid(
+    patient_id: str,
+    seed: int,
+    modalities: list[str],
+    grid: Grid,
+    phantom: PhantomSettings,
+    preprocess: PreprocessSettings,
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]:
+    """Images (M, X, Y, Z) normalised, label and brain (X, Y, Z) of a phantom patient, as
+    preprocessing gives them. The same name and seed give the same patient."""
+    made = make_brain(plan_phantom(patient_id, seed, phantom), modalities, phantom, grid)
+    images = {m: image.astype(np.float32) for m, image in made.images.items()}
+    reference = reference_modality(modalities)
+    affines = dict.fromkeys(modalities, made.affine)
+    raw = Raw(images, affines, made.label, made.affine, reference, reference)
+    at_rest = dict.fromkeys(modalities, sitk.Euler3DTransform())
+    return on_grid(raw, Aligned(sitk.Euler3DTransform(), at_rest, made.brain > 0), grid, preprocess)

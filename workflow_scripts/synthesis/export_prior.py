@@ -1,0 +1,57 @@
+"""Rule ``export_prior``: a model folder small enough for a repository, and what made it."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from workflow_scripts.common.files import read_json, read_table, staged, write_json, write_table
+from workflow_scripts.synthesis.folder import FILES, STAGES
+
+
+def halve(weights: str | Path, target: str | Path) -> None:
+    """Write a network's weights in half precision; a denoiser's latent space stays as it is.
+
+    Millimetres and spreads of the space are what a sample is measured in; weights are rounded by
+    a two-thousandth at most.
+    """
+    state = load_file(weights)
+    halved = {
+        name: tensor if name.startswith("space.") else tensor.to(torch.float16)
+        for name, tensor in state.items()
+    }
+    with staged(target) as temporary:
+        save_file(halved, temporary)
+
+
+def summarise(provenance: str | Path) -> dict:
+    """A training's provenance, with one digest of the checksums of all its inputs."""
+    record = read_json(provenance)
+    inputs = record.pop("inputs")
+    digest = hashlib.sha256(json.dumps(sorted(inputs.values())).encode()).hexdigest()
+    return {**record, "inputs": {"files": len(inputs), "sha256_of_checksums": digest}}
+
+
+def main(snakemake) -> None:
+    given, made = snakemake.input, Path(snakemake.output.provenance).parent
+    source = Path(given.sampling).parent
+    for name in FILES:
+        if name.endswith("weights.safetensors"):
+            halve(source / name, made / name)
+        elif name != "attributes.tsv":
+            with staged(made / name) as temporary:
+                shutil.copyfile(source / name, temporary)
+    attributes = read_table(source / "attributes.tsv")
+    # A tumour for each phantom says enough of the sizes and places to be expected.
+    write_table(attributes[attributes["copy"] == 0], made / "attributes.tsv")
+    records = {stage: summarise(given[stage]) for stage in STAGES}
+    write_json(records, made / "training.json")
+
+
+if __name__ == "__main__":
+    from workflow_scripts.common.script import run_script
+
+    run_script(main, snakemake)  # noqa: F821
