@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RESULTS := results
 
-.PHONY: demo test test-kills test-slurm archive lint format lock schema help
+.PHONY: demo test test-kills test-slurm prior archive lint format lock schema help
 
 help:
 	@echo "make demo        the whole workflow on the embedded patients; prints the evaluation table"
 	@echo "make test        all tests but the two below"
 	@echo "make test-kills  twenty kills at random moments of the tiny set-up"
 	@echo "make test-slurm  the workflow on a real Slurm of one node, started here and stopped again"
+	@echo "make prior       the networks in prior/ once more, from nothing: hours"
 	@echo "make archive     the finished demo in one file"
 	@echo "make lint        style: ruff, snakefmt, snakemake --lint"
 
@@ -36,6 +37,10 @@ test-kills: $(READY)
 test-slurm: $(READY)
 	tests/slurm/one_node.sh start
 	$(BIN)/python -m pytest -m slurm tests/slurm; status=$$?; tests/slurm/one_node.sh stop; exit $$status
+
+prior: $(READY)
+	$(BIN)/snakemake --cores all --quiet rules --configfile config/prior.yaml
+	cp -r results-prior/prior/. prior/
 
 archive: $(READY)
 	$(BIN)/snakemake --cores all $(RESULTS)/archive/run.zip
