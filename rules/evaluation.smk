@@ -130,6 +130,40 @@ rule evaluate_contrast:
         "../workflow_scripts/evaluation/evaluate_contrast.py"
 
 
+rule evaluate_quality:
+    input:
+        test=everybody("test", "image", "label", "foreground"),
+        training=everybody("train", "image", "label", "foreground"),
+        splits=f"{COHORT}/splits.tsv",
+        reconstructions=expand(rules.reconstruct_patients.output.patients, split=SPLITS),
+        synthetic=expand(rules.synthesise_patients.output.patients, split=SPLITS),
+        autoencoders=expand(rules.train_autoencoder.output.weights, split=SPLITS),
+        autoencoder_configs=expand(rules.train_autoencoder.output.config, split=SPLITS),
+        segmenters=expand(rules.train_segmentation.output.weights, split=SPLITS, arm=ARMS[0]),
+        segmenter_configs=expand(rules.train_segmentation.output.config, split=SPLITS, arm=ARMS[0]),
+    output:
+        table=f"{EVALUATION}/quality.csv",
+        provenance=f"{EVALUATION}/provenance/evaluate_quality.json",
+    log:
+        f"{LOGS}/evaluation/evaluate_quality.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/evaluate_quality.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1500, 1.0),
+        runtime=120,
+    params:
+        ring_mm=CONFIG.evaluation.ring_mm,
+        splits=SPLITS,
+        modalities=CONFIG.modalities,
+        grid=GRID,
+        code=code("evaluation/evaluate_quality"),
+    script:
+        "../workflow_scripts/evaluation/evaluate_quality.py"
+
+
 rule draw_figures:
     input:
         autoencoder=expand(rules.train_autoencoder.output.history, split=SPLITS),
@@ -180,6 +214,7 @@ rule write_summary:
         adherence=rules.evaluate_adherence.output.table,
         reconstruction=rules.collect_reconstruction.output.table,
         contrast=rules.evaluate_contrast.output.table,
+        quality=rules.evaluate_quality.output.table,
     output:
         summary=f"{EVALUATION}/summary.md",
         provenance=f"{EVALUATION}/provenance/write_summary.json",

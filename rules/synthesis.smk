@@ -62,6 +62,7 @@ rule draw_requests:
     params:
         patients=CONFIG.synthesis.patients,
         jitter=CONFIG.synthesis.jitter,
+        jitter_mm=CONFIG.synthesis.jitter_mm,
         grid=GRID,
         seed=split_seed,
         code=code("synthesis/draw_requests"),

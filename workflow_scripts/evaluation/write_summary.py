@@ -28,6 +28,14 @@ PLACES = """\
 - `{results}/segmentation/<split>/<arm>/predictions/`: labels in template and in native space
 - `{results}/preprocess/<patient>/picture.png`: a patient before and after preprocessing
 """
+QUALITY = """\
+The floor is what training patients get in place of generated ones: real against other real ones.
+slice_ratio, outline_roughness and brain_ml are shares of the test patients', 1 is right. Distances
+(frechet, kernel: in the features of two networks; intensity: Wasserstein) are from the test
+patients, the smaller the better. nearest_image and nearest_mask are median distances to the nearest
+training patient: much below the floor a generator copies. pair_similarity above the floor is less
+variety.
+"""
 
 
 def verdict(gain: float, low: float, high: float, p: float, alpha: float) -> str:
@@ -178,13 +186,25 @@ def reconstruction_text(table: pd.DataFrame) -> str:
     return markdown(shown)
 
 
+def quality_text(table: pd.DataFrame) -> str:
+    """The quality table with a column for each generator, beside the floor."""
+    keys = ["split", "measure"]
+    wide = table.pivot(index=keys, columns="generator", values="value")
+    wide["floor"] = table.groupby(keys)["floor"].last()
+    wide = wide.reindex(table["measure"].unique(), level="measure").reset_index()
+    for name in wide.columns[2:]:
+        wide[name] = [number(value, 3) for value in wide[name]]
+    return markdown(wide)
+
+
 def main(snakemake) -> None:
     params = snakemake.params
     sureness = params.bootstrap, params.confidence, params.seed
     scores, summary = (read_table(snakemake.input[k]) for k in ("scores", "segmentation"))
     found = gains(scores, summary, sureness, params.alpha)
     tables = {
-        k: read_table(snakemake.input[k]) for k in ("adherence", "reconstruction", "contrast")
+        k: read_table(snakemake.input[k])
+        for k in ("adherence", "reconstruction", "contrast", "quality")
     }
     attributes, sweeps = (
         dict(zip(params.splits, map(read_table, snakemake.input[k]), strict=True))
@@ -209,6 +229,9 @@ def main(snakemake) -> None:
         "In standard deviations of the real brains without their tumours, mean over patients. "
         "Real and reconstructed ones are the test patients; training ones are those, real too, "
         "that the generator learned from, and whose tumours it can be expected to match.\n",
+        "## Synthetic patients beside real ones\n",
+        quality_text(tables["quality"]),
+        QUALITY,
         "## Where to look\n",
         PLACES.format(results=snakemake.params.results),
     ]

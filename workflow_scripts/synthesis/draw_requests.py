@@ -13,7 +13,9 @@ from workflow_scripts.synthesis.requests import complete, load_brain, reason_to_
 DRAWS = 200
 
 
-def jittered(attributes: pd.DataFrame, jitter: float, rng: np.random.Generator) -> pd.Series:
+def jittered(
+    attributes: pd.DataFrame, jitter: float, jitter_mm: float, rng: np.random.Generator
+) -> pd.Series:
     """One training tumour (augmented copies counted), its size and place jittered.
 
     Sphericity and the box's proportions stay those of the tumour, so that nothing impossible is
@@ -24,7 +26,7 @@ def jittered(attributes: pd.DataFrame, jitter: float, rng: np.random.Generator) 
     row["volume_ml"] *= growth
     for axis in AXES:
         row[f"box_{axis}_mm"] *= np.cbrt(growth)
-        row[f"centroid_{axis}_mm"] += rng.normal(0, 10 * jitter)
+        row[f"centroid_{axis}_mm"] += rng.normal(0, jitter_mm)
     return row
 
 
@@ -34,20 +36,24 @@ def draw(
     brain: NDArray[np.bool_],
     grid: Grid,
     count: int,
-    jitter: float,
+    jitter: tuple[float, float],
     seed: int,
 ) -> pd.DataFrame:
-    """``count`` requests that the brain mask (X, Y, Z) has room for."""
+    """``count`` requests that the brain mask (X, Y, Z) has room for; ``jitter`` is that of the log
+    volume, and in mm that of the place."""
     rng = np.random.default_rng([seed, 2])
     kept = []
     for _ in range(count * DRAWS):
-        table = pd.DataFrame([jittered(attributes, jitter, rng)])
+        table = pd.DataFrame([jittered(attributes, *jitter, rng)])
         request = complete(table, scaling, seed).iloc[0]
         if reason_to_refuse(request, brain, grid) is None:
             kept.append(table)
         if len(kept) == count:
             return complete(pd.concat(kept), scaling, seed)
-    raise UserError("synthesis.jitter: hardly any drawn request lies in the brain; make it smaller")
+    raise UserError(
+        "synthesis.jitter and jitter_mm: hardly any drawn request lies in the brain; make them "
+        "smaller"
+    )
 
 
 def main(snakemake) -> None:
@@ -59,7 +65,8 @@ def main(snakemake) -> None:
     else:
         grid = Grid.from_settings(params.grid)
         brain = load_brain(snakemake.input.brain, grid)
-        table = draw(attributes, scaling, brain, grid, params.patients, params.jitter, params.seed)
+        jitter = params.jitter, params.jitter_mm
+        table = draw(attributes, scaling, brain, grid, params.patients, jitter, params.seed)
     write_table(table, snakemake.output.requests)
 
 

@@ -39,9 +39,12 @@ class SynthesisSettings(SamplingSettings):
     )
     patients: int = Field(description="synthetic patients drawn for each split", ge=1)
     jitter: float = Field(
-        description="how far drawn requests stray from the training patients' own: "
-        "standard deviation of log volume; places stray by as many tens of millimetres",
+        description="how far the volumes of drawn requests stray from the training tumours': "
+        "standard deviation of the logarithm",
         ge=0,
+    )
+    jitter_mm: float = Field(
+        description="how far their places stray: standard deviation along each axis", ge=0
     )
     sweep_ml: list[float] = Field(
         description="volumes of the sweep at a fixed position", min_length=1

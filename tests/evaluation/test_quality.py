@@ -1,0 +1,93 @@
+"""Measures of generated patients whose answers are known."""
+
+import numpy as np
+import pytest
+
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.patients import save_patient
+from workflow_scripts.evaluation.distances import frechet_distance, kernel_distance
+from workflow_scripts.evaluation.diversity import pair_similarity
+from workflow_scripts.evaluation.intensities import intensity_distances, sampled
+from workflow_scripts.evaluation.neighbours import nearest
+from workflow_scripts.evaluation.quality import brain_rows, memory_rows
+from workflow_scripts.evaluation.whole_brains import outline_roughness, slice_ratio
+
+GRID = Grid((32, 32, 24), (5.0, 5.0, 6.0))
+
+
+def test_frechet_distance_of_gaussians_is_the_formula():
+    rng = np.random.default_rng(0)
+    a = rng.normal(0, 1, (200_000, 3))
+    b = rng.normal(0, 1, (200_000, 3)) * [2, 1, 1] + [0, 3, 0]
+    assert frechet_distance(a, b) == pytest.approx(9 + (2 - 1) ** 2, rel=0.02)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-6)
+
+
+def test_kernel_distance_grows_with_the_shift_and_is_symmetric_for_one_width():
+    rng = np.random.default_rng(0)
+    reference = rng.normal(size=(300, 4))
+    near, far = (rng.normal(shift, 1, (300, 4)) for shift in (0, 1))
+    assert kernel_distance(near, reference) < 0.3 * kernel_distance(far, reference)
+    assert kernel_distance(reference, reference) == pytest.approx(0, abs=1e-6)
+
+
+def test_stripes_across_slices_raise_their_ratio():
+    rng = np.random.default_rng(0)
+    inside = np.ones((20, 20, 20), bool)
+    smooth = rng.normal(size=(1, 20, 20, 20))
+    assert slice_ratio(smooth, inside, (3, 3, 3)) == pytest.approx(1, abs=0.03)
+    # A difference over twice the distance is half as steep.
+    assert slice_ratio(smooth, inside, (3, 3, 6)) == pytest.approx(0.5, abs=0.03)
+    striped = smooth + 2 * (np.arange(20) % 2)
+    assert slice_ratio(striped, inside, (3, 3, 3)) > 1.5
+
+
+def test_a_frayed_outline_is_rougher():
+    voxels = np.stack(np.meshgrid(*[np.arange(40)] * 3, indexing="ij"), -1) - 19.5
+    ball = (voxels**2).sum(-1) < 15**2
+    frayed = ball ^ ((np.random.default_rng(0).random(ball.shape) < 0.1) & ball)
+    rough = [outline_roughness(mask, (3, 3, 3)) for mask in (ball, frayed)]
+    assert rough[0] < 0.06
+    assert rough[1] == pytest.approx(rough[0] + 0.11, abs=0.04)
+
+
+def test_the_nearest_is_found_also_when_mirrored(patients, tmp_path):
+    mirrored = tmp_path / "mirrored"
+    source = patients[1]
+    volumes = [np.load(source / f"{name}.npy") for name in ("image", "label", "brain")]
+    save_patient(
+        mirrored,
+        volumes[0].transpose(1, 2, 3, 0)[:, ::-1].astype(np.float32),
+        *(v.transpose(1, 2, 0)[::-1] for v in volumes[1:]),
+        GRID.affine,
+    )
+    images, masks, whose = nearest([mirrored], patients)
+    assert whose == [source]
+    assert images[0] == pytest.approx(0, abs=1e-3)
+    assert masks[0] == 0
+    _, others, _ = nearest([mirrored], [patients[0], *patients[2:]])
+    assert others[0] > 0.1
+
+
+def test_copies_are_seen_as_copies(patients):
+    made, train, test = [patients[0]] * 3, patients[:2], patients[2:]
+    found = {name: (value, floor) for name, value, floor in memory_rows(made, train, test)}
+    assert found["nearest_image"][0] == 0 < found["nearest_image"][1]
+    assert found["nearest_mask"][0] == 0 < found["nearest_mask"][1]
+    assert found["pair_similarity"][0] == pytest.approx(1, abs=1e-3)
+    assert found["pair_similarity"][1] < 0.99
+    assert pair_similarity(patients[:1]) != pair_similarity(patients[:1])  # NaN
+
+
+def test_the_same_patients_have_a_ratio_of_one(patients):
+    rows = list(brain_rows(patients[:2], patients[:2], patients[:2], GRID))
+    assert [row[0] for row in rows] == ["slice_ratio", "outline_roughness", "brain_ml"]
+    assert all(value == floor == pytest.approx(1) for _, value, floor in rows)
+
+
+def test_intensities_apart_by_so_much_are_that_far_apart(patients):
+    found = sampled(patients, GRID, (3, 15))
+    brighter = {name: values + 0.1 for name, values in found.items()}
+    distances = dict(intensity_distances(brighter, found, ["flair", "t1ce"]))
+    assert len(distances) == 6
+    assert all(value == pytest.approx(0.1, abs=1e-4) for value in distances.values())

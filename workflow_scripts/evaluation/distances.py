@@ -1,0 +1,35 @@
+"""How far apart two sets of feature vectors are."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+Features = NDArray[np.float64]
+
+
+def frechet_distance(a: Features, b: Features) -> float:
+    """``|m_a - m_b|² + tr(C_a + C_b - 2 (C_a C_b)^½)`` of samples (n, d) and (m, d), taken for
+    Gaussian (Fréchet 1957; Heusel et al. 2017). It is biased upwards at small n: compare it with
+    that of two real sets of the same sizes."""
+    mean = a.mean(0) - b.mean(0)
+    first, second = (np.cov(x, rowvar=False) for x in (a, b))
+    # The eigenvalues of C_a C_b are those of a symmetric matrix, which are real.
+    values, vectors = np.linalg.eigh(first)
+    root = vectors * np.sqrt(values.clip(0)) @ vectors.T
+    product = np.linalg.eigvalsh(root @ second @ root).clip(0)
+    return float(mean @ mean + np.trace(first) + np.trace(second) - 2 * np.sqrt(product).sum())
+
+
+def kernel_distance(a: Features, b: Features) -> float:
+    """Maximum mean discrepancy with a Gaussian kernel (Gretton et al. 2012, equation 5, whose
+    estimate is above 0 for any two samples: compare it with that of two real sets of these sizes).
+
+    The kernel's width is the median distance within ``b``, the reference.
+    """
+    width = np.median(cdist(b, b)[np.triu_indices(len(b), 1)])
+
+    def similarity(x: Features, y: Features) -> float:
+        return float(np.exp(-cdist(x, y, "sqeuclidean") / (2 * width**2)).mean())
+
+    squared = similarity(a, a) + similarity(b, b) - 2 * similarity(a, b)
+    return float(np.sqrt(max(squared, 0.0)))
