@@ -17,7 +17,7 @@ TABLES = {
     "write_summary",
 }
 TESTING = {"predict_segmentation", "score_segmentation", *TABLES}
-SEGMENTATION = {"train_segmentation", *TESTING}
+SEGMENTATION = {"train_segmentation", "evaluate_quality", *TESTING}
 PATIENTS = {"synthesise_patients", "evaluate_adherence", "evaluate_contrast", *SEGMENTATION}
 SYNTHESIS = {"synthesise_sweep", *PATIENTS}
 DIFFUSION = {"train_diffusion", "export_model", *SYNTHESIS}
@@ -101,6 +101,7 @@ TABLE = {
     ),
     "synthesis.guidance": (value("synthesis={guidance: 2}"), {"export_model", *SYNTHESIS}),
     "synthesis.jitter": (value("synthesis={jitter: 0.1}"), {"draw_requests", *PATIENTS}),
+    "synthesis.jitter_mm": (value("synthesis={jitter_mm: 5}"), {"draw_requests", *PATIENTS}),
     "synthesis.sweep_ml": (
         value("synthesis={sweep_ml: [20, 40]}"),
         {"draw_sweep", "synthesise_sweep", "draw_figures", "write_summary"},
@@ -143,6 +144,7 @@ TABLE = {
         replaced("preprocess/{patient}/label.npy", "test"),
         {
             "evaluate_contrast",
+            "evaluate_quality",
             "predict_segmentation",
             "score_segmentation",
             *RECONSTRUCTION,
