@@ -2,6 +2,7 @@
 
 from workflow_scripts.cohort.plan import phantom_ids
 from workflow_scripts.cohort.settings import PhantomSettings
+from workflow_scripts.common.patients import ARRAYS
 
 PHANTOM_IDS = phantom_ids(CONFIG.cohort.phantom_count, on_grid=True)
 
@@ -9,7 +10,7 @@ PHANTOM_IDS = phantom_ids(CONFIG.cohort.phantom_count, on_grid=True)
 # One job for all: each patient takes a second, and a job takes several to start.
 rule make_phantoms:
     output:
-        arrays=arrays(PHANTOM_IDS, ["image", "label", "brain", "foreground"]),
+        arrays=arrays(PHANTOM_IDS, ARRAYS),
         provenance=f"{RESULTS}/preprocess/provenance/make_phantoms.json",
     log:
         f"{LOGS}/preprocess/make_phantoms.log",

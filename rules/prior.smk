@@ -1,5 +1,6 @@
 """The networks that other runs start from, in a folder that fits a repository: `make prior`."""
 
+from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.synthesis.folder import FILES
 
 
@@ -11,6 +12,7 @@ rule export_prior:
     output:
         files=[f"{RESULTS}/prior/{name}" for name in FILES],
         training=f"{RESULTS}/prior/training.json",
+        phantom=f"{RESULTS}/prior/phantom.json",
         provenance=f"{RESULTS}/prior/export_prior.json",
     log:
         f"{LOGS}/synthesis/export_prior.log",
@@ -23,6 +25,7 @@ rule export_prior:
         mem_mb=memory(1000),
         runtime=10,
     params:
+        phantom=CONFIG.cohort.phantom.part(PhantomSettings),
         code=code("synthesis/export_prior"),
     script:
         "../workflow_scripts/synthesis/export_prior.py"

@@ -22,6 +22,6 @@ SHARED = [
 ]
 
 if workflow.workflow_settings.cache is not None:
-    for shared in map(workflow.get_rule, SHARED):
+    for shared in map(workflow.get_rule, filter(workflow.is_rule, SHARED)):
         shared._benchmark = None
         shared.cache.flag |= CacheFlag.output

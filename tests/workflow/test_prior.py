@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.synthesis.folder import check_model_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +44,8 @@ def test_it_is_a_model_folder_in_half_precision_that_says_what_made_it(prior):
         training = json.loads((prior / "training.json").read_text())[stage]
         assert training["inputs"]["files"] > 0
         assert {"params", "packages", "machine", "seconds"} <= set(training)
+    phantom = json.loads((prior / "phantom.json").read_text())
+    assert PhantomSettings.model_validate(phantom).core_share == (0.25, 0.65)
     # One tumour for each phantom.
     assert len(pd.read_csv(prior / "attributes.tsv", sep="\t")) == 4
 

@@ -9,6 +9,8 @@ from workflow_scripts.common.files import staged
 from workflow_scripts.common.masks import foreground
 from workflow_scripts.common.nifti import save_nifti
 
+ARRAYS = ("image", "label", "brain", "foreground")
+
 
 class Patient:
     """One patient's folder: ``image.npy``, ``label.npy``, ``brain.npy`` and ``foreground.npy``,

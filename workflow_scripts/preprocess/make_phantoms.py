@@ -14,7 +14,7 @@ from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.files import staged_directory
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.keep import kept_folder
-from workflow_scripts.common.patients import save_patient
+from workflow_scripts.common.patients import ARRAYS, save_patient
 from workflow_scripts.preprocess.phantoms import phantom_on_grid
 from workflow_scripts.preprocess.settings import PreprocessSettings
 
@@ -29,7 +29,7 @@ def write_phantom(
     preprocess: PreprocessSettings,
 ) -> None:
     """Write the arrays of one phantom patient to ``folder/<patient_id>``, unless they are there."""
-    if (folder / patient_id).exists():
+    if all((folder / patient_id / f"{name}.npy").is_file() for name in ARRAYS):
         return
     torch.set_num_threads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)

@@ -49,6 +49,8 @@ def main(snakemake) -> None:
     write_table(attributes[attributes["copy"] == 0], made / "attributes.tsv")
     records = {stage: summarise(given[stage]) for stage in STAGES}
     write_json(records, made / "training.json")
+    # What its phantoms looked like, for who wants more of them.
+    write_json(snakemake.params.phantom, made / "phantom.json")
 
 
 if __name__ == "__main__":
