@@ -117,9 +117,12 @@ def everybody(role, *names, splits=SPLITS):
 
 
 def synthetic_patients(wildcards):
-    """Input function: the split's synthetic patients, where the arm trains on them."""
-    if "synthetic" in wildcards.arm.split("+"):
+    """Input function: the split's synthetic patients, or phantoms, where the arm trains on them."""
+    parts = wildcards.arm.split("+")
+    if "synthetic" in parts:
         return expand(rules.synthesise_patients.output.patients, split=wildcards.split)
+    if "phantoms" in parts:
+        return expand(rules.make_arm_phantoms.output.patients, split=wildcards.split)
     return []
 
 
@@ -127,7 +130,7 @@ def prior(stage):
     """Weights and configuration of the network that a stage's training starts from, if any."""
     prior = getattr(CONFIG, stage).prior
     files = {"prior": "weights.safetensors", "prior_config": "config.json"}
-    return {name: prior_file(prior, stage, file) or [] for name, file in files.items()}
+    return {name: prior_file(prior, f"{stage}/{file}") or [] for name, file in files.items()}
 
 
 def split_seed(wildcards):

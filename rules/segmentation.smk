@@ -5,6 +5,34 @@ from workflow_scripts.segmentation.settings import SegmentationSettings
 SEGMENTATION = f"{RESULTS}/segmentation/{{split}}/{{arm}}"
 
 
+rule make_arm_phantoms:
+    input:
+        phantom=prior_file(CONFIG.diffusion.prior, "phantom.json") or [],
+    output:
+        patients=directory(f"{RESULTS}/prior_phantoms/{{split}}"),
+        provenance=f"{RESULTS}/prior_phantoms/provenance/{{split}}.json",
+    log:
+        f"{LOGS}/preprocess/make_arm_phantoms/{{split}}.log",
+    benchmark:
+        f"{BENCHMARKS}/preprocess/make_arm_phantoms/{{split}}.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 2
+    resources:
+        mem_mb=memory(3000),
+        runtime=60,
+    params:
+        patients=CONFIG.synthesis.patients,
+        preprocess=settings("preprocess"),
+        modalities=CONFIG.modalities,
+        grid=GRID,
+        seed=split_seed,
+        checkpoints=f"{RESULTS}/checkpoints/preprocess",
+        code=code("preprocess/make_arm_phantoms"),
+    script:
+        "../workflow_scripts/preprocess/make_arm_phantoms.py"
+
+
 rule train_segmentation:
     input:
         images=preprocessed("train"),

@@ -79,6 +79,7 @@ class Config(Section):
             *_patients_that_do_not_fit(self),
             *_values_that_do_not_fit(self),
             *_priors_that_do_not_fit(self),
+            *_phantoms_without_a_prior(self),
         ]
         if faults:
             raise ValueError("; ".join(faults))
@@ -160,7 +161,7 @@ def _priors_that_do_not_fit(config: Config) -> Iterator[str]:
     networks = {"autoencoder": SliceNetworkSettings, "diffusion": DenoiserSettings}
     for stage, kind in networks.items():
         section = getattr(config, stage)
-        path = prior_file(section.prior, stage, "config.json")
+        path = prior_file(section.prior, f"{stage}/config.json")
         if path is None:
             continue
         if not path.is_file():
@@ -177,6 +178,18 @@ def _priors_that_do_not_fit(config: Config) -> Iterator[str]:
                 "same, make a prior for these (config/prior.yaml), or set "
                 "autoencoder.prior and diffusion.prior to none"
             )
+
+
+def _phantoms_without_a_prior(config: Config) -> Iterator[str]:
+    """Where an arm wants phantoms and nothing says what they look like, in words."""
+    described = prior_file(config.diffusion.prior, "phantom.json")
+    if "real+classical+phantoms" in config.segmentation.arms and not (
+        described and described.is_file()
+    ):
+        yield (
+            "segmentation.arms: real+classical+phantoms needs the phantoms of a prior "
+            f"(phantom.json in its folder), and diffusion.prior is {config.diffusion.prior}"
+        )
 
 
 def _section(path: tuple) -> type[BaseModel] | None:

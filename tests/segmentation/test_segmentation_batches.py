@@ -16,7 +16,13 @@ from workflow_scripts.segmentation.volumes import (
     whole,
 )
 
-ARMS = ("real", "real+classical", "real+synthetic", "real+classical+synthetic")
+ARMS = (
+    "real",
+    "real+classical",
+    "real+synthetic",
+    "real+classical+synthetic",
+    "real+classical+phantoms",
+)
 
 
 def batches(arm, patients, settings, labels="whole_tumour", seed=0, **changes):
@@ -27,7 +33,8 @@ def batches(arm, patients, settings, labels="whole_tumour", seed=0, **changes):
 def test_an_arm_sees_only_its_own_patients(arm, patients, settings):
     made = batches(arm, patients, settings)
     seen = {made.patient(sample).folder for sample in range(60)}
-    assert seen == set(patients if "synthetic" in arm else patients[:3])
+    added = "synthetic" in arm or "phantoms" in arm
+    assert seen == set(patients if added else patients[:3])
 
 
 @pytest.mark.parametrize("fraction", [0.25, 0.5, 0.3, 1.0])

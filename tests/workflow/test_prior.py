@@ -72,10 +72,25 @@ def test_a_prior_of_other_patients_is_refused_in_words(snakemake, prior, tmp_pat
     assert "modalities ['flair', 't1ce'], here ['flair']" in done.stderr
 
 
+def test_an_arm_learns_from_the_prior_s_phantoms(snakemake, copy_run, tiny_run, prior, tmp_path):
+    run = copy_run(tiny_run, tmp_path / "run")
+    arm = "results-tiny/segmentation/n2-s0/real+classical+phantoms/scores.csv"
+    still = f"prior: {prior}, steps: 1"
+    config = [f"{stage}={{{still}}}" for stage in STAGES]
+    arms = "segmentation={arms: [real+classical, real+classical+phantoms], steps: 4}"
+    done = snakemake(run, arm, *TINY, "--config", *config, arms)
+    assert done.returncode == 0, done.stderr[-4000:]
+    made = sorted((run / "results-tiny" / "prior_phantoms" / "n2-s0").iterdir())
+    assert len(made) == 4
+    # It needs no diffusion model.
+    assert "train_diffusion" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("config", "words"),
     [
         ("diffusion={prior: embedded}", "a denoiser knows the latents of the autoencoder"),
+        ("segmentation={arms: [real+classical+phantoms]}", "needs the phantoms of a prior"),
         ("autoencoder={prior: /nowhere}", "/nowhere/autoencoder/config.json does not exist"),
     ],
 )

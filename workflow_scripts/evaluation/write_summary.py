@@ -16,10 +16,12 @@ from workflow_scripts.evaluation.statistics import (
 )
 from workflow_scripts.evaluation.tables import markdown, number, p_text
 
-# What comparing each of these arms with the baseline tells of synthetic patients.
+# What comparing each of these arms with the baseline tells of.
 ROLES = {
-    "real+classical+synthetic": "beside classical augmentation",
-    "real+synthetic": "in place of classical augmentation",
+    "real+classical+synthetic": "synthetic patients beside classical augmentation",
+    "real+synthetic": "synthetic patients in place of classical augmentation",
+    "real+classical+phantoms": "phantoms as the prior learned from, without any diffusion model, "
+    "beside classical augmentation",
 }
 PLACES = """\
 - `{results}/evaluation/`: these tables; `scores.csv` has every patient, `segmentation.tex` LaTeX
@@ -91,8 +93,8 @@ def sentence(gain: pd.Series, seeds: int, confidence: float) -> str:
     p = f"p {p}" if p.startswith("<") else f"p = {p}"
     tested = f"{gain['patients']} test patients, {seeds} {'seed' if seeds == 1 else 'seeds'}"
     return (
-        f"With {gain['n']} training and {gain['validation']} validation patients, synthetic "
-        f"patients {ROLES[gain['arm']]}: **{gain['verdict']}**. {gain['region']} Dice of "
+        f"With {gain['n']} training and {gain['validation']} validation patients, "
+        f"{ROLES[gain['arm']]}: **{gain['verdict']}**. {gain['region']} Dice of "
         f"{gain['arm']} is {change} against {BASELINE} ({100 * confidence:g} % interval {low} to "
         f"{high}, {p}; {tested})."
     )

@@ -36,7 +36,8 @@ class SegmentationBatches:
     ) -> None:
         parts = arm.split("+")
         self.real = [Patient(folder) for folder in real]
-        self.synthetic = [Patient(f) for f in synthetic] if "synthetic" in parts else []
+        added = {"synthetic", "phantoms"} & set(parts)
+        self.synthetic = [Patient(f) for f in synthetic] if added else []
         self.fraction = settings.synthetic_fraction if self.synthetic else 0.0
         self.augment = ClassicalAugmentation(settings.classical) if "classical" in parts else None
         self.labels, self.batch, self.seed = labels, settings.batch, seed

@@ -6,7 +6,14 @@ from pydantic import Field, field_validator, model_validator
 
 from workflow_scripts.common.settings import OptimiserSettings, Section
 
-Arm = Literal["real", "real+classical", "real+synthetic", "real+classical+synthetic"]
+# Beside the real patients: classical augmentation, synthetic patients, phantoms as the prior saw.
+Arm = Literal[
+    "real",
+    "real+classical",
+    "real+synthetic",
+    "real+classical+synthetic",
+    "real+classical+phantoms",
+]
 
 
 class ClassicalSettings(Section):
@@ -47,7 +54,9 @@ class SegmentationSettings(OptimiserSettings):
         ge=1,
     )
     synthetic_fraction: float = Field(
-        description="share of the samples that are synthetic, in arms that have any", gt=0, le=1
+        description="share of the samples that are synthetic, or phantoms, in arms that have any",
+        gt=0,
+        le=1,
     )
     classical: ClassicalSettings
     overlap: float = Field(description="overlap of neighbouring inference patches", ge=0, lt=1)
