@@ -92,5 +92,11 @@ include: "rules/synthesis.smk"
 include: "rules/segmentation.smk"
 include: "rules/evaluation.smk"
 include: "rules/archive.smk"
-include: "rules/prior.smk"
+
+
+if CONFIG.cohort.source == "phantom_on_grid":
+
+    include: "rules/prior.smk"
+
+
 include: "rules/sharing.smk"

@@ -4,6 +4,16 @@ EVALUATION = f"{RESULTS}/evaluation"
 SHOWN = CONFIG.cohort.splits.shown
 
 
+def judge():
+    """A segmentation network that measures synthetic patients and has seen none of them."""
+    for arm in ("real", "real+classical"):
+        if arm in ARMS:
+            made = rules.train_segmentation.output
+            files = {"segmenter": made.weights, "segmenter_config": made.config}
+            return {name: file.replace("{arm}", arm) for name, file in files.items()}
+    return {"segmenter": []}
+
+
 rule collect_scores:
     input:
         tables=expand(rules.score_segmentation.output.scores, split=SPLITS, arm=ARMS),
@@ -132,36 +142,58 @@ rule evaluate_contrast:
 
 rule evaluate_quality:
     input:
-        test=everybody("test", "image", "label", "foreground"),
-        training=everybody("train", "image", "label", "foreground"),
-        splits=f"{COHORT}/splits.tsv",
-        reconstructions=expand(rules.reconstruct_patients.output.patients, split=SPLITS),
-        synthetic=expand(rules.synthesise_patients.output.patients, split=SPLITS),
-        autoencoders=expand(rules.train_autoencoder.output.weights, split=SPLITS),
-        autoencoder_configs=expand(rules.train_autoencoder.output.config, split=SPLITS),
-        segmenters=expand(rules.train_segmentation.output.weights, split=SPLITS, arm=ARMS[0]),
-        segmenter_configs=expand(rules.train_segmentation.output.config, split=SPLITS, arm=ARMS[0]),
+        **judge(),
+        test=preprocessed("test"),
+        test_masks=preprocessed("test", "label", "foreground"),
+        train=preprocessed("train"),
+        train_masks=preprocessed("train", "label", "foreground"),
+        reconstructions=rules.reconstruct_patients.output.patients,
+        synthetic=rules.synthesise_patients.output.patients,
+        autoencoder=rules.train_autoencoder.output.weights,
+        autoencoder_config=rules.train_autoencoder.output.config,
     output:
-        table=f"{EVALUATION}/quality.csv",
-        provenance=f"{EVALUATION}/provenance/evaluate_quality.json",
+        table=f"{EVALUATION}/quality/{{split}}.csv",
+        provenance=f"{EVALUATION}/provenance/evaluate_quality/{{split}}.json",
     log:
-        f"{LOGS}/evaluation/evaluate_quality.log",
+        f"{LOGS}/evaluation/evaluate_quality/{{split}}.log",
     benchmark:
-        f"{BENCHMARKS}/evaluation/evaluate_quality.tsv"
+        f"{BENCHMARKS}/evaluation/evaluate_quality/{{split}}.tsv"
     conda:
         "../envs/workflow.yaml"
     threads: 1
     resources:
         mem_mb=memory(1500, 1.0),
         runtime=120,
+        gpu=1,
     params:
         ring_mm=CONFIG.evaluation.ring_mm,
-        splits=SPLITS,
         modalities=CONFIG.modalities,
         grid=GRID,
         code=code("evaluation/evaluate_quality"),
     script:
         "../workflow_scripts/evaluation/evaluate_quality.py"
+
+
+rule collect_quality:
+    input:
+        tables=expand(rules.evaluate_quality.output.table, split=SPLITS),
+    output:
+        table=f"{EVALUATION}/quality.csv",
+        provenance=f"{EVALUATION}/provenance/collect_quality.json",
+    log:
+        f"{LOGS}/evaluation/collect_quality.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/collect_quality.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+    params:
+        code=code("evaluation/collect_quality"),
+    script:
+        "../workflow_scripts/evaluation/collect_quality.py"
 
 
 rule draw_figures:
@@ -214,7 +246,7 @@ rule write_summary:
         adherence=rules.evaluate_adherence.output.table,
         reconstruction=rules.collect_reconstruction.output.table,
         contrast=rules.evaluate_contrast.output.table,
-        quality=rules.evaluate_quality.output.table,
+        quality=rules.collect_quality.output.table,
     output:
         summary=f"{EVALUATION}/summary.md",
         provenance=f"{EVALUATION}/provenance/write_summary.json",
@@ -234,6 +266,7 @@ rule write_summary:
         alpha=CONFIG.evaluation.alpha,
         splits=SPLITS,
         model=CONFIG.synthesis.model,
+        priors=[CONFIG.autoencoder.prior, CONFIG.diffusion.prior],
         results=lambda wildcards, output: os.path.dirname(os.path.dirname(output.summary)),
         seed=CONFIG.seed,
         code=code("evaluation/write_summary"),

@@ -20,7 +20,7 @@ rule make_phantoms:
         "../envs/workflow.yaml"
     threads: 2
     resources:
-        mem_mb=memory(3000),
+        mem_mb=memory(1500, 3.0),
         runtime=720,
     params:
         patients=PHANTOM_IDS,

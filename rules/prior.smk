@@ -6,14 +6,14 @@ from workflow_scripts.synthesis.folder import FILES
 
 rule export_prior:
     input:
-        sampling=expand(rules.export_model.output.sampling, split=SPLITS),
-        autoencoder=expand(rules.train_autoencoder.output.provenance, split=SPLITS),
-        diffusion=expand(rules.train_diffusion.output.provenance, split=SPLITS),
+        sampling=expand(rules.export_model.output.sampling, split=SHOWN)[0],
+        autoencoder=expand(rules.train_autoencoder.output.provenance, split=SHOWN)[0],
+        diffusion=expand(rules.train_diffusion.output.provenance, split=SHOWN)[0],
     output:
         files=[f"{RESULTS}/prior/{name}" for name in FILES],
         training=f"{RESULTS}/prior/training.json",
         phantom=f"{RESULTS}/prior/phantom.json",
-        provenance=f"{RESULTS}/prior/export_prior.json",
+        provenance=f"{RESULTS}/synthesis/provenance/export_prior.json",
     log:
         f"{LOGS}/synthesis/export_prior.log",
     benchmark:

@@ -19,7 +19,7 @@ rule make_arm_phantoms:
         "../envs/workflow.yaml"
     threads: 2
     resources:
-        mem_mb=memory(3000),
+        mem_mb=memory(1500, 3.0),
         runtime=60,
     params:
         patients=CONFIG.synthesis.patients,

@@ -161,17 +161,18 @@ def _priors_that_do_not_fit(config: Config) -> Iterator[str]:
     networks = {"autoencoder": SliceNetworkSettings, "diffusion": DenoiserSettings}
     for stage, kind in networks.items():
         section = getattr(config, stage)
-        path = prior_file(section.prior, f"{stage}/config.json")
-        if path is None:
+        if section.prior == "none":
             continue
-        if not path.is_file():
-            yield f"{stage}.prior = {section.prior}: is no model folder, {path} does not exist"
+        files = (f"{stage}/config.json", f"{stage}/weights.safetensors")
+        path, weights = (prior_file(section.prior, file) for file in files)
+        if absent := [str(file) for file in (path, weights) if not file.is_file()]:
+            yield f"{stage}.prior = {section.prior}: is no model folder, {absent[0]} does not exist"
             continue
         known = read_json(path)
         wanted = {key: value for key, value in run.items() if key in known}
         wanted |= {f"{stage}.{key}": value for key, value in section.part(kind).items()}
-        known |= {f"{stage}.{key}": value for key, value in known["settings"].items()}
-        other = [f"{k} {known[k]}, here {v}" for k, v in wanted.items() if known[k] != v]
+        known |= {f"{stage}.{key}": value for key, value in known.get("settings", {}).items()}
+        other = [f"{k} {known.get(k)}, here {v}" for k, v in wanted.items() if known.get(k) != v]
         if other:
             yield (
                 f"{stage}.prior = {section.prior} has other values: {'; '.join(other)}. Take the "

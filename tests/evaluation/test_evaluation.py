@@ -14,6 +14,7 @@ from workflow_scripts.common.files import read_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient, save_patient
 from workflow_scripts.evaluation import (
+    collect_quality,
     collect_reconstruction,
     collect_scores,
     draw_figures,
@@ -194,8 +195,9 @@ def run(tmp_path_factory):
             table = pd.DataFrame({**rows, "volume_error_ml": rng.normal(size=4)})
             files.scores.append(write(table, trained / "scores.csv"))
     params = Named(
-        **SETTINGS, seed=0, splits=SPLITS, shown=SPLITS[0], arms=ARMS, results="results", model=None
-    )
+        **SETTINGS, seed=0, splits=SPLITS, shown=SPLITS[0], arms=ARMS, results="results",
+        model=None, priors=["embedded", "none"],
+    )  # fmt: skip
     grid = {"shape": list(GRID.shape), "spacing_mm": list(GRID.spacing_mm)}
     params |= {"modalities": ["flair", "t1ce"], "labels": "whole_tumour", "grid": grid}
     return files, Named(params)
@@ -222,6 +224,13 @@ def tables(run, tmp_path_factory):
     call(evaluate_adherence, run, files, table=at["adherence"])
     call(collect_reconstruction, run, files.reconstruction, table=at["reconstruction"])
     call(evaluate_contrast, run, files, table=at["contrast"])
+    parts = []
+    for split in SPLITS:
+        rows = {"split": split, "generator": ["reconstructed", "synthetic"] * 2, "value": 1.02}
+        table = pd.DataFrame({**rows, "measure": ["slice_ratio"] * 2 + ["brain_ml"] * 2})
+        parts.append(write(table.assign(floor=0.99), folder / "quality" / f"{split}.csv"))
+    at["quality"] = str(folder / "quality.csv")
+    call(collect_quality, run, Named(tables=parts), table=at["quality"])
     return Named(at, segmentation=texts["csv"], markdown=texts["markdown"], folder=folder)
 
 
@@ -257,6 +266,18 @@ def test_the_summary_holds_all_tables(run, tables):
     text = path.read_text()
     for part in ("not decided", "Dice", "centroid_distance_mm", "psnr_db", "results/synthesis"):
         assert part in text
+    assert text.index("| slice_ratio ") < text.index("| brain_ml ")
+    assert "is not known here" not in text
+
+
+@pytest.mark.parametrize("given", [{"model": "/m"}, {"priors": ["/m", "/m"]}])
+def test_a_model_of_another_run_is_named_first(given, run, tables, tmp_path):
+    inputs = Named(tables, attributes=run[0].attributes, sweeps=run[0].sweep_attributes)
+    changed = run[0], Named(run[1], **given)
+    call(write_summary, changed, inputs, summary=str(tmp_path / "summary.md"))
+    text = (tmp_path / "summary.md").read_text()
+    assert text.count("Synthetic patients come from /m") == 1
+    assert text.index("is not known here") < text.index("Did synthetic patients")
 
 
 def test_figures_are_drawn_with_the_same_bytes(run, tables):

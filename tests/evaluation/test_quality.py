@@ -1,17 +1,32 @@
 """Measures of generated patients whose answers are known."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 
+from workflow_scripts.autoencoder.codec import Codec
+from workflow_scripts.autoencoder.model import SliceAutoencoder
 from workflow_scripts.common.grid import Grid
-from workflow_scripts.common.patients import save_patient
+from workflow_scripts.common.patients import Patient, save_patient
 from workflow_scripts.evaluation.distances import frechet_distance, kernel_distance
 from workflow_scripts.evaluation.diversity import pair_similarity
+from workflow_scripts.evaluation.features import autoencoder_features, segmentation_features
 from workflow_scripts.evaluation.intensities import intensity_distances, sampled
 from workflow_scripts.evaluation.neighbours import nearest
-from workflow_scripts.evaluation.quality import brain_rows, memory_rows
+from workflow_scripts.evaluation.quality import (
+    brain_rows,
+    feature_rows,
+    intensity_rows,
+    memory_rows,
+)
 from workflow_scripts.evaluation.whole_brains import outline_roughness, slice_ratio
+from workflow_scripts.segmentation.model import SegmentationNetwork
+from workflow_scripts.segmentation.segmenter import Segmenter
+from workflow_scripts.segmentation.settings import SegmentationSettings
 
+ROOT = Path(__file__).resolve().parents[2]
 GRID = Grid((32, 32, 24), (5.0, 5.0, 6.0))
 
 
@@ -23,7 +38,7 @@ def test_frechet_distance_of_gaussians_is_the_formula():
     assert frechet_distance(a, a) == pytest.approx(0, abs=1e-6)
 
 
-def test_kernel_distance_grows_with_the_shift_and_is_symmetric_for_one_width():
+def test_kernel_distance_grows_with_the_shift():
     rng = np.random.default_rng(0)
     reference = rng.normal(size=(300, 4))
     near, far = (rng.normal(shift, 1, (300, 4)) for shift in (0, 1))
@@ -61,28 +76,75 @@ def test_the_nearest_is_found_also_when_mirrored(patients, tmp_path):
         *(v.transpose(1, 2, 0)[::-1] for v in volumes[1:]),
         GRID.affine,
     )
-    images, masks, whose = nearest([mirrored], patients)
-    assert whose == [source]
+    images, masks = nearest([mirrored], patients)
     assert images[0] == pytest.approx(0, abs=1e-3)
     assert masks[0] == 0
-    _, others, _ = nearest([mirrored], [patients[0], *patients[2:]])
-    assert others[0] > 0.1
+    others, apart = nearest([mirrored], [patients[0], *patients[2:]])
+    assert others[0] > 0.01
+    assert apart[0] > 0.1
+
+
+def groups(patients, synthetic):
+    return {"train": patients[:2], "test": patients[2:], "reconstructed": patients[2:],
+            "synthetic": synthetic}  # fmt: skip
 
 
 def test_copies_are_seen_as_copies(patients):
-    made, train, test = [patients[0]] * 3, patients[:2], patients[2:]
-    found = {name: (value, floor) for name, value, floor in memory_rows(made, train, test)}
-    assert found["nearest_image"][0] == 0 < found["nearest_image"][1]
-    assert found["nearest_mask"][0] == 0 < found["nearest_mask"][1]
-    assert found["pair_similarity"][0] == pytest.approx(1, abs=1e-3)
-    assert found["pair_similarity"][1] < 0.99
-    assert pair_similarity(patients[:1]) != pair_similarity(patients[:1])  # NaN
+    made = groups(patients, [patients[0]] * 3)
+    found = {(name, measure): row for name, measure, *row in memory_rows(made)}
+    for measure in ("nearest_image", "nearest_mask"):
+        value, floor = found["synthetic", measure]
+        assert value == 0 < floor
+        assert found["reconstructed", measure] == [floor, floor]
+    value, floor = found["synthetic", "pair_similarity"]
+    assert value == pytest.approx(1, abs=1e-3)
+    assert floor < 0.99
+
+
+def test_a_single_patient_has_no_pair(patients):
+    assert np.isnan(pair_similarity(patients[:1]))
 
 
 def test_the_same_patients_have_a_ratio_of_one(patients):
-    rows = list(brain_rows(patients[:2], patients[:2], patients[:2], GRID))
-    assert [row[0] for row in rows] == ["slice_ratio", "outline_roughness", "brain_ml"]
-    assert all(value == floor == pytest.approx(1) for _, value, floor in rows)
+    rows = list(brain_rows(groups(patients, patients[2:]), GRID))
+    assert [row[1] for row in rows[:3]] == ["slice_ratio", "outline_roughness", "brain_ml"]
+    assert {row[0] for row in rows} == {"reconstructed", "synthetic"}
+    assert all(value == pytest.approx(1) for _, _, value, _ in rows)
+
+
+def test_generators_without_patients_have_no_rows(patients):
+    made = groups(patients, [])
+    everything = [
+        *brain_rows(made, GRID),
+        *feature_rows(made, {"voxels": lambda f: Patient(f).image()[:, 12].reshape(2, -1).T}),
+        *intensity_rows(made, GRID, (3, 15), ["flair", "t1ce"]),
+        *memory_rows(made),
+    ]
+    assert {row[0] for row in everything} == {"reconstructed"}
+    assert all(row[2] == 0 for row in everything if row[1].startswith("intensity"))
+
+
+def test_too_few_vectors_have_no_distance():
+    for distance in (frechet_distance, kernel_distance):
+        assert np.isnan(distance(np.zeros((1, 3)), np.zeros((5, 3))))
+
+
+def test_features_lie_where_the_brain_is(patients):
+    codec = Codec(SliceAutoencoder(2, 2, 4, [8, 16], 1, 8, False, 1, True), ["flair", "t1ce"],
+                  "whole_tumour", GRID, 1.0)  # fmt: skip
+    vectors = autoencoder_features(patients[0], codec)
+    assert vectors.shape[1] == 16
+    assert 10 < len(vectors) <= 200
+    network = SegmentationNetwork(2, 1, 1, [8, 16, 32])
+    values = yaml.safe_load((ROOT / "config.yaml").read_text())["segmentation"]
+    settings = SegmentationSettings.model_validate(
+        {name: values[name] for name in SegmentationSettings.model_fields}
+    )
+    segmenter = Segmenter(network.eval(), settings, ["flair", "t1ce"], "whole_tumour", GRID)
+    vectors = segmentation_features(patients[0], segmenter)
+    assert vectors.shape[1] == 32
+    inside = Patient(patients[0]).foreground().mean() * 8 * 8 * 6
+    assert 0.6 * inside < len(vectors) < 1.4 * inside
 
 
 def test_intensities_apart_by_so_much_are_that_far_apart(patients):

@@ -71,3 +71,9 @@ def test_thick_slices_blur_along_z(given, phantom_settings):
         return np.abs(np.diff(image[1], axis=2))[inside].mean()
 
     assert along_z(blurred) < 0.9 * along_z(sharp)
+
+
+def test_a_tumour_may_have_no_core(given, phantom_settings):
+    without = phantom_settings.model_copy(update={"core_share": (0.0, 0.0)})
+    _, label, _ = phantom_on_grid("phantom-0001", **{**given, "phantom": without})
+    assert set(np.unique(label)) == {0, 2}

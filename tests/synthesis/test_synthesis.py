@@ -140,8 +140,8 @@ def test_impossible_places_and_sizes_are_refused(table, brain):
 
 def test_drawn_requests_are_possible_seeded_and_near_the_training_patients(table, brain):
     scaling = Scaling.fit(table)
-    first = draw(table, scaling, brain, GRID, 20, 0.2, seed=1)
-    again = draw(table, scaling, brain, GRID, 20, 0.2, seed=1)
+    first = draw(table, scaling, brain, GRID, 20, (0.2, 2), seed=1)
+    again = draw(table, scaling, brain, GRID, 20, (0.2, 2), seed=1)
     assert first.equals(again)
     assert first["patient_id"].is_unique
     assert first["seed"].is_unique
@@ -169,7 +169,7 @@ SETTINGS = SamplingSettings(
 
 
 def test_a_patient_does_not_depend_on_its_company(model, table, brain):
-    requests = draw(table, model.generator.scaling, brain, GRID, 3, 0.1, seed=1)
+    requests = draw(table, model.generator.scaling, brain, GRID, 3, (0.1, 1), seed=1)
     together = synthesise(requests, model, SETTINGS)
     alone = synthesise(requests.iloc[[2]], model, SETTINGS)
     assert np.allclose(together[2].image, alone[0].image, atol=1e-4)
@@ -178,7 +178,7 @@ def test_a_patient_does_not_depend_on_its_company(model, table, brain):
 
 
 def test_the_condition_changes_the_sample(model, table, brain):
-    requests = draw(table, model.generator.scaling, brain, GRID, 2, 0.1, seed=1)
+    requests = draw(table, model.generator.scaling, brain, GRID, 2, (0.1, 1), seed=1)
     requests["seed"] = 5
     one, other = synthesise(requests, model, SETTINGS)
     assert not np.allclose(one.image, other.image)
@@ -197,7 +197,7 @@ def test_the_misfit_is_one_at_either_tolerance():
 
 
 def test_the_closest_draw_is_kept(model, table, brain):
-    requests = draw(table, model.generator.scaling, brain, GRID, 1, 0.1, seed=1)
+    requests = draw(table, model.generator.scaling, brain, GRID, 1, (0.1, 1), seed=1)
     one, three = (
         synthesise(requests, model, SETTINGS.model_copy(update={"attempts": n}))[0] for n in (1, 3)
     )
@@ -223,7 +223,7 @@ def test_what_the_generator_fails_to_make_is_told(
     model, table, brain, tmp_path, monkeypatch, voxels, outcome, made
 ):
     monkeypatch.setattr(Barren, "voxels", voxels)
-    requests = draw(table, model.generator.scaling, brain, GRID, 2, 0.1, seed=1)
+    requests = draw(table, model.generator.scaling, brain, GRID, 2, (0.1, 1), seed=1)
     requests["volume_ml"] = 30.0
     barren = replace(model, codec=Barren(**vars(model.codec)))
     found = make_patients(requests, barren, SETTINGS, tmp_path)
@@ -232,7 +232,7 @@ def test_what_the_generator_fails_to_make_is_told(
 
 
 def test_no_request_makes_no_patient(model, table, brain, tmp_path):
-    requests = draw(table, model.generator.scaling, brain, GRID, 1, 0.1, seed=1)
+    requests = draw(table, model.generator.scaling, brain, GRID, 1, (0.1, 1), seed=1)
     some = make_patients(requests, model, SETTINGS, tmp_path / "some")
     none = make_patients(requests[:0], model, SETTINGS, tmp_path / "none")
     assert none.columns.tolist() == some.columns.tolist()
@@ -241,7 +241,7 @@ def test_no_request_makes_no_patient(model, table, brain, tmp_path):
 
 
 def test_batches_made_before_a_kill_are_not_made_again(model, table, brain, tmp_path):
-    requests = draw(table, model.generator.scaling, brain, GRID, 4, 0.1, seed=1)
+    requests = draw(table, model.generator.scaling, brain, GRID, 4, (0.1, 1), seed=1)
     whole = make_patients(requests, model, SETTINGS, tmp_path / "whole")
     make_patients(requests.iloc[:2], model, SETTINGS, tmp_path / "broken")
     before = {f: f.stat().st_mtime_ns for f in (tmp_path / "broken").rglob("*.npy")}

@@ -30,8 +30,9 @@ def test_config_yaml_is_complete():
 @pytest.mark.parametrize("path", SETUPS, ids=lambda path: path.name)
 def test_every_set_up_is_right(path):
     values = merged(default(), yaml.safe_load(path.read_text()))
-    if values["cohort"]["source"] != "phantom":
-        values["cohort"]["root"] = "/data"  # where the user's patients are is for the user to say
+    if not values["cohort"]["source"].startswith("phantom"):
+        # Where the user's patients are is for the user to say.
+        values["cohort"] |= {"root": "/data", "table": "patients.tsv"}
     check(values)
 
 
@@ -64,7 +65,11 @@ def test_the_schema_has_not_drifted():
         ({"diffusion": {"drop": 0}}, "guidance = 1.5 needs a null condition"),
         ({"preprocess": {"reference": "t2"}}, "'t2' is none of the modalities flair, t1ce"),
         ({"cohort": {"exclude": ["x"]}}, "exclude is for real patients"),
-        ({"diffusion": {"space": "plain"}}, "modes are those of white latents"),
+        ({"diffusion": {"space": "plain", "modes": 4}}, "must be 0 in the plain space"),
+        (
+            {"diffusion": {"prior": "none", "widths": [32, 64]}, "autoencoder": {"stem": 1}},
+            "autoencoder.stem 2, here 1",
+        ),
         (
             {
                 "labels": "subregions",

@@ -97,6 +97,8 @@ def _seeds(rng: np.random.Generator, centre: NDArray, reach: float, shape: tuple
 
 def largest_voxels(score: Array, allowed: Mask, count: int) -> Mask:
     """The ``count`` allowed voxels of the highest positive score."""
+    if count <= 0:
+        return np.zeros_like(allowed)
     values = score[allowed & (score > 0)]
     if count >= len(values):
         return allowed & (score > 0)

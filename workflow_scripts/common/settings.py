@@ -1,6 +1,6 @@
 """The base of every section of the configuration, and what several sections share."""
 
-from os.path import expanduser
+from os.path import expanduser, normpath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 # A path that a user writes; ~ is the home folder.
 UserPath = Annotated[str, AfterValidator(expanduser)]
 # Where training starts: `embedded` (the networks in prior/), `none`, or a model folder.
-Prior = UserPath
+Prior = Annotated[UserPath, AfterValidator(normpath)]
 
 
 class Section(BaseModel):

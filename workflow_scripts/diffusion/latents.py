@@ -113,7 +113,8 @@ def fit_latent_space(
         variance += (latent - mean) ** 2 / len(latents)
     space.mean.copy_(torch.from_numpy(mean))
     if settings.space == "centred":
-        sd = torch.from_numpy(np.sqrt(variance.mean((1, 2, 3)))).repeat_interleave(space.fold)
+        sd = np.sqrt(variance.mean((1, 2, 3)))
+        sd = torch.from_numpy(np.maximum(sd, SMALLEST_SD * sd.max())).repeat_interleave(space.fold)
         space.mix.copy_(torch.diag(sd))
         space.unmix.copy_(torch.diag(1 / sd))
         return space

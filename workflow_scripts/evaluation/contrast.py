@@ -15,6 +15,17 @@ from workflow_scripts.common.patients import Patient
 GROUPS = ("real", "reconstructed", "training", "synthetic")
 
 
+def surroundings(
+    tumour: NDArray[np.bool_],
+    inside: NDArray[np.bool_],
+    spacing_mm: Sequence[float],
+    ring_mm: tuple[float, float],
+) -> NDArray[np.bool_]:
+    """What of the foreground ``inside`` (X, Y, Z) lies at ``ring_mm`` from the tumour."""
+    distance = ndimage.distance_transform_edt(~tumour, sampling=spacing_mm)
+    return inside & ~tumour & (distance > ring_mm[0]) & (distance <= ring_mm[1])
+
+
 def tumour_step(
     image: NDArray,
     tumour: NDArray[np.bool_],
@@ -25,9 +36,7 @@ def tumour_step(
     """How much brighter (M,) the whole tumour (X, Y, Z) is in each modality of the image
     (M, X, Y, Z) than the foreground ``inside`` at ``ring_mm`` from it; NaN where there is no tumour
     or nothing about it."""
-    healthy = inside & ~tumour
-    distance = ndimage.distance_transform_edt(~tumour, sampling=spacing_mm)
-    ring = healthy & (distance > ring_mm[0]) & (distance <= ring_mm[1])
+    ring = surroundings(tumour, inside, spacing_mm, ring_mm)
     if not tumour.any() or not ring.any():
         return np.full(len(image), np.nan)
     return image[:, tumour].mean(1) - image[:, ring].mean(1)

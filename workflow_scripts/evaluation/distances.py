@@ -2,15 +2,19 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
+from scipy.spatial.distance import cdist, pdist
 
 Features = NDArray[np.float64]
+# A kernel compares all with all: of larger sets so many are taken, evenly chosen.
+LARGEST = 2000
 
 
 def frechet_distance(a: Features, b: Features) -> float:
     """``|m_a - m_b|² + tr(C_a + C_b - 2 (C_a C_b)^½)`` of samples (n, d) and (m, d), taken for
     Gaussian (Fréchet 1957; Heusel et al. 2017). It is biased upwards at small n: compare it with
-    that of two real sets of the same sizes."""
+    that of two real sets of the same sizes. NaN where a set has not two vectors."""
+    if min(len(a), len(b)) < 2:
+        return float("nan")
     mean = a.mean(0) - b.mean(0)
     first, second = (np.cov(x, rowvar=False) for x in (a, b))
     # The eigenvalues of C_a C_b are those of a symmetric matrix, which are real.
@@ -24,9 +28,13 @@ def kernel_distance(a: Features, b: Features) -> float:
     """Maximum mean discrepancy with a Gaussian kernel (Gretton et al. 2012, equation 5, whose
     estimate is above 0 for any two samples: compare it with that of two real sets of these sizes).
 
-    The kernel's width is the median distance within ``b``, the reference.
+    The kernel's width is the median distance within ``b``, the reference. NaN where a set has not
+    two vectors.
     """
-    width = np.median(cdist(b, b)[np.triu_indices(len(b), 1)])
+    if min(len(a), len(b)) < 2:
+        return float("nan")
+    a, b = (x[np.linspace(0, len(x) - 1, min(len(x), LARGEST)).astype(int)] for x in (a, b))
+    width = np.median(pdist(b))
 
     def similarity(x: Features, y: Features) -> float:
         return float(np.exp(-cdist(x, y, "sqeuclidean") / (2 * width**2)).mean())

@@ -11,6 +11,7 @@ from monai.metrics import MultiScaleSSIMMetric
 from workflow_scripts.common.patients import Patient
 
 PAIRS = 60
+KERNEL = 5
 # Wang et al. 2003 take five scales, of which volumes of 48 slices hold the first three.
 SCALES = (0.0448, 0.2856, 0.3001)
 
@@ -22,8 +23,11 @@ def pair_similarity(folders: Sequence[Path]) -> float:
     if not pairs:
         return float("nan")
     chosen = np.linspace(0, len(pairs) - 1, min(PAIRS, len(pairs))).astype(int)
+    # The kernel must fit the smallest scale, half as large from each to the next.
+    shortest = min(Patient(folders[0]).label().shape)
+    scales = [weight for k, weight in enumerate(SCALES) if shortest >> max(2 * k - 2, 0) > KERNEL]
     similarity = MultiScaleSSIMMetric(
-        spatial_dims=3, kernel_size=5, weights=[scale / sum(SCALES) for scale in SCALES]
+        spatial_dims=3, kernel_size=KERNEL, weights=[scale / sum(scales) for scale in scales]
     )
     values = []
     for i in chosen:

@@ -34,10 +34,14 @@ def _evenly(vectors: NDArray) -> NDArray[np.float64]:
     return vectors[np.linspace(0, len(vectors) - 1, count).astype(int)].astype(np.float64)
 
 
-def _where(inside: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Those of the features' places, ``shape`` of them, that lie in the foreground (X, Y, Z)."""
-    volume = torch.from_numpy(inside.astype(np.float32))[None, None]
-    return torch.nn.functional.adaptive_avg_pool3d(volume, shape)[0, 0].numpy() > 0.5
+def _where(
+    inside: NDArray[np.bool_], shape: tuple[int, ...], down: tuple[int, int, int]
+) -> NDArray[np.bool_]:
+    """Those of the features' places, ``shape`` of them and ``down`` voxels wide, that lie in the
+    foreground (X, Y, Z) for the most part. Networks pad at the far end."""
+    width = [(0, n * d - m) for n, d, m in zip(shape, down, inside.shape, strict=True)]
+    volume = torch.from_numpy(np.pad(inside, width).astype(np.float32))[None, None]
+    return torch.nn.functional.avg_pool3d(volume, down)[0, 0].numpy() > 0.5
 
 
 def autoencoder_features(folder: Path, codec: Codec) -> NDArray[np.float64]:
@@ -49,7 +53,9 @@ def autoencoder_features(folder: Path, codec: Codec) -> NDArray[np.float64]:
         last, lambda: list(encode_slices(codec.model, patient.slices, classes, codec.precision))
     )
     volume = torch.cat(seen).permute(2, 3, 0, 1)  # x, y, z, features
-    return _evenly(volume[_where(patient.foreground(), volume.shape[:3])].numpy())
+    down = patient.slices.shape[2] // volume.shape[0]
+    where = _where(patient.foreground(), volume.shape[:3], (down, down, 1))
+    return _evenly(volume[where].numpy())
 
 
 def segmentation_features(folder: Path, segmenter: Segmenter) -> NDArray[np.float64]:
@@ -57,7 +63,9 @@ def segmentation_features(folder: Path, segmenter: Segmenter) -> NDArray[np.floa
     image, _, inside = whole(Patient(folder))
     network = segmenter.network
     # The whole volume at once, as it is no larger than what the network trains on a patch of.
-    size = segmenter.settings.model_copy(update={"patch": None})
-    seen = _seen_by(network.unet.bottleneck, lambda: predict_masks(network, image, size))
-    volume = torch.cat(seen)[0].permute(1, 2, 3, 0)
-    return _evenly(volume[_where(inside, volume.shape[:3])].numpy())
+    # The whole volume at once: windows would overlap.
+    once = segmenter.settings.model_copy(update={"patch": None})
+    (seen,) = _seen_by(network.unet.bottleneck, lambda: predict_masks(network, image, once))
+    volume = seen[0].permute(1, 2, 3, 0)
+    where = _where(inside, volume.shape[:3], (network.multiple,) * 3)
+    return _evenly(volume[where].numpy())

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.stats import wasserstein_distance
 
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient
+from workflow_scripts.evaluation.contrast import surroundings
 
 REGIONS = ("tumour", "surroundings", "rest")
 # Of each patient and region, evenly chosen, so that all patients count alike.
@@ -20,8 +20,7 @@ def regions_of(
     tumour: NDArray[np.bool_], inside: NDArray[np.bool_], grid: Grid, ring_mm: tuple[float, float]
 ) -> dict[str, NDArray[np.bool_]]:
     """Masks (X, Y, Z) of the tumour, of what lies ``ring_mm`` about it, and of the rest."""
-    distance = ndimage.distance_transform_edt(~tumour, sampling=grid.spacing_mm)
-    ring = inside & ~tumour & (distance > ring_mm[0]) & (distance <= ring_mm[1])
+    ring = surroundings(tumour, inside, grid.spacing_mm, ring_mm)
     return {"tumour": tumour, "surroundings": ring, "rest": inside & ~tumour & ~ring}
 
 

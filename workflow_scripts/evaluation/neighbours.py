@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 from workflow_scripts.common.masks import dice
 from workflow_scripts.common.patients import Patient
 
+# Longest side of the images that are compared, of larger ones every second voxel or fewer: all
+# training patients are held in memory.
+LONGEST = 64
+
 
 def image_distance(a: NDArray, b: NDArray) -> float:
     """Root mean square difference of images (M, X, Y, Z), nearest of ``b`` and ``b`` mirrored."""
@@ -20,19 +24,23 @@ def mask_distance(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return min(1 - dice(a, other) for other in (b, b[::-1]))
 
 
+def _small(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Image and tumour of a patient, on a grid of at most ``LONGEST`` voxels a side."""
+    patient = Patient(folder)
+    image, mask = patient.image(), patient.label() > 0
+    every = -(-max(mask.shape) // LONGEST)
+    part = (slice(None, None, every),) * 3
+    return image[:, *part], mask[part]
+
+
 def nearest(
     folders: Sequence[Path], training: Sequence[Path]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], list[Path]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """For each patient the distance of its image, and of its tumour, to the nearest of the
-    ``training`` patients, and whose image that is. One patient at a time is held in memory."""
-    images, masks, whose = [], [], []
-    for patient in map(Patient, folders):
-        image, mask = patient.image(), patient.label() > 0
-        by_image, by_mask = [], []
-        for other in map(Patient, training):
-            by_image.append(image_distance(image, other.image()))
-            by_mask.append(mask_distance(mask, other.label() > 0))
-        images.append(min(by_image))
-        masks.append(min(by_mask))
-        whose.append(training[int(np.argmin(by_image))])
-    return np.array(images), np.array(masks), whose
+    ``training`` patients, which are compared with mirrored too, but not warped."""
+    known = [_small(folder) for folder in training]
+    images, masks = [], []
+    for image, mask in map(_small, folders):
+        images.append(min(image_distance(image, other) for other, _ in known))
+        masks.append(min(mask_distance(mask, other) for _, other in known))
+    return np.array(images), np.array(masks)

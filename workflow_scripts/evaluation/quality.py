@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient
@@ -15,63 +16,76 @@ from workflow_scripts.evaluation.intensities import intensity_distances, sampled
 from workflow_scripts.evaluation.neighbours import nearest
 from workflow_scripts.evaluation.whole_brains import whole_brain
 
-Row = tuple[str, float, float]
-Extract = Callable[[Path], np.ndarray]
+# Folders by group: ``train`` and ``test`` are real, ``reconstructed`` the test patients after the
+# autoencoder, ``synthetic`` the generator's.
+Groups = dict[str, Sequence[Path]]
+# generator, measure, value, floor
+Row = tuple[str, str, float, float]
+GENERATORS = ("reconstructed", "synthetic")
 
 
-def brain_rows(
-    made: Sequence[Path], train: Sequence[Path], test: Sequence[Path], grid: Grid
-) -> Iterator[Row]:
+def _generators(groups: Groups) -> list[str]:
+    return [name for name in GENERATORS if groups[name]]
+
+
+def brain_rows(groups: Groups, grid: Grid) -> Iterator[Row]:
     """Means of ``whole_brain`` over those of the test patients; the training patients' are the
     floor, so that 1 is right for both."""
-    means = [
-        pd.DataFrame([whole_brain(Patient(folder), grid) for folder in folders]).mean()
-        for folders in (made, train, test)
-    ]
-    for name in means[0].index:
-        yield name, means[0][name] / means[2][name], means[1][name] / means[2][name]
+    means = {
+        name: pd.DataFrame([whole_brain(Patient(folder), grid) for folder in folders]).mean()
+        for name, folders in groups.items()
+        if folders
+    }
+    for name in _generators(groups):
+        for measure, reference in means["test"].items():
+            value, floor = means[name][measure], means["train"][measure]
+            yield name, measure, value / reference, floor / reference
 
 
 def feature_rows(
-    made: Sequence[Path],
-    train: Sequence[Path],
-    test: Sequence[Path],
-    networks: dict[str, Extract],
+    groups: Groups, networks: dict[str, Callable[[Path], NDArray[np.float64]]]
 ) -> Iterator[Row]:
-    """Distances of generated to test patients in the features of each network, with those of
-    training to test patients as the floor; the same number of patients on each side."""
-    count = min(len(made), len(train), len(test))
-    for name, extract in networks.items():
-        a, b, reference = (
-            np.concatenate([extract(folder) for folder in folders[:count]])
-            for folders in (made, train, test)
-        )
+    """Distances to the test patients in the features of each network, with that of the training
+    patients as the floor; the same number of patients in all groups."""
+    count = min(len(folders) for folders in groups.values() if folders)
+    for network, extract in networks.items():
+        found = {
+            name: np.concatenate([extract(folder) for folder in folders[:count]])
+            for name, folders in groups.items()
+            if folders
+        }
         # In units of the reference's spread, so that no feature counts more for being larger.
-        unit = np.maximum(reference.std(0), 1e-6)
-        a, b, reference = a / unit, b / unit, reference / unit
+        unit = np.maximum(found["test"].std(0), 1e-6)
+        found = {name: vectors / unit for name, vectors in found.items()}
         for kind, distance in (("frechet", frechet_distance), ("kernel", kernel_distance)):
-            yield f"{kind}_{name}", distance(a, reference), distance(b, reference)
+            floor = distance(found["train"], found["test"])
+            for name in _generators(groups):
+                yield name, f"{kind}_{network}", distance(found[name], found["test"]), floor
 
 
 def intensity_rows(
-    made: Sequence[Path],
-    train: Sequence[Path],
-    test: Sequence[Path],
-    grid: Grid,
-    ring_mm: tuple[float, float],
-    modalities: Sequence[str],
+    groups: Groups, grid: Grid, ring_mm: tuple[float, float], modalities: Sequence[str]
 ) -> Iterator[Row]:
-    """Distances of the intensities' distributions from the test patients'."""
-    a, b, reference = (sampled(folders, grid, ring_mm) for folders in (made, train, test))
-    floor = dict(intensity_distances(b, reference, modalities))
-    for name, value in intensity_distances(a, reference, modalities):
-        yield name, value, floor[name]
+    """Distances of the intensities' distributions from the test patients', with that of the
+    training patients as the floor."""
+    found = {name: sampled(folders, grid, ring_mm) for name, folders in groups.items()}
+    floor = dict(intensity_distances(found["train"], found["test"], modalities))
+    for name in _generators(groups):
+        for measure, value in intensity_distances(found[name], found["test"], modalities):
+            yield name, measure, value, floor.get(measure, np.nan)
 
 
-def memory_rows(made: Sequence[Path], train: Sequence[Path], test: Sequence[Path]) -> Iterator[Row]:
-    """Median distance to the nearest training patient; the floor is that of the test patients,
-    below which a generator copies. Similarity of pairs; above the floor there is less variety."""
-    found, real = nearest(made, train), nearest(test, train)
-    for k, name in enumerate(("nearest_image", "nearest_mask")):
-        yield name, float(np.median(found[k])), float(np.median(real[k]))
-    yield "pair_similarity", pair_similarity(made), pair_similarity(test)
+def memory_rows(groups: Groups) -> Iterator[Row]:
+    """Median distance to the nearest training patient, and similarity of pairs.
+
+    The floor is that of test patients: for synthetic ones after the autoencoder, which smooths all
+    that it decodes and so brings it nearer to everything.
+    """
+    others = {name: folders for name, folders in groups.items() if name != "train"}
+    near = {name: nearest(folders, groups["train"]) for name, folders in others.items()}
+    alike = {name: pair_similarity(folders) for name, folders in others.items()}
+    for name, other in (("reconstructed", "test"), ("synthetic", "reconstructed")):
+        if groups[name]:
+            for k, measure in enumerate(("nearest_image", "nearest_mask")):
+                yield name, measure, *(float(np.median(near[side][k])) for side in (name, other))
+            yield name, "pair_similarity", alike[name], alike[other]

@@ -31,12 +31,14 @@ PLACES = """\
 - `{results}/preprocess/<patient>/picture.png`: a patient before and after preprocessing
 """
 QUALITY = """\
-The floor is what training patients get in place of generated ones: real against other real ones.
-slice_ratio, outline_roughness and brain_ml are shares of the test patients', 1 is right. Distances
-(frechet, kernel: in the features of two networks; intensity: Wasserstein) are from the test
-patients, the smaller the better. nearest_image and nearest_mask are median distances to the nearest
-training patient: much below the floor a generator copies. pair_similarity above the floor is less
-variety.
+The floor is what real patients get in place of generated ones. slice_ratio, outline_roughness and
+brain_ml are shares of the test patients', 1 is right; the floor is the training patients' share.
+Distances (frechet, kernel: in the features of two networks; intensity: Wasserstein) are from the
+test patients, the smaller the better; the floor is that of the training patients, whom both
+networks learned from, while reconstructed ones are the test patients themselves. nearest_image and
+nearest_mask are median distances to the nearest training patient, mirrored too but not warped, with
+those of reconstructed test patients as the floor: much below it a generator copies. pair_similarity
+above the floor is less variety.
 """
 
 
@@ -129,16 +131,15 @@ def draws_text(tables: list[pd.DataFrame]) -> str:
 
 
 def problems(
-    tables: dict[str, pd.DataFrame], sweeps: dict[str, pd.DataFrame], model: str | None
+    tables: dict[str, pd.DataFrame], sweeps: dict[str, pd.DataFrame], others: list[str]
 ) -> str:
-    """What the reader must know before any number: a generator of another run, and requests, by
-    split, that gave no patient."""
-    lines = []
-    if model:
-        lines.append(
-            f"- Synthetic patients come from {model}: whom it learned from is not known here. The "
-            "comparison holds only if it never saw the test patients."
-        )
+    """What the reader must know before any number: models of other runs that synthetic patients
+    come from, and requests, by split, that gave no patient."""
+    lines = [
+        f"- Synthetic patients come from {other}: whom it learned from is not known here. The "
+        "comparison holds only if it never saw the test patients."
+        for other in others
+    ]
     for split, table in tables.items():
         missing = int((table["outcome"] == "missing").sum())
         if missing == len(table):
@@ -152,6 +153,13 @@ def problems(
         if (sweeps[split]["outcome"] == "missing").all():
             lines.append(f"- {split}: no tumour in the sweep of sizes.")
     return "## Problems\n\n" + "\n".join(lines) + "\n" if lines else ""
+
+
+def models_of_others(params) -> list[str]:
+    """Folders of models that synthetic patients come from, whoever trained them."""
+    if params.model:
+        return [params.model]
+    return sorted(set(params.priors) - {"embedded", "none"})
 
 
 def adherence_text(table: pd.DataFrame) -> str:
@@ -192,6 +200,7 @@ def quality_text(table: pd.DataFrame) -> str:
     """The quality table with a column for each generator, beside the floor."""
     keys = ["split", "measure"]
     wide = table.pivot(index=keys, columns="generator", values="value")
+    # That of the last generator: synthetic patients, where there are any.
     wide["floor"] = table.groupby(keys)["floor"].last()
     wide = wide.reindex(table["measure"].unique(), level="measure").reset_index()
     for name in wide.columns[2:]:
@@ -214,7 +223,7 @@ def main(snakemake) -> None:
     )
     parts = [
         "# Results\n",
-        *filter(None, [problems(attributes, sweeps, params.model)]),
+        *filter(None, [problems(attributes, sweeps, models_of_others(params))]),
         "## Did synthetic patients help?\n",
         sentences(found, scores, params.confidence),
         "## Segmentation of the test patients\n",

@@ -3,6 +3,8 @@
 import logging
 import multiprocessing
 import os
+import shutil
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -11,7 +13,7 @@ import SimpleITK as sitk
 import torch
 
 from workflow_scripts.cohort.settings import PhantomSettings
-from workflow_scripts.common.files import staged_directory
+from workflow_scripts.common.files import staged, staged_directory
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.keep import kept_folder
 from workflow_scripts.common.patients import ARRAYS, save_patient
@@ -38,10 +40,20 @@ def write_phantom(
         save_patient(temporary, image, label, brain, grid.affine)
 
 
+def end_with_parent() -> None:
+    """End this process when the one that started it is gone: a killed job writes no longer."""
+
+    def wait() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def write_phantoms(names: list[str], processes: int, **given) -> None:
     """Write phantom patients, several at a time; ``given`` is as ``write_phantom`` takes it."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context) as pool:
+    with ProcessPoolExecutor(processes, context, initializer=end_with_parent) as pool:
         done = pool.map(partial(write_phantom, **given), names, chunksize=8)
         for number, _ in enumerate(done, start=1):
             if number % 100 == 0 or number == len(names):
@@ -62,7 +74,8 @@ def main(snakemake) -> None:
             preprocess=PreprocessSettings.model_validate(params.preprocess),
         )
         for path in map(Path, snakemake.output.arrays):
-            os.replace(kept / path.parent.name / path.name, path)
+            with staged(path) as temporary:
+                shutil.copyfile(kept / path.parent.name / path.name, temporary)
 
 
 if __name__ == "__main__":

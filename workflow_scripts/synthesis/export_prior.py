@@ -13,11 +13,8 @@ from workflow_scripts.synthesis.folder import FILES, STAGES
 
 
 def halve(weights: str | Path, target: str | Path) -> None:
-    """Write a network's weights in half precision; a denoiser's latent space stays as it is.
-
-    Millimetres and spreads of the space are what a sample is measured in; weights are rounded by
-    a two-thousandth at most.
-    """
+    """Write a network's weights in half precision; a denoiser's latent space, whose millimetres
+    and spreads are what a sample is measured in, stays as it is."""
     state = load_file(weights)
     halved = {
         name: tensor if name.startswith("space.") else tensor.to(torch.float16)
@@ -36,7 +33,7 @@ def summarise(provenance: str | Path) -> dict:
 
 
 def main(snakemake) -> None:
-    given, made = snakemake.input, Path(snakemake.output.provenance).parent
+    given, made = snakemake.input, Path(snakemake.output.training).parent
     source = Path(given.sampling).parent
     for name in FILES:
         if name.endswith("weights.safetensors"):
