@@ -63,7 +63,7 @@ def test_a_frayed_outline_is_rougher():
     frayed = ball ^ ((np.random.default_rng(0).random(ball.shape) < 0.1) & ball)
     rough = [outline_roughness(mask, (3, 3, 3)) for mask in (ball, frayed)]
     assert rough[0] < 0.06
-    assert rough[1] == pytest.approx(rough[0] + 0.11, abs=0.04)
+    assert rough[1] > rough[0] + 0.1
 
 
 def test_the_nearest_is_found_also_when_mirrored(patients, tmp_path):

@@ -5,9 +5,9 @@ import pytest
 
 from workflow_scripts.cohort.plan import plan_phantom
 from workflow_scripts.common.grid import Grid
-from workflow_scripts.configuration import check
 from workflow_scripts.preprocess.make_phantoms import write_phantoms
 from workflow_scripts.preprocess.phantoms import phantom_on_grid
+from workflow_scripts.preprocess.settings import PreprocessSettings
 
 MODALITIES = ["flair", "t1ce"]
 GRID = Grid((64, 64, 48), (3.0, 3.0, 3.0))
@@ -15,7 +15,7 @@ GRID = Grid((64, 64, 48), (3.0, 3.0, 3.0))
 
 @pytest.fixture(scope="module")
 def given(phantom_settings, default_values):
-    preprocess = check(default_values).preprocess
+    preprocess = PreprocessSettings.model_validate(default_values["preprocess"])
     return {"seed": 3, "modalities": MODALITIES, "grid": GRID, "phantom": phantom_settings,
             "preprocess": preprocess}  # fmt: skip
 
