@@ -14,7 +14,7 @@ help:
 	@echo "make test        all tests but the two below"
 	@echo "make test-kills  twenty kills at random moments of the tiny set-up"
 	@echo "make test-slurm  the workflow on a real Slurm of one node, started here and stopped again"
-	@echo "make prior       the networks in prior/ once more, from nothing: hours"
+	@echo "make prior       networks to start from, learned from phantoms, in prior/: hours"
 	@echo "make archive     the finished demo in one file"
 	@echo "make lint        style: ruff, snakefmt, snakemake --lint"
 
@@ -40,6 +40,7 @@ test-slurm: $(READY)
 
 prior: $(READY)
 	$(BIN)/snakemake --cores all --quiet rules --configfile config/prior.yaml
+	mkdir -p prior
 	cp -r results-prior/prior/. prior/
 
 archive: $(READY)

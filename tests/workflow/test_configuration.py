@@ -67,8 +67,8 @@ def test_the_schema_has_not_drifted():
         ({"cohort": {"exclude": ["x"]}}, "exclude is for real patients"),
         ({"diffusion": {"space": "plain", "modes": 4}}, "must be 0 in the plain space"),
         (
-            {"diffusion": {"prior": "none", "widths": [32, 64]}, "autoencoder": {"stem": 1}},
-            "autoencoder.stem 2, here 1",
+            {"autoencoder": {"prior": "/nowhere"}, "diffusion": {"prior": "/nowhere"}},
+            "/nowhere/diffusion/config.json does not exist",
         ),
         (
             {

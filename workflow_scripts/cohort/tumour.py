@@ -8,7 +8,8 @@ from workflow_scripts.cohort.plan import Plan
 from workflow_scripts.cohort.sampling import Array, smooth_noise
 
 GROWTH = 0.15  # per step
-DIFFUSION_WHITE, DIFFUSION_GREY = 0.15, 0.002  # voxels² per step; below 1/6 the scheme is stable
+DIFFUSION_WHITE, DIFFUSION_GREY = 0.15, 0.002  # voxels² of 2 mm per step
+LARGEST_DIFFUSION = 0.16  # voxels² per step; below 1/6 the scheme is stable
 VISIBLE = 0.25  # cell density from which a voxel counts as tumour while it grows
 MAX_STEPS = 900
 
@@ -70,7 +71,7 @@ def tumour_burden(plan: Plan, white: Array, tissue: Mask, site: tuple, spacing_m
     uneven = np.exp(plan.unevenness * noise)
     share = np.clip(white[box] * 1.6 - 0.6, 0, 1)
     diffusion = DIFFUSION_GREY + (DIFFUSION_WHITE - DIFFUSION_GREY) * share
-    diffusion = np.minimum(diffusion * uneven, 0.16)
+    diffusion = np.minimum(diffusion * uneven * (2 / spacing_mm) ** 2, LARGEST_DIFFUSION)
     centre = np.array([c - part.start for c, part in zip(site, box, strict=True)])
     seeds = _seeds(
         rng, centre, plan.elongation * (3 * target / (4 * np.pi)) ** (1 / 3), inside.shape

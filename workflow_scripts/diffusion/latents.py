@@ -30,9 +30,8 @@ class LatentSpace(nn.Module):
     the denoiser's weights. Before its first step the denoiser so gives samples of the right
     variance everywhere, with slices that agree.
 
-    Where there are patients enough to learn from, a ``centred`` space is the better one: the mean
-    is subtracted, and each channel divided by one standard deviation, so that places where
-    patients differ most count most.
+    A ``centred`` space is not divided by the spread at each place (``sd`` is 1): where there are
+    patients enough to learn from, places where they differ most may count most.
     """
 
     def __init__(self, shape: tuple[int, int, int, int], fold: int, modes: int) -> None:
@@ -108,29 +107,23 @@ def fit_latent_space(
     mean = np.zeros(latents.shape[1:])
     for latent in latents:
         mean += latent.astype(float) / len(latents)
-    variance = np.zeros(latents.shape[1:])
+    variance = np.zeros(latents.shape[2:])
     for latent in latents:
-        variance += (latent - mean) ** 2 / len(latents)
+        variance += ((latent - mean) ** 2).mean(0) / len(latents)
     space.mean.copy_(torch.from_numpy(mean))
-    if settings.space == "centred":
-        sd = np.sqrt(variance.mean((1, 2, 3)))
-        sd = torch.from_numpy(np.maximum(sd, SMALLEST_SD * sd.max())).repeat_interleave(space.fold)
-        space.mix.copy_(torch.diag(sd))
-        space.unmix.copy_(torch.diag(1 / sd))
-        return space
-    _whiten(space, latents, variance.mean(0))
+    if settings.space == "white":
+        # Few patients: the variance of one place is borrowed from its neighbourhood.
+        sd = np.sqrt(ndimage.gaussian_filter(variance, (0.5, 0.5, 2.0)))
+        sd = np.maximum(sd, SMALLEST_SD * sd.max())
+        space.sd.copy_(torch.from_numpy(sd)[None])
+    _whiten(space, latents)
     if settings.modes:
         _fit_modes(space, latents, place)
     return space
 
 
-def _whiten(space: LatentSpace, latents: NDArray, variance: NDArray) -> None:
-    """Divide by the spread at each place, from its ``variance`` (h, w, Z), and whiten the folded
-    channels."""
-    # Few patients: the variance of one place is borrowed from its neighbourhood.
-    sd = np.sqrt(ndimage.gaussian_filter(variance, (0.5, 0.5, 2.0)))
-    sd = np.maximum(sd, SMALLEST_SD * sd.max())
-    space.sd.copy_(torch.from_numpy(sd)[None])
+def _whiten(space: LatentSpace, latents: NDArray) -> None:
+    """Whiten the folded channels of the latents, centred and divided by the spread."""
     covariance = torch.zeros(space.mix.shape, dtype=torch.double)
     for latent in latents:
         rest = (torch.from_numpy(latent.astype(np.float32)) - space.mean) / space.sd

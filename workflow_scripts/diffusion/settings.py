@@ -15,8 +15,8 @@ class DenoiserSettings(Section):
     )
     space: Literal["white", "centred", "plain"] = Field(
         description="where the denoiser works: white centres each place, divides it by its spread "
-        "and whitens the folded slices; centred divides each channel by one spread instead; plain "
-        "takes the scaled latents as they are, the paper's way"
+        "and whitens the folded slices; centred does the same but for the spread; plain takes the "
+        "scaled latents as they are, the paper's way"
     )
     modes: int = Field(
         description="principal components of whole latents that the denoiser starts from; "
