@@ -133,6 +133,16 @@ def prior(stage):
     return {name: prior_file(prior, f"{stage}/{file}") or [] for name, file in files.items()}
 
 
+def judge():
+    """A segmentation network that measures synthetic patients and has seen none of them."""
+    for arm in ("real", "real+classical"):
+        if arm in ARMS:
+            made = rules.train_segmentation.output
+            files = {"segmenter": made.weights, "segmenter_config": made.config}
+            return {name: file.replace("{arm}", arm) for name, file in files.items()}
+    return {"segmenter": []}
+
+
 def split_seed(wildcards):
     """Seed of all that is drawn and learned for a split: a split's own seed repeats the whole."""
     return CONFIG.seed + int(wildcards.split.split("-s")[1])

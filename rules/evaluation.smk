@@ -4,16 +4,6 @@ EVALUATION = f"{RESULTS}/evaluation"
 SHOWN = CONFIG.cohort.splits.shown
 
 
-def judge():
-    """A segmentation network that measures synthetic patients and has seen none of them."""
-    for arm in ("real", "real+classical"):
-        if arm in ARMS:
-            made = rules.train_segmentation.output
-            files = {"segmenter": made.weights, "segmenter_config": made.config}
-            return {name: file.replace("{arm}", arm) for name, file in files.items()}
-    return {"segmenter": []}
-
-
 rule collect_scores:
     input:
         tables=expand(rules.score_segmentation.output.scores, split=SPLITS, arm=ARMS),
