@@ -17,7 +17,8 @@ TABLES = {
     "write_summary",
 }
 TESTING = {"predict_segmentation", "score_segmentation", *TABLES}
-SEGMENTATION = {"train_segmentation", "evaluate_quality", *TESTING}
+QUALITY = {"evaluate_quality", "collect_quality"}
+SEGMENTATION = {"train_segmentation", *QUALITY, *TESTING}
 PATIENTS = {"synthesise_patients", "evaluate_adherence", "evaluate_contrast", *SEGMENTATION}
 SYNTHESIS = {"synthesise_sweep", *PATIENTS}
 DIFFUSION = {"train_diffusion", "export_model", *SYNTHESIS}
@@ -144,7 +145,7 @@ TABLE = {
         replaced("preprocess/{patient}/label.npy", "test"),
         {
             "evaluate_contrast",
-            "evaluate_quality",
+            *QUALITY,
             "predict_segmentation",
             "score_segmentation",
             *RECONSTRUCTION,
