@@ -53,7 +53,9 @@ localrules:
     all,
 
 
-if CONFIG.cohort.source == "phantom_on_grid":
+# Phantoms on the grid are there to train a prior on, and nothing else.
+ON_GRID = CONFIG.cohort.source == "phantom_on_grid"
+if ON_GRID:
     WANTED = [f"{RESULTS}/prior/training.json"]
 else:
     WANTED = [
@@ -77,7 +79,7 @@ include: "rules/common.smk"
 include: "rules/cohort.smk"
 
 
-if CONFIG.cohort.source == "phantom_on_grid":
+if ON_GRID:
 
     include: "rules/phantoms.smk"
 
@@ -94,7 +96,7 @@ include: "rules/evaluation.smk"
 include: "rules/archive.smk"
 
 
-if CONFIG.cohort.source == "phantom_on_grid":
+if ON_GRID:
 
     include: "rules/prior.smk"
 

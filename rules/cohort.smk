@@ -35,7 +35,7 @@ checkpoint list_participants:
         files=listing_digest(CONFIG.cohort, CONFIG.modalities),
         phantom=CONFIG.cohort.phantom.part(PhantomSettings),
         patients=CONFIG.cohort.phantom_count,
-        folder=PHANTOMS,
+        folder="" if ON_GRID else PHANTOMS,
         modalities=CONFIG.modalities,
         seed=CONFIG.seed,
         code=code("cohort/list_participants"),

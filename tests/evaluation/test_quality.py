@@ -1,10 +1,7 @@
 """Measures of generated patients whose answers are known."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-import yaml
 
 from workflow_scripts.autoencoder.codec import Codec
 from workflow_scripts.autoencoder.model import SliceAutoencoder
@@ -26,7 +23,6 @@ from workflow_scripts.segmentation.model import SegmentationNetwork
 from workflow_scripts.segmentation.segmenter import Segmenter
 from workflow_scripts.segmentation.settings import SegmentationSettings
 
-ROOT = Path(__file__).resolve().parents[2]
 GRID = Grid((32, 32, 24), (5.0, 5.0, 6.0))
 
 
@@ -129,14 +125,14 @@ def test_too_few_vectors_have_no_distance():
         assert np.isnan(distance(np.zeros((1, 3)), np.zeros((5, 3))))
 
 
-def test_features_lie_where_the_brain_is(patients):
+def test_features_lie_where_the_brain_is(patients, default_values):
     codec = Codec(SliceAutoencoder(2, 2, 4, [8, 16], 1, 8, False, 1, True), ["flair", "t1ce"],
                   "whole_tumour", GRID, 1.0)  # fmt: skip
     vectors = autoencoder_features(patients[0], codec)
     assert vectors.shape[1] == 16
     assert 10 < len(vectors) <= 200
     network = SegmentationNetwork(2, 1, 1, [8, 16, 32])
-    values = yaml.safe_load((ROOT / "config.yaml").read_text())["segmentation"]
+    values = default_values["segmentation"]
     settings = SegmentationSettings.model_validate(
         {name: values[name] for name in SegmentationSettings.model_fields}
     )

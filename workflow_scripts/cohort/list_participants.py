@@ -62,11 +62,7 @@ def main(snakemake):
     if given.source in ("phantom", "phantom_on_grid"):
         settings = PhantomSettings.model_validate(given.phantom)
         participants = phantom_participants(
-            given.patients,
-            given.seed,
-            given.modalities,
-            settings,
-            given.folder if given.source == "phantom" else "",
+            given.patients, given.seed, given.modalities, settings, given.folder
         )
     else:
         participants, problems = inspect_cases(

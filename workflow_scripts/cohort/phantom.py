@@ -92,9 +92,4 @@ def make_brain(
     for modality in modalities:
         ideal = ideal_image(plan, anatomy, modality, settings, frame.spacing_mm)
         images[modality] = scan(plan, ideal, modality, settings, frame.spacing_mm)
-    truth = {
-        "plan": asdict(plan),
-        "volume_ml": float(np.count_nonzero(anatomy.label)) * frame.spacing_mm**3 / 1000,
-        "to_template": frame.to_template.tolist(),
-    }
-    return Phantom(images, anatomy.label, anatomy.brain, frame.affine, truth)
+    return Phantom(images, anatomy.label, anatomy.brain, frame.affine, {"plan": asdict(plan)})

@@ -1,11 +1,11 @@
 """The ``cohort`` section of the configuration."""
 
 import itertools
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from workflow_scripts.common.settings import Section, UserPath
+from workflow_scripts.common.settings import Section, UserPath, ordered_pair
 
 LabelScheme = Literal[
     "brats2015", "brats2017", "brats2023", "brats2024", "brats_ped2024", "msd", "whole_tumour"
@@ -15,9 +15,10 @@ LabelScheme = Literal[
 class PhantomSettings(Section):
     """What the embedded patients look like. Amounts of 0 switch an effect off."""
 
-    volume_ml: tuple[float, float] = Field(
-        description="smallest and largest whole tumour in mL, log-uniform between them"
-    )
+    volume_ml: Annotated[
+        tuple[float, float],
+        ordered_pair(lambda low, high: 1 <= low <= high <= 200, "volumes from 1 to 200 mL"),
+    ] = Field(description="smallest and largest whole tumour in mL, log-uniform between them")
     deformation_mm: float = Field(
         description="sd of the smooth deformation of MNI152, in mm", ge=0, le=8
     )
@@ -35,12 +36,14 @@ class PhantomSettings(Section):
         ge=0,
         le=0.35,
     )
-    visibility: tuple[float, float] = Field(
-        description="range of the tumour's contrast, 1 being an obvious tumour"
-    )
-    core_share: tuple[float, float] = Field(
-        description="range of the share of the tumour that is core: enhancing, or dead"
-    )
+    visibility: Annotated[
+        tuple[float, float],
+        ordered_pair(lambda low, high: 0 < low <= high <= 2, "numbers above 0 and up to 2"),
+    ] = Field(description="range of the tumour's contrast, 1 being an obvious tumour")
+    core_share: Annotated[
+        tuple[float, float],
+        ordered_pair(lambda low, high: 0 <= low <= high <= 0.9, "numbers from 0 to 0.9"),
+    ] = Field(description="range of the share of the tumour that is core: enhancing, or dead")
     confounders: float = Field(
         description="amount of white-matter lesions and periventricular caps, never labelled",
         ge=0,
@@ -53,37 +56,10 @@ class PhantomSettings(Section):
         description="sd of the Rician noise, relative to white matter in T1", ge=0, le=0.3
     )
 
-    slice_mm: tuple[float, float] = Field(
-        description="range of the thickness of a modality's slices, in mm"
-    )
-
-    @field_validator("core_share")
-    @classmethod
-    def _shares(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if not 0 <= value[0] <= value[1] <= 0.9:
-            raise ValueError("two numbers from 0 to 0.9 are needed, the smaller first")
-        return value
-
-    @field_validator("slice_mm")
-    @classmethod
-    def _thickness(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if not 1 <= value[0] <= value[1] <= 8:
-            raise ValueError("two numbers from 1 to 8 are needed, the smaller first")
-        return value
-
-    @field_validator("volume_ml")
-    @classmethod
-    def _volumes(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if not 1 <= value[0] <= value[1] <= 200:
-            raise ValueError("two volumes from 1 to 200 mL are needed, the smaller first")
-        return value
-
-    @field_validator("visibility")
-    @classmethod
-    def _visibility(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if not 0 < value[0] <= value[1] <= 2:
-            raise ValueError("two numbers above 0 and up to 2 are needed, the smaller first")
-        return value
+    slice_mm: Annotated[
+        tuple[float, float],
+        ordered_pair(lambda low, high: 1 <= low <= high <= 8, "numbers from 1 to 8"),
+    ] = Field(description="range of the thickness of a modality's slices, in mm")
 
 
 class PhantomSection(PhantomSettings):

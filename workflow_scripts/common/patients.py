@@ -79,13 +79,12 @@ def save_patient(
     With ``modalities`` named, the volumes are written as NIfTI too, with ``affine`` (4 × 4).
     """
     folder = Path(folder)
-    arrays = {
-        "image": np.ascontiguousarray(image.transpose(3, 0, 1, 2), dtype=np.float16),
-        "label": np.ascontiguousarray(label.transpose(2, 0, 1), dtype=np.uint8),
-        "brain": np.ascontiguousarray(brain.transpose(2, 0, 1), dtype=np.uint8),
-        "foreground": np.ascontiguousarray(foreground(image).transpose(2, 0, 1), dtype=np.uint8),
-    }
-    for name, array in arrays.items():
+    masks = (label, brain, foreground(image))
+    arrays = [
+        np.ascontiguousarray(image.transpose(3, 0, 1, 2), dtype=np.float16),
+        *(np.ascontiguousarray(mask.transpose(2, 0, 1), dtype=np.uint8) for mask in masks),
+    ]
+    for name, array in zip(ARRAYS, arrays, strict=True):
         with staged(folder / f"{name}.npy") as temporary:
             np.save(temporary, array)
     if modalities is None:

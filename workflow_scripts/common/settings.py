@@ -1,5 +1,6 @@
 """The base of every section of the configuration, and what several sections share."""
 
+from collections.abc import Callable
 from os.path import expanduser, normpath
 from typing import Annotated, Literal
 
@@ -9,6 +10,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 UserPath = Annotated[str, AfterValidator(expanduser)]
 # Where training starts: `embedded` (the networks in prior/), `none`, or a model folder.
 Prior = Annotated[UserPath, AfterValidator(normpath)]
+
+
+def ordered_pair(fits: Callable[[float, float], bool], words: str) -> AfterValidator:
+    """Refuse two numbers for which ``fits`` does not hold, saying which ``words`` are needed."""
+
+    def check(value: tuple[float, float]) -> tuple[float, float]:
+        if not fits(*value):
+            raise ValueError(f"two {words} are needed, the smaller first")
+        return value
+
+    return AfterValidator(check)
 
 
 class Section(BaseModel):

@@ -49,6 +49,17 @@ class Bundle(torch.nn.Module):
         self.denoiser, self.space = denoiser, space
 
 
+def load_bundle(folder: str | Path) -> tuple[Bundle, DiffusionSettings, Scaling]:
+    """What a model folder written by ``train_diffusion`` holds: the denoiser with its space, the
+    settings that built it, and the scaling of its conditions."""
+    config = load_config(folder)
+    settings = DiffusionSettings.model_validate(config["settings"])
+    space = LatentSpace(config["latent_shape"], settings.slices_per_patch, settings.modes)
+    bundle = Bundle(build_model(settings, space.shape[0]), space)
+    load_weights(folder, bundle)
+    return bundle, settings, Scaling(**config["scaling"])
+
+
 @dataclass(frozen=True)
 class Generator:
     """Requests to stacks of scaled latents."""
@@ -62,13 +73,8 @@ class Generator:
     @classmethod
     def load(cls, folder: str | Path) -> "Generator":
         """Load a model folder written by ``train_diffusion``, onto the GPU where there is one."""
-        config = load_config(folder)
-        settings = DiffusionSettings.model_validate(config["settings"])
-        space = LatentSpace(config["latent_shape"], settings.slices_per_patch, settings.modes)
-        bundle = Bundle(build_model(settings, space.shape[0]), space)
-        load_weights(folder, bundle)
+        bundle, settings, scaling = load_bundle(folder)
         bundle.eval().requires_grad_(False).to(device())
-        scaling = Scaling(**config["scaling"])
         return cls(bundle, build_process(settings), scaling, settings.maps, settings.precision)
 
     @torch.inference_mode()

@@ -11,10 +11,10 @@ from workflow_scripts.common.device import arithmetic
 from workflow_scripts.common.files import read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.job import training_job
-from workflow_scripts.common.weights import load_config, load_weights, save_model
+from workflow_scripts.common.weights import save_model
 from workflow_scripts.diffusion.conditions import Scaling, latent_points, place_of
-from workflow_scripts.diffusion.generator import Bundle, build_model, build_process
-from workflow_scripts.diffusion.latents import LatentSpace, fit_latent_space
+from workflow_scripts.diffusion.generator import Bundle, build_model, build_process, load_bundle
+from workflow_scripts.diffusion.latents import fit_latent_space
 from workflow_scripts.diffusion.settings import DiffusionSettings
 from workflow_scripts.diffusion.train import DiffusionTraining, LatentBatches
 
@@ -29,16 +29,6 @@ def from_nothing(
     return Bundle(build_model(settings, latents.shape[1]), space), Scaling.fit(attributes)
 
 
-def from_prior(
-    folder: Path, settings: DiffusionSettings, latents: NDArray
-) -> tuple[Bundle, Scaling]:
-    """A prior's denoiser with the space and the scaling that it knows."""
-    space = LatentSpace(latents.shape[1:], settings.slices_per_patch, settings.modes)
-    bundle = Bundle(build_model(settings, latents.shape[1]), space)
-    load_weights(folder, bundle)
-    return bundle, Scaling(**load_config(folder)["scaling"])
-
-
 def main(snakemake) -> None:
     params = snakemake.params
     settings = DiffusionSettings.model_validate(params.settings)
@@ -47,7 +37,8 @@ def main(snakemake) -> None:
     latents = np.load(snakemake.input.latents, mmap_mode="r")
     attributes = read_table(snakemake.input.attributes)
     if prior := snakemake.input.prior:
-        start, scaling = from_prior(Path(prior).parent, settings, latents)
+        # The denoiser comes with the space and the scaling that it knows.
+        start, _, scaling = load_bundle(Path(prior).parent)
     else:
         start, scaling = from_nothing(
             settings, latents, attributes, Grid.from_settings(params.grid)

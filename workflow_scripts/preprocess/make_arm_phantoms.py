@@ -2,32 +2,19 @@
 
 import shutil
 
-from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.files import read_json, staged_directory
-from workflow_scripts.common.grid import Grid
-from workflow_scripts.common.keep import kept_folder
-from workflow_scripts.preprocess.make_phantoms import write_phantoms
-from workflow_scripts.preprocess.settings import PreprocessSettings
+from workflow_scripts.preprocess.make_phantoms import made_phantoms
 
 
 def main(snakemake) -> None:
-    params = snakemake.params
     # Names that no prior's phantom has: other patients of the same kind.
-    names = [f"phantom-for-training-{k:04d}" for k in range(1, params.patients + 1)]
-    with kept_folder(snakemake) as kept:
-        write_phantoms(
-            names,
-            snakemake.threads,
-            folder=kept,
-            seed=params.seed,
-            modalities=params.modalities,
-            grid=Grid.from_settings(params.grid),
-            phantom=PhantomSettings.model_validate(read_json(snakemake.input.phantom)),
-            preprocess=PreprocessSettings.model_validate(params.preprocess),
-        )
-        with staged_directory(snakemake.output.patients) as folder:
-            for name in names:
-                shutil.copytree(kept / name, folder / name)
+    names = [f"phantom-for-training-{k:04d}" for k in range(1, snakemake.params.patients + 1)]
+    with (
+        made_phantoms(snakemake, names, read_json(snakemake.input.phantom)) as kept,
+        staged_directory(snakemake.output.patients) as folder,
+    ):
+        for name in names:
+            shutil.copytree(kept / name, folder / name)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 """Rule ``make_phantoms``: a whole cohort of phantom patients, made straight on the grid."""
 
+import contextlib
 import logging
 import multiprocessing
 import os
 import shutil
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import SimpleITK as sitk
 import torch
@@ -60,19 +63,28 @@ def write_phantoms(names: list[str], processes: int, **given) -> None:
                 logging.info("%d of %d phantoms made", number, len(names))
 
 
-def main(snakemake) -> None:
+@contextlib.contextmanager
+def made_phantoms(snakemake: Any, names: list[str], phantom: dict) -> Iterator[Path]:
+    """Make phantom patients as the rule says, in a folder that survives a failed job, and yield it
+    for the block that takes them from there; ``phantom`` says what they look like."""
     params = snakemake.params
     with kept_folder(snakemake) as kept:
         write_phantoms(
-            params.patients,
+            names,
             snakemake.threads,
             folder=kept,
             seed=params.seed,
             modalities=params.modalities,
             grid=Grid.from_settings(params.grid),
-            phantom=PhantomSettings.model_validate(params.phantom),
+            phantom=PhantomSettings.model_validate(phantom),
             preprocess=PreprocessSettings.model_validate(params.preprocess),
         )
+        yield kept
+
+
+def main(snakemake) -> None:
+    params = snakemake.params
+    with made_phantoms(snakemake, params.patients, params.phantom) as kept:
         for path in map(Path, snakemake.output.arrays):
             with staged(path) as temporary:
                 shutil.copyfile(kept / path.parent.name / path.name, temporary)

@@ -1,10 +1,10 @@
 """Values of the ``segmentation`` section."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from workflow_scripts.common.settings import OptimiserSettings, Section
+from workflow_scripts.common.settings import OptimiserSettings, Section, ordered_pair
 
 # Beside the real patients: classical augmentation, synthetic patients, phantoms as the prior saw.
 Arm = Literal[
@@ -20,7 +20,10 @@ class ClassicalSettings(Section):
     """Classical augmentation, after nnU-Net (Isensee et al. 2021)."""
 
     rotation_deg: float = Field(description="largest rotation about each axis", ge=0, le=180)
-    scale: tuple[float, float] = Field(description="smallest and largest magnification")
+    scale: Annotated[
+        tuple[float, float],
+        ordered_pair(lambda low, high: 0 < low <= high, "positive numbers"),
+    ] = Field(description="smallest and largest magnification")
     spatial: float = Field(description="probability of a rotation, and of a scaling", ge=0, le=1)
     mirror: float = Field(description="probability of mirroring, for each axis", ge=0, le=1)
     noise: float = Field(description="probability of Gaussian noise", ge=0, le=1)
@@ -29,13 +32,6 @@ class ClassicalSettings(Section):
     contrast: float = Field(description="probability of another contrast", ge=0, le=1)
     low_resolution: float = Field(description="probability of a lower resolution", ge=0, le=1)
     gamma: float = Field(description="probability of another gamma", ge=0, le=1)
-
-    @field_validator("scale")
-    @classmethod
-    def _ordered(cls, scale: tuple[float, float]) -> tuple[float, float]:
-        if not 0 < scale[0] <= scale[1]:
-            raise ValueError("two positive numbers are needed, the smaller first")
-        return scale
 
 
 class SegmentationSettings(OptimiserSettings):
