@@ -143,6 +143,7 @@ rule evaluate_quality:
         autoencoder_config=rules.train_autoencoder.output.config,
     output:
         table=f"{EVALUATION}/quality/{{split}}.csv",
+        neighbours=f"{EVALUATION}/neighbours/{{split}}.csv",
         provenance=f"{EVALUATION}/provenance/evaluate_quality/{{split}}.json",
     log:
         f"{LOGS}/evaluation/evaluate_quality/{{split}}.log",
@@ -194,6 +195,8 @@ rule draw_figures:
         images=everybody("test", "image", splits=[SHOWN]),
         masks=everybody("test", "label", "brain", splits=[SHOWN]),
         synthetic=expand(rules.synthesise_patients.output.patients, split=SHOWN),
+        neighbours=expand(rules.evaluate_quality.output.neighbours, split=SHOWN),
+        training=everybody("train", "image", "label", "brain", splits=[SHOWN]),
         attributes=expand(rules.synthesise_patients.output.attributes, split=SPLITS),
         sweep=expand(rules.synthesise_sweep.output.patients, split=SHOWN),
         sweep_attributes=expand(rules.synthesise_sweep.output.attributes, split=SHOWN),

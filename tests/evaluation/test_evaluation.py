@@ -170,6 +170,10 @@ def run(tmp_path_factory):
     rows += [{"split": s, "role": "validation", "patient_id": "v0"} for s in SPLITS]
     files = Named(images=[str(root / "preprocess" / t / "image.npy") for t in tests])
     files["test"] = files.images
+    files["training"] = [str(root / "preprocess" / t / "image.npy") for t in train]
+    near = {"image_distance": [0.3, 0.1, 0.2, 0.4, 0.5], "image_patient": ["r2", "r1", *train]}
+    table = pd.DataFrame({"patient_id": made, **near})
+    files["neighbours"] = [write(table, root / "neighbours.csv")]
     files["splits"] = write(pd.DataFrame(rows), root / "splits.tsv")
     stages = ("autoencoder", "diffusion", "segmentation", "synthetic", "sweep", "reconstructions")
     tables = ("attributes", "sweep_attributes", "reconstruction", "scores")
@@ -288,6 +292,7 @@ def test_figures_are_drawn_with_the_same_bytes(run, tables):
         call(draw_figures, run, inputs, figures=str(tables.folder / name))
         drawn.append({p.name: p.read_bytes() for p in (tables.folder / name).iterdir()})
     names = "training_curves real_and_synthetic size_sweep requested_and_measured dice_by_arm"
+    names += " nearest_training_patients"
     assert set(drawn[0]) == {f"{name}.png" for name in names.split()}
     assert drawn[0] == drawn[1]
 
@@ -306,6 +311,8 @@ def test_a_generator_that_makes_no_tumour_stops_nothing(run, tables, tmp_path):
         lost.sweep_attributes.append(write(table[:0], tmp_path / split / "sweep.tsv"))
         for folders in (lost.synthetic, lost.sweep):
             folders.append(str(tmp_path / split / "none"))
+    nobody = read_table(files.neighbours[0])[:0]
+    lost["neighbours"] = [write(nobody, tmp_path / "neighbours.csv")]
     found = Named(tables, adherence=str(tmp_path / "a.csv"), contrast=str(tmp_path / "c.csv"))
     call(evaluate_adherence, run, lost, table=found.adherence)
     call(evaluate_contrast, run, lost, table=found.contrast)
@@ -313,12 +320,22 @@ def test_a_generator_that_makes_no_tumour_stops_nothing(run, tables, tmp_path):
     call(draw_figures, run, inputs, figures=str(tmp_path / "figures"))
     inputs = Named(found, attributes=lost.attributes, sweeps=lost.sweep_attributes)
     call(write_summary, run, inputs, summary=str(tmp_path / "summary.md"))
-    assert len(list((tmp_path / "figures").glob("*.png"))) == 5
+    assert len(list((tmp_path / "figures").glob("*.png"))) == 6
     text = (tmp_path / "summary.md").read_text()
     assert text.index("no synthetic patient could be made") < text.index("Did synthetic patients")
     table = read_table(found.adherence).set_index("attribute")
     assert table.loc["volume_ml", "n_requests"].tolist() == [5, 5]
     assert table.loc["centroid_distance_mm", "mae"].isna().all()
+
+
+def test_the_nearest_pairs_are_drawn(run):
+    files, _ = run
+    synthetic = draw_figures.patients_in(files.synthetic[0])
+    training = {path.parent.name: Patient(path.parent) for path in map(Path, files.training)}
+    near = read_table(files.neighbours[0])
+    pairs = draw_figures.nearest_pairs(near, synthetic, training, 3)
+    names = [tuple(patient.patient_id for patient in pair) for pair in pairs]
+    assert names == [("s1", "r1"), ("s2", "r0"), ("s0", "r2")]
 
 
 def test_pairs_are_alike_in_volume_and_never_repeat(tmp_path):

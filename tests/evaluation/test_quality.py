@@ -72,12 +72,19 @@ def test_the_nearest_is_found_also_when_mirrored(patients, tmp_path):
         *(v.transpose(1, 2, 0)[::-1] for v in volumes[1:]),
         GRID.affine,
     )
-    images, masks = nearest([mirrored], patients)
-    assert images[0] == pytest.approx(0, abs=1e-3)
-    assert masks[0] == 0
-    others, apart = nearest([mirrored], [patients[0], *patients[2:]])
-    assert others[0] > 0.01
-    assert apart[0] > 0.1
+    found = nearest([mirrored], patients).iloc[0]
+    assert found["patient_id"] == "mirrored"
+    assert found["image_patient"] == found["mask_patient"] == source.name
+    assert found["image_distance"] == pytest.approx(0, abs=1e-3)
+    assert found["mask_distance"] == 0
+    other = nearest([mirrored], [patients[0], *patients[2:]]).iloc[0]
+    assert other["image_distance"] > 0.01
+    assert other["mask_distance"] > 0.1
+
+
+def memory(made):
+    near = {name: nearest(made[name], made["train"]) for name in made if name != "train"}
+    return memory_rows(made, near)
 
 
 def groups(patients, synthetic):
@@ -87,7 +94,7 @@ def groups(patients, synthetic):
 
 def test_copies_are_seen_as_copies(patients):
     made = groups(patients, [patients[0]] * 3)
-    found = {(name, measure): row for name, measure, *row in memory_rows(made)}
+    found = {(name, measure): row for name, measure, *row in memory(made)}
     for measure in ("nearest_image", "nearest_mask"):
         value, floor = found["synthetic", measure]
         assert value == 0 < floor
@@ -114,7 +121,7 @@ def test_generators_without_patients_have_no_rows(patients):
         *brain_rows(made, GRID),
         *feature_rows(made, {"voxels": lambda f: Patient(f).image()[:, 12].reshape(2, -1).T}),
         *intensity_rows(made, GRID, (3, 15), ["flair", "t1ce"]),
-        *memory_rows(made),
+        *memory(made),
     ]
     assert {row[0] for row in everything} == {"reconstructed"}
     assert all(row[2] == 0 for row in everything if row[1].startswith("intensity"))

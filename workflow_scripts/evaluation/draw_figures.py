@@ -15,6 +15,8 @@ from workflow_scripts.evaluation import plots, slices
 from workflow_scripts.evaluation.look import note, style
 
 PAIRS = 4
+HEADS = ("REAL, never trained on", "SYNTHETIC")
+NEAREST = ("SYNTHETIC", "NEAREST TRAINING PATIENT")
 
 
 def tumour_ml(patient: Patient, grid: Grid) -> float:
@@ -41,6 +43,15 @@ def pair_by_volume(
     return pairs
 
 
+def nearest_pairs(
+    neighbours: pd.DataFrame, synthetic: list[Patient], training: dict[str, Patient], count: int
+) -> list[tuple[Patient, Patient]]:
+    """The synthetic patients whose images come nearest to a training patient's, each with that."""
+    made = {patient.patient_id: patient for patient in synthetic}
+    rows = neighbours.sort_values("image_distance").head(count)
+    return [(made[str(r.patient_id)], training[str(r.image_patient)]) for r in rows.itertuples()]
+
+
 def sweep_centre(table: pd.DataFrame) -> NDArray[np.float64]:
     """The place (3,) in mm that all requests of a sweep share."""
     return np.array([table[f"requested_centroid_{axis}_mm"].mean() for axis in AXES])
@@ -61,11 +72,18 @@ def draw_images(files, params, grid: Grid) -> dict[str, Figure]:
     sweep = sweep[sweep["measured_volume_ml"] > 0]
     look = (grid, params.modalities, params.labels)
     drawn = dict.fromkeys(
-        ("real_and_synthetic", "size_sweep"), note(f"No patient with a tumour in {split}")
+        ("real_and_synthetic", "nearest_training_patients", "size_sweep"),
+        note(f"No patient with a tumour in {split}"),
     )
     if pairs := pair_by_volume(real, synthetic, grid, PAIRS):
         title = f"Real and synthetic, {split}"
-        drawn["real_and_synthetic"] = slices.real_and_synthetic(pairs, *look, title)
+        drawn["real_and_synthetic"] = slices.side_by_side(pairs, *look, title, HEADS)
+    training = {Path(p).parent.name: Patient(Path(p).parent) for p in files.training}
+    if pairs := nearest_pairs(read_table(files.neighbours[0]), synthetic, training, PAIRS):
+        title = f"Synthetic patients that come nearest to what was learned from, {split}"
+        drawn["nearest_training_patients"] = slices.side_by_side(
+            pairs, *look, title, NEAREST, same_cut=True
+        )
     if len(sweep):
         swept = [Patient(Path(files.sweep[0]) / str(name)) for name in sweep["patient_id"]]
         centre, volumes = sweep_centre(sweep), sweep["requested_volume_ml"].tolist()

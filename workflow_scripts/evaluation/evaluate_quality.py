@@ -10,6 +10,7 @@ from workflow_scripts.autoencoder.codec import Codec
 from workflow_scripts.common.files import write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.evaluation.features import autoencoder_features, segmentation_features
+from workflow_scripts.evaluation.neighbours import nearest
 from workflow_scripts.evaluation.quality import (
     brain_rows,
     feature_rows,
@@ -35,14 +36,16 @@ def main(snakemake) -> None:
     if given.segmenter:
         segmenter = Segmenter.load(Path(given.segmenter).parent)
         networks["segmentation"] = partial(segmentation_features, segmenter=segmenter)
+    near = {name: nearest(folders, train) for name, folders in groups.items() if name != "train"}
     rows = [
         *brain_rows(groups, grid),
         *feature_rows(groups, networks),
         *intensity_rows(groups, grid, params.ring_mm, params.modalities),
-        *memory_rows(groups),
+        *memory_rows(groups, near),
     ]
     table = pd.DataFrame(rows, columns=["generator", "measure", "value", "floor"])
     table.insert(0, "split", snakemake.wildcards.split)
+    write_table(near["synthetic"], snakemake.output.neighbours)
     write_table(table, snakemake.output.table)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from workflow_scripts.common.masks import dice
@@ -12,6 +13,7 @@ from workflow_scripts.common.patients import Patient
 # Longest side of the images that are compared, of larger ones every second voxel or fewer: all
 # training patients are held in memory.
 LONGEST = 64
+COLUMNS = ["patient_id", "image_patient", "image_distance", "mask_patient", "mask_distance"]
 
 
 def image_distance(a: NDArray, b: NDArray) -> float:
@@ -33,14 +35,26 @@ def _small(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     return image[:, *part], mask[part]
 
 
-def nearest(
-    folders: Sequence[Path], training: Sequence[Path]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """For each patient the distance of its image, and of its tumour, to the nearest of the
-    ``training`` patients, which are compared with mirrored too, but not warped."""
+def nearest(folders: Sequence[Path], training: Sequence[Path]) -> pd.DataFrame:
+    """The nearest of the ``training`` patients to each patient's image, and to its tumour.
+
+    One row a patient: ``patient_id``, ``image_patient`` and ``image_distance``, ``mask_patient``
+    and ``mask_distance``. Training patients are compared with mirrored too, but not warped.
+    """
     known = [_small(folder) for folder in training]
-    images, masks = [], []
-    for image, mask in map(_small, folders):
-        images.append(min(image_distance(image, other) for other, _ in known))
-        masks.append(min(mask_distance(mask, other) for _, other in known))
-    return np.array(images), np.array(masks)
+    names = [Path(folder).name for folder in training]
+    rows = []
+    for folder in folders:
+        image, mask = _small(folder)
+        images = [image_distance(image, other) for other, _ in known]
+        masks = [mask_distance(mask, other) for _, other in known]
+        rows.append(
+            (
+                Path(folder).name,
+                names[int(np.argmin(images))],
+                min(images),
+                names[int(np.argmin(masks))],
+                min(masks),
+            )
+        )
+    return pd.DataFrame(rows, columns=COLUMNS)

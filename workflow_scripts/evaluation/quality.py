@@ -13,7 +13,6 @@ from workflow_scripts.common.patients import Patient
 from workflow_scripts.evaluation.distances import frechet_distance, kernel_distance
 from workflow_scripts.evaluation.diversity import pair_similarity
 from workflow_scripts.evaluation.intensities import intensity_distances, sampled
-from workflow_scripts.evaluation.neighbours import nearest
 from workflow_scripts.evaluation.whole_brains import whole_brain
 
 # Folders by group: ``train`` and ``test`` are real, ``reconstructed`` the test patients after the
@@ -75,17 +74,17 @@ def intensity_rows(
             yield name, measure, value, floor.get(measure, np.nan)
 
 
-def memory_rows(groups: Groups) -> Iterator[Row]:
+def memory_rows(groups: Groups, near: dict[str, pd.DataFrame]) -> Iterator[Row]:
     """Median distance to the nearest training patient, and similarity of pairs.
 
-    The floor is that of test patients: for synthetic ones after the autoencoder, which smooths all
-    that it decodes and so brings it nearer to everything.
+    ``near`` is what ``neighbours.nearest`` gives for each group but ``train``. The floor is that
+    of test patients: for synthetic ones after the autoencoder, which smooths all that it decodes
+    and so brings it nearer to everything.
     """
-    others = {name: folders for name, folders in groups.items() if name != "train"}
-    near = {name: nearest(folders, groups["train"]) for name, folders in others.items()}
-    alike = {name: pair_similarity(folders) for name, folders in others.items()}
+    alike = {name: pair_similarity(groups[name]) for name in near}
     for name, other in (("reconstructed", "test"), ("synthetic", "reconstructed")):
         if groups[name]:
-            for k, measure in enumerate(("nearest_image", "nearest_mask")):
-                yield name, measure, *(float(np.median(near[side][k])) for side in (name, other))
+            for kind in ("image", "mask"):
+                sides = (near[side][f"{kind}_distance"].median() for side in (name, other))
+                yield name, f"nearest_{kind}", *map(float, sides)
             yield name, "pair_similarity", alike[name], alike[other]

@@ -99,17 +99,19 @@ def _corner(axes, text: str) -> None:
     )
 
 
-def real_and_synthetic(
+def side_by_side(
     pairs: Sequence[tuple[Patient, Patient]],
     grid: Grid,
     modalities: Sequence[str],
     labels: str,
     title: str,
+    heads: tuple[str, str],
+    same_cut: bool = False,
 ) -> Figure:
-    """Real patients on the left, synthetic ones on the right, cut through the tumour's middle.
+    """Two patients in each row, cut through the tumour's middle, or both through the first one's.
 
-    A row for each pair; a column for each plane of the first modality, and the axial plane of
-    the second, where there is one.
+    ``heads`` stand above the left and the right ones. A column for each plane of the first
+    modality, and the axial plane of the second, where there is one.
     """
     box, names = _box([patient for pair in pairs for patient in pair]), list(regions(labels))
     sides, views = _sides(box, grid.spacing_mm), _views(modalities)
@@ -119,7 +121,7 @@ def real_and_synthetic(
     draw = functools.partial(_draw_slice, spacing=grid.spacing_mm, box=box, names=names)
     for row, pair in enumerate(pairs):
         for first, patient in zip((0, len(views) + 1), pair, strict=True):
-            image, middle = patient.image(), _middle(patient)
+            image, middle = patient.image(), _middle(pair[0] if same_cut else patient)
             masks = reference_masks(patient.label(), labels)
             for column, (m, plane) in enumerate(views, first):
                 index, frame_mm = (
@@ -128,7 +130,7 @@ def real_and_synthetic(
                 )
                 draw(axes[row, column], image[m], masks, plane, index, frame_mm=frame_mm)
             _corner(axes[row, first], f"{(patient.label() > 0).sum() * grid.voxel_ml:.0f} mL")
-    for first, head in ((0, "REAL, never trained on"), (len(views) + 1, "SYNTHETIC")):
+    for first, head in zip((0, len(views) + 1), heads, strict=True):
         for column, (m, plane) in enumerate(views, first):
             above = f"{head}\n" if column == first else ""
             text = f"{above}{MODALITY_NAMES[modalities[m]]}, {plane}"
