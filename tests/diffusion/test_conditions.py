@@ -142,6 +142,14 @@ def test_centred_latents_are_white_but_for_their_places():
     assert torch.allclose(space.restore(centred), torch.from_numpy(latents), atol=1e-3)
 
 
+@pytest.mark.parametrize(("kind", "power"), [("white", 1.0), ("centred", 0.5)])
+def test_components_weigh_by_their_variance_or_its_root(kind, power):
+    space = space_of(correlated(), space=kind, modes=0)
+    variance = space.mix.square().sum(0)
+    assert variance.max() > 20 * variance.min()
+    assert torch.allclose(space.weight, (variance / variance.mean()) ** power, rtol=1e-3)
+
+
 def test_pure_noise_is_restored_with_slices_that_agree():
     space = space_of(correlated())
     noise = torch.randn(50, 6, 8, 8, 12, generator=torch.Generator().manual_seed(0))

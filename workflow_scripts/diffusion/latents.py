@@ -31,7 +31,8 @@ class LatentSpace(nn.Module):
     variance everywhere, with slices that agree.
 
     A ``centred`` space is not divided by the spread at each place (``sd`` is 1): where there are
-    patients enough to learn from, places where they differ most may count most.
+    patients enough to learn from, places where they differ most may count most. Its components
+    weigh in the loss by their standard deviation, those of other spaces by their variance.
     """
 
     def __init__(self, shape: tuple[int, int, int, int], fold: int, modes: int) -> None:
@@ -117,6 +118,10 @@ def fit_latent_space(
         sd = np.maximum(sd, SMALLEST_SD * sd.max())
         space.sd.copy_(torch.from_numpy(sd)[None])
     _whiten(space, latents)
+    if settings.space == "centred":
+        # Small components tell neighbouring slices apart; with a weight of their variance, a
+        # hundredth of the largest, they would hardly be learned.
+        space.weight.sqrt_()
     if settings.modes:
         _fit_modes(space, latents, place)
     return space

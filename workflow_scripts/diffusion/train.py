@@ -35,7 +35,8 @@ class DiffusionTraining(Training):
     """Distance between the prediction and its target at random timesteps, in white latents.
 
     White components count by their variance, so that the loss is that of the latents, each in
-    units of the spread at its place (of which they are an orthogonal change of basis). The tumour
+    units of the spread at its place (of which they are an orthogonal change of basis); in a
+    ``centred`` space, by its root. The tumour
     has a share ``tumour_share`` of the loss, whatever its size: a small one would hardly count
     among all voxels. A share ``drop`` of the samples is trained on the null condition, each drawn
     by itself.
