@@ -110,6 +110,12 @@ def _sizes_that_do_not_fit(config: Config) -> Iterator[str]:
                 f"latents, which {count} widths halve {count - 1} times; take fewer widths, or a "
                 f"multiple of {factor * halvings} voxels"
             )
+    if config.autoencoder.loss.equivariance and any(n % (2 * down) for n in config.grid.shape[:2]):
+        yield (
+            f"autoencoder.loss.equivariance halves latents, and {config.grid.shape[0]} or "
+            f"{config.grid.shape[1]} voxels along x and y are no multiple of {2 * down}; set it "
+            "to 0, or take such a grid"
+        )
     patch = config.segmentation.patch
     if patch and any(p > n for p, n in zip(patch, config.grid.shape, strict=True)):
         yield (

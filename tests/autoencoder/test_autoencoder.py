@@ -163,7 +163,10 @@ def test_the_empty_background_is_no_merit_of_a_reconstruction():
     assert again == pytest.approx(found, rel=1e-3)
 
 
-@pytest.mark.parametrize("terms", [{"l1", "mse", "label_ce"}, {"l1", "ssim", "label_l1"}])
+@pytest.mark.parametrize(
+    "terms",
+    [{"l1", "mse", "label_ce"}, {"l1", "ssim", "label_l1"}, {"l1", "mse", "equivariance"}],
+)
 def test_the_loss_has_the_terms_that_weigh(terms):
     weights = {name: float(name in terms) for name in SETTINGS.loss.model_dump()}
     values = {**VALUES, "loss": weights}
@@ -176,3 +179,21 @@ def test_the_loss_has_the_terms_that_weigh(terms):
     perfect = 20 * torch.nn.functional.one_hot(batch[1], 4).movedim(-1, 1).float()
     left = training.terms(batch[0], batch[1], batch[0], perfect)
     assert max(float(term) for term in left.values()) < 1e-3
+
+
+def test_equivariance_is_zero_where_halved_latents_are_the_halved_slice():
+    class Copy(torch.nn.Module):
+        """Its latents are the image; its label is wherever the image is bright."""
+
+        def decode(self, latent, position):
+            bright = 1e4 * (latent[:, :1] - 0.5)
+            return latent, torch.cat([-bright, bright], 1)
+
+    values = {**VALUES, "loss": {**VALUES["loss"], "equivariance": 1.0}}
+    training = AutoencoderTraining(Copy(), AutoencoderSection.model_validate(values), seed=0)
+    blocks = torch.rand(2, 2, 8, 8).round().repeat_interleave(2, 2).repeat_interleave(2, 3)
+    label, position = blocks[:, 0].long(), torch.zeros(2)
+    assert float(training.equivariance(blocks, label, blocks, position)) < 1e-6
+    assert float(training.equivariance(blocks, label, 1 - blocks, position)) > 0.5
+    image = torch.rand(2, 2, 16, 16)
+    assert float(training.equivariance(image, label, image, position)) > 0.01

@@ -53,6 +53,13 @@ def test_the_schema_has_not_drifted():
         ({"grid": {"shape": [72, 64, 48]}}, "72 voxels along x are 18 in the latents, which 3 wid"),
         ({"diffusion": {"slices_per_patch": 5}}, "48 voxels along z are no multiple of 5 .diffus"),
         (
+            {
+                "grid": {"shape": [64, 72, 48]},
+                "autoencoder": {"stem": 4, "loss": {"equivariance": 1}},
+            },
+            "64 or 72 voxels along x and y are no multiple of 16",
+        ),
+        (
             {"segmentation": {"patch": [80, 64, 48]}},
             r"patch: \[80, 64, 48\] is larger than the grid",
         ),

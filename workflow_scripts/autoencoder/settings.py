@@ -21,6 +21,11 @@ class LossSettings(Section):
         "modality: the paper's",
         ge=0,
     )
+    equivariance: float = Field(
+        description="error of image and label at half their size, decoded from latents that were "
+        "averaged two by two: smooth latents, which a denoiser foresees",
+        ge=0,
+    )
     kl: float = Field(description="Kullback-Leibler divergence of the latents", ge=0)
 
 

@@ -30,8 +30,11 @@ class AutoencoderTraining(Training):
         image, label, position = batch
         mean, log_variance = self.model.encode(image, label, position)
         noise = torch.randn(mean.shape, generator=self.random(self.seed, step)).to(mean)
-        made, logits = self.model.decode(mean + torch.exp(log_variance / 2) * noise, position)
+        latent = mean + torch.exp(log_variance / 2) * noise
+        made, logits = self.model.decode(latent, position)
         found = self.terms(image, label, made.float(), logits.float())
+        if self.weights["equivariance"]:
+            found["equivariance"] = self.equivariance(image, label, latent, position)
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).float().sum((1, 2, 3))
         terms = {**found, "kl": kl.mean()}
         return {"loss": sum(self.weights[name] * term for name, term in terms.items()), **terms}
@@ -40,6 +43,25 @@ class AutoencoderTraining(Training):
         """1 - SSIM in fp32: its variances are differences of squares, too small for bf16."""
         with exact(image.device):
             return self.ssim(made, image)
+
+    def equivariance(
+        self, image: Tensor, label: Tensor, latent: Tensor, position: Tensor
+    ) -> Tensor:
+        """Loss of the image and label at half their size, decoded from latents at half theirs.
+
+        Latents that mean the same at any size are smooth from place to place, and a denoiser
+        foresees them better (Skorokhodov et al. 2025, scale equivariance). Image terms weigh as
+        at full size; the label's shares are compared as probabilities.
+        """
+        made, logits = self.model.decode(functional.avg_pool2d(latent, 2), position)
+        difference = made.float() - functional.avg_pool2d(image, 2)
+        masks = functional.one_hot(label.long(), logits.shape[1]).movedim(-1, 1).to(image)
+        shares = functional.avg_pool2d(masks, 2)
+        return (
+            self.weights["l1"] * difference.abs().mean()
+            + self.weights["mse"] * difference.square().mean()
+            + (logits.float().softmax(1) - shares)[:, 1:].abs().mean()
+        )
 
     def terms(
         self, image: Tensor, label: Tensor, made: Tensor, logits: Tensor
