@@ -182,8 +182,8 @@ def _priors_that_do_not_fit(config: Config) -> Iterator[str]:
         if other:
             yield (
                 f"{stage}.prior = {section.prior} has other values: {'; '.join(other)}. Take the "
-                "same, make a prior for these (config/prior.yaml), or set "
-                "autoencoder.prior and diffusion.prior to none"
+                "same, make a prior for these (config/prior.yaml), or learn without one "
+                "(config/scratch.yaml)"
             )
 
 

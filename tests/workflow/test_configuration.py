@@ -50,7 +50,7 @@ def test_the_schema_has_not_drifted():
         ({"autoencoder": {"norm_groups": 7}}, "norm_groups 7 must divide every width"),
         ({"modalities": ["flair", "flair"]}, "named twice"),
         ({"grid": {"shape": [64, 63, 48]}}, "multiple of 8"),
-        ({"grid": {"shape": [72, 64, 48]}}, "72 voxels along x are 18 in the latents, which 3 wid"),
+        ({"grid": {"shape": [64, 64, 56]}}, "56 voxels along z are 7 in the latents, which 2 widt"),
         ({"diffusion": {"slices_per_patch": 5}}, "48 voxels along z are no multiple of 5 .diffus"),
         (
             {
