@@ -172,7 +172,7 @@ def run(tmp_path_factory):
     files["test"] = files.images
     files["training"] = [str(root / "preprocess" / t / "image.npy") for t in train]
     near = {"image_distance": [0.3, 0.1, 0.2, 0.4, 0.5], "image_patient": ["r2", "r1", *train]}
-    table = pd.DataFrame({"patient_id": made, **near})
+    table = pd.DataFrame({"patient_id": made, **near, "image_mirrored": [True] + 4 * [False]})
     files["neighbours"] = [write(table, root / "neighbours.csv")]
     files["splits"] = write(pd.DataFrame(rows), root / "splits.tsv")
     stages = ("autoencoder", "diffusion", "segmentation", "synthetic", "sweep", "reconstructions")
@@ -336,6 +336,7 @@ def test_the_nearest_pairs_are_drawn(run):
     pairs = draw_figures.nearest_pairs(near, synthetic, training, 3)
     names = [tuple(patient.patient_id for patient in pair) for pair in pairs]
     assert names == [("s1", "r1"), ("s2", "r0"), ("s0", "r2")]
+    assert [pair[1].mirrored for pair in pairs] == [False, False, True]
 
 
 def test_pairs_are_alike_in_volume_and_never_repeat(tmp_path):

@@ -75,11 +75,15 @@ def test_the_nearest_is_found_also_when_mirrored(patients, tmp_path):
     found = nearest([mirrored], patients).iloc[0]
     assert found["patient_id"] == "mirrored"
     assert found["image_patient"] == found["mask_patient"] == source.name
+    assert found["image_mirrored"] and found["mask_mirrored"]
+    assert np.array_equal(Patient(source, mirrored=True).image(), Patient(mirrored).image())
+    assert np.array_equal(Patient(source, mirrored=True).label(), Patient(mirrored).label())
     assert found["image_distance"] == pytest.approx(0, abs=1e-3)
     assert found["mask_distance"] == 0
     other = nearest([mirrored], [patients[0], *patients[2:]]).iloc[0]
     assert other["image_distance"] > 0.01
     assert other["mask_distance"] > 0.1
+    assert not nearest([source], patients).iloc[0]["image_mirrored"]
 
 
 def memory(made):

@@ -3,13 +3,20 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from workflow_scripts.cohort.settings import PhantomSettings
+from workflow_scripts.common.prior import EMBEDDED
 from workflow_scripts.synthesis.folder import check_model_folder
+from workflow_scripts.synthesis.model import SynthesisModel
+from workflow_scripts.synthesis.requests import complete
+from workflow_scripts.synthesis.sampling import synthesise
+from workflow_scripts.synthesis.settings import SamplingSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("--configfile", str(ROOT / "config" / "tiny.yaml"))
@@ -98,3 +105,39 @@ def test_priors_that_cannot_be_are_named(snakemake, tmp_path, config, words):
     done = snakemake(tmp_path, "--dry-run", *TINY, "--config", config)
     assert done.returncode != 0
     assert words in done.stderr
+
+
+def test_the_embedded_prior_is_what_its_set_up_makes(default_values):
+    check_model_folder(EMBEDDED)
+    files = [file for file in EMBEDDED.rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) < 12e6
+    given = yaml.safe_load((ROOT / "config" / "prior.yaml").read_text())
+    phantom = {**default_values["cohort"]["phantom"], **given["cohort"]["phantom"]}
+    assert json.loads((EMBEDDED / "phantom.json").read_text()) == {
+        name: phantom[name] for name in PhantomSettings.model_fields
+    }
+    record = json.loads((EMBEDDED / "training.json").read_text())
+    for stage in STAGES:
+        used = record[stage]["params"]["settings"]
+        here = {**default_values[stage], **given[stage]}
+        if stage == "autoencoder":
+            here["loss"] = {**default_values[stage]["loss"], **given[stage]["loss"]}
+        assert used == {name: here[name] for name in used}, stage
+        assert record[stage]["seconds"] > 60
+
+
+def test_the_embedded_prior_makes_the_tumour_that_is_asked_for():
+    model = SynthesisModel.load(EMBEDDED)
+    asked = pd.DataFrame({"volume_ml": [8.0, 20.0, 60.0, 30.0]})
+    asked[["centroid_x_mm", "centroid_y_mm", "centroid_z_mm"]] = [
+        [-30, 10, 30], [30, -40, 25], [-32, -10, 20], [35, 25, 15],
+    ]  # fmt: skip
+    settings = json.loads((EMBEDDED / "sampling.json").read_text())
+    sampling = SamplingSettings.model_validate({**settings, "attempts": 1})
+    made = synthesise(complete(asked, model.generator.scaling, 0), model, sampling)
+    assert [sample.outcome for sample in made] == ["met"] * len(asked)
+    brains_ml = np.array([sample.brain.sum() for sample in made]) * model.codec.grid.voxel_ml
+    assert np.all((brains_ml > 1400) & (brains_ml < 2400))
+    for sample in made:
+        flair, inside = sample.image[0], sample.label > 0
+        assert flair[inside].mean() > flair[sample.brain & ~inside].mean()

@@ -19,14 +19,16 @@ class Patient:
     The arrays are mapped into memory, each once, so that any slice is read without the rest.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, mirrored: bool = False) -> None:
+        """``mirrored`` turns left and right round, by the order of the voxels along x."""
+        self.folder, self.mirrored = Path(folder), mirrored
         self.patient_id = self.folder.name
         self._mapped: dict[str, NDArray] = {}
 
     def _map(self, name: str) -> NDArray:
         if name not in self._mapped:
-            self._mapped[name] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+            array = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+            self._mapped[name] = array[..., ::-1, :] if self.mirrored else array
         return self._mapped[name]
 
     @property

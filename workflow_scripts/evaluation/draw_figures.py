@@ -46,10 +46,14 @@ def pair_by_volume(
 def nearest_pairs(
     neighbours: pd.DataFrame, synthetic: list[Patient], training: dict[str, Patient], count: int
 ) -> list[tuple[Patient, Patient]]:
-    """The synthetic patients whose images come nearest to a training patient's, each with that."""
+    """The synthetic patients whose images come nearest to a training patient's, each with that one,
+    mirrored where so it is the nearest."""
     made = {patient.patient_id: patient for patient in synthetic}
     rows = neighbours.sort_values("image_distance").head(count)
-    return [(made[str(r.patient_id)], training[str(r.image_patient)]) for r in rows.itertuples()]
+    return [
+        (made[str(r.patient_id)], Patient(training[str(r.image_patient)].folder, r.image_mirrored))
+        for r in rows.itertuples()
+    ]
 
 
 def sweep_centre(table: pd.DataFrame) -> NDArray[np.float64]:

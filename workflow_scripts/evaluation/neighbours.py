@@ -13,17 +13,28 @@ from workflow_scripts.common.patients import Patient
 # Longest side of the images that are compared, of larger ones every second voxel or fewer: all
 # training patients are held in memory.
 LONGEST = 64
-COLUMNS = ["patient_id", "image_patient", "image_distance", "mask_patient", "mask_distance"]
+COLUMNS = [
+    "patient_id",
+    *("image_patient", "image_mirrored", "image_distance"),
+    *("mask_patient", "mask_mirrored", "mask_distance"),
+]
 
 
-def image_distance(a: NDArray, b: NDArray) -> float:
-    """Root mean square difference of images (M, X, Y, Z), nearest of ``b`` and ``b`` mirrored."""
-    return min(float(np.sqrt(np.mean((a - other) ** 2))) for other in (b, b[:, ::-1]))
+def image_distances(a: NDArray, b: NDArray) -> tuple[float, float]:
+    """Root mean square difference of images (M, X, Y, Z) to ``b`` and to ``b`` mirrored."""
+    return tuple(float(np.sqrt(np.mean((a - other) ** 2))) for other in (b, b[:, ::-1]))
 
 
-def mask_distance(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    """1 - Dice of tumours (X, Y, Z), nearest of ``b`` and ``b`` mirrored."""
-    return min(1 - dice(a, other) for other in (b, b[::-1]))
+def mask_distances(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> tuple[float, float]:
+    """1 - Dice of tumours (X, Y, Z) with ``b`` and with ``b`` mirrored."""
+    return tuple(1 - dice(a, other) for other in (b, b[::-1]))
+
+
+def _least(distances: list[tuple[float, float]], names: Sequence[str]) -> tuple[str, bool, float]:
+    """Whose distance is the smallest, whether as a mirror image, and how small it is."""
+    found = np.array(distances)
+    row, mirrored = np.unravel_index(found.argmin(), found.shape)
+    return names[row], bool(mirrored), float(found.min())
 
 
 def _small(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -38,23 +49,15 @@ def _small(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
 def nearest(folders: Sequence[Path], training: Sequence[Path]) -> pd.DataFrame:
     """The nearest of the ``training`` patients to each patient's image, and to its tumour.
 
-    One row a patient: ``patient_id``, ``image_patient`` and ``image_distance``, ``mask_patient``
-    and ``mask_distance``. Training patients are compared with mirrored too, but not warped.
+    One row a patient, with the columns ``COLUMNS``. Training patients are compared with mirrored
+    too, but not warped.
     """
     known = [_small(folder) for folder in training]
     names = [Path(folder).name for folder in training]
     rows = []
     for folder in folders:
         image, mask = _small(folder)
-        images = [image_distance(image, other) for other, _ in known]
-        masks = [mask_distance(mask, other) for _, other in known]
-        rows.append(
-            (
-                Path(folder).name,
-                names[int(np.argmin(images))],
-                min(images),
-                names[int(np.argmin(masks))],
-                min(masks),
-            )
-        )
+        images = _least([image_distances(image, other) for other, _ in known], names)
+        masks = _least([mask_distances(mask, other) for _, other in known], names)
+        rows.append((Path(folder).name, *images, *masks))
     return pd.DataFrame(rows, columns=COLUMNS)

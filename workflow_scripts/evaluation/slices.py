@@ -129,7 +129,8 @@ def side_by_side(
                     (sides[PLANES[plane][0]], heights[row]),
                 )
                 draw(axes[row, column], image[m], masks, plane, index, frame_mm=frame_mm)
-            _corner(axes[row, first], f"{(patient.label() > 0).sum() * grid.voxel_ml:.0f} mL")
+            volume = f"{(patient.label() > 0).sum() * grid.voxel_ml:.0f} mL"
+            _corner(axes[row, first], volume + ", mirrored" * patient.mirrored)
     for first, head in zip((0, len(views) + 1), heads, strict=True):
         for column, (m, plane) in enumerate(views, first):
             above = f"{head}\n" if column == first else ""
