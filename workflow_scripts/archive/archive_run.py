@@ -24,8 +24,8 @@ PROFILES = (
 # The project, without what is made in it.
 PROJECT = (
     "Snakefile", "rules", "workflow_scripts", "config", "config.yaml", "profiles", "envs", "docs",
-    "prior", "tests", "Makefile", "pyproject.toml", "requirements.in", "requirements.lock", "README.md",
-    "CHANGELOG.md",
+    "prior", "tests", "Makefile", "pyproject.toml", "requirements.in", "requirements.lock",
+    "README.md", "CHANGELOG.md",
 )  # fmt: skip
 # Images of patients, real or synthetic, stay where they are, and so does what is large. What a
 # model brings is nobody's image.
