@@ -292,7 +292,7 @@ def test_figures_are_drawn_with_the_same_bytes(run, tables):
         call(draw_figures, run, inputs, figures=str(tables.folder / name))
         drawn.append({p.name: p.read_bytes() for p in (tables.folder / name).iterdir()})
     names = "training_curves real_and_synthetic size_sweep requested_and_measured dice_by_arm"
-    names += " nearest_training_patients"
+    names += " synthetic_patients nearest_training_patients"
     assert set(drawn[0]) == {f"{name}.png" for name in names.split()}
     assert drawn[0] == drawn[1]
 

@@ -15,8 +15,11 @@ from workflow_scripts.evaluation import plots, slices
 from workflow_scripts.evaluation.look import note, style
 
 PAIRS = 4
+# Requests are drawn at random: so are the first of them.
+SHEET = 12
 HEADS = ("REAL, never trained on", "SYNTHETIC")
 NEAREST = ("SYNTHETIC", "NEAREST TRAINING PATIENT")
+ALIKE = ("SYNTHETIC", "SYNTHETIC")
 
 
 def tumour_ml(patient: Patient, grid: Grid) -> float:
@@ -76,12 +79,17 @@ def draw_images(files, params, grid: Grid) -> dict[str, Figure]:
     sweep = sweep[sweep["measured_volume_ml"] > 0]
     look = (grid, params.modalities, params.labels)
     drawn = dict.fromkeys(
-        ("real_and_synthetic", "nearest_training_patients", "size_sweep"),
+        ("real_and_synthetic", "synthetic_patients", "nearest_training_patients", "size_sweep"),
         note(f"No patient with a tumour in {split}"),
     )
     if pairs := pair_by_volume(real, synthetic, grid, PAIRS):
         title = f"Real and synthetic, {split}"
         drawn["real_and_synthetic"] = slices.side_by_side(pairs, *look, title, HEADS)
+    if pairs := list(zip(synthetic[:SHEET:2], synthetic[1:SHEET:2], strict=False)):
+        title = f"The first {2 * len(pairs)} synthetic patients, {split}"
+        drawn["synthetic_patients"] = slices.side_by_side(
+            pairs, *look, title, ALIKE, contours=False
+        )
     training = {Path(p).parent.name: Patient(Path(p).parent) for p in files.training}
     if pairs := nearest_pairs(read_table(files.neighbours[0]), synthetic, training, PAIRS):
         title = f"Synthetic patients that come nearest to what was learned from, {split}"

@@ -107,13 +107,16 @@ def side_by_side(
     title: str,
     heads: tuple[str, str],
     same_cut: bool = False,
+    contours: bool = True,
 ) -> Figure:
     """Two patients in each row, cut through the tumour's middle, or both through the first one's.
 
     ``heads`` stand above the left and the right ones. A column for each plane of the first
-    modality, and the axial plane of the second, where there is one.
+    modality, and the axial plane of the second, where there is one. Without ``contours`` a tumour
+    is seen by its contrast alone.
     """
-    box, names = _box([patient for pair in pairs for patient in pair]), list(regions(labels))
+    box = _box([patient for pair in pairs for patient in pair])
+    names = list(regions(labels)) if contours else []
     sides, views = _sides(box, grid.spacing_mm), _views(modalities)
     widths = [sides[PLANES[plane][0]] for _, plane in views]
     heights = [max(sides[1], sides[2])] * len(pairs)
@@ -122,7 +125,7 @@ def side_by_side(
     for row, pair in enumerate(pairs):
         for first, patient in zip((0, len(views) + 1), pair, strict=True):
             image, middle = patient.image(), _middle(pair[0] if same_cut else patient)
-            masks = reference_masks(patient.label(), labels)
+            masks = reference_masks(patient.label(), labels)[: len(names)]
             for column, (m, plane) in enumerate(views, first):
                 index, frame_mm = (
                     int(middle[PLANES[plane][2]]),
@@ -136,7 +139,8 @@ def side_by_side(
             above = f"{head}\n" if column == first else ""
             text = f"{above}{MODALITY_NAMES[modalities[m]]}, {plane}"
             axes[0, column].set_title(text, color="white", fontsize=8.5, loc="left")
-    _legend(figure, names)
+    if contours:
+        _legend(figure, names)
     return figure
 
 
