@@ -320,7 +320,7 @@ def test_a_generator_that_makes_no_tumour_stops_nothing(run, tables, tmp_path):
     call(draw_figures, run, inputs, figures=str(tmp_path / "figures"))
     inputs = Named(found, attributes=lost.attributes, sweeps=lost.sweep_attributes)
     call(write_summary, run, inputs, summary=str(tmp_path / "summary.md"))
-    assert len(list((tmp_path / "figures").glob("*.png"))) == 6
+    assert len(list((tmp_path / "figures").glob("*.png"))) == 7
     text = (tmp_path / "summary.md").read_text()
     assert text.index("no synthetic patient could be made") < text.index("Did synthetic patients")
     table = read_table(found.adherence).set_index("attribute")
