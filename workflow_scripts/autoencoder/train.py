@@ -55,8 +55,7 @@ class AutoencoderTraining(Training):
         """
         made, logits = self.model.decode(functional.avg_pool2d(latent, 2), position)
         difference = made.float() - functional.avg_pool2d(image, 2)
-        masks = functional.one_hot(label.long(), logits.shape[1]).movedim(-1, 1).to(image)
-        shares = functional.avg_pool2d(masks, 2)
+        shares = functional.avg_pool2d(class_masks(label, logits), 2)
         return (
             self.weights["l1"] * difference.abs().mean()
             + self.weights["mse"] * difference.square().mean()
@@ -69,7 +68,7 @@ class AutoencoderTraining(Training):
         """The terms that have a weight, of images (B, M, X, Y), labels (B, X, Y) and logits
         (B, classes, X, Y)."""
         difference, probability = made - image, logits.softmax(1)
-        masks = functional.one_hot(label.long(), logits.shape[1]).movedim(-1, 1).to(image)
+        masks = class_masks(label, logits)
         compared = (made, image)
         if self.weights["label_l1"]:
             compared = (
@@ -85,3 +84,8 @@ class AutoencoderTraining(Training):
             "label_l1": lambda: (probability - masks)[:, 1:].abs().mean(),
         }
         return {name: term() for name, term in terms.items() if self.weights[name]}
+
+
+def class_masks(label: Tensor, logits: Tensor) -> Tensor:
+    """A mask (B, classes, X, Y) for each class of labels (B, X, Y), as many as ``logits`` has."""
+    return functional.one_hot(label.long(), logits.shape[1]).movedim(-1, 1).float()
