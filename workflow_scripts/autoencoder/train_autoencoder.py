@@ -17,6 +17,9 @@ from workflow_scripts.common.labels import collapse
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.common.weights import load_config, load_weights, save_model
 
+# The scale of a large cohort's latents is that of this many patients, evenly chosen.
+SCALE_PATIENTS = 256
+
 
 def latent_scale(model: torch.nn.Module, folders: list[str], labels: str, precision: str) -> float:
     """The factor that gives the training patients' latents unit variance (one for all channels).
@@ -24,7 +27,8 @@ def latent_scale(model: torch.nn.Module, folders: list[str], labels: str, precis
     Rombach et al. 2022, appendix G. A few slices are held in memory at a time.
     """
     total, square, count = 0.0, 0.0, 0
-    for folder in folders:
+    chosen = np.linspace(0, len(folders) - 1, min(len(folders), SCALE_PATIENTS)).astype(int)
+    for folder in (folders[i] for i in chosen):
         patient = Patient(folder)
         classes = collapse(np.asarray(patient.label_slices), labels)
         for mean in encode_slices(model, patient.slices, classes, precision):

@@ -108,11 +108,11 @@ def fit_latent_space(
     mean = np.zeros(latents.shape[1:])
     for latent in latents:
         mean += latent.astype(float) / len(latents)
-    variance = np.zeros(latents.shape[2:])
-    for latent in latents:
-        variance += ((latent - mean) ** 2).mean(0) / len(latents)
     space.mean.copy_(torch.from_numpy(mean))
     if settings.space == "white":
+        variance = np.zeros(latents.shape[2:])
+        for latent in latents:
+            variance += ((latent - mean) ** 2).mean(0) / len(latents)
         # Few patients: the variance of one place is borrowed from its neighbourhood.
         sd = np.sqrt(ndimage.gaussian_filter(variance, (0.5, 0.5, 2.0)))
         sd = np.maximum(sd, SMALLEST_SD * sd.max())
