@@ -51,6 +51,7 @@ def test_it_is_a_model_folder_in_half_precision_that_says_what_made_it(prior):
         training = json.loads((prior / "training.json").read_text())[stage]
         assert training["inputs"]["files"] > 0
         assert {"params", "packages", "machine", "seconds"} <= set(training)
+        assert not {"checkpoints", "tensorboard"} & set(training["params"])
     phantom = json.loads((prior / "phantom.json").read_text())
     assert PhantomSettings.model_validate(phantom).core_share == (0.25, 0.65)
     # One tumour for each phantom.

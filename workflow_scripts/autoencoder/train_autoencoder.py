@@ -9,6 +9,7 @@ from workflow_scripts.autoencoder.codec import build_model, encode_slices
 from workflow_scripts.autoencoder.settings import AutoencoderSettings
 from workflow_scripts.autoencoder.slices import SliceAugmentation, SliceBatches
 from workflow_scripts.autoencoder.train import AutoencoderTraining
+from workflow_scripts.common.choice import evenly_chosen
 from workflow_scripts.common.device import arithmetic, device
 from workflow_scripts.common.files import write_table
 from workflow_scripts.common.grid import Grid
@@ -27,8 +28,7 @@ def latent_scale(model: torch.nn.Module, folders: list[str], labels: str, precis
     Rombach et al. 2022, appendix G. A few slices are held in memory at a time.
     """
     total, square, count = 0.0, 0.0, 0
-    chosen = np.linspace(0, len(folders) - 1, min(len(folders), SCALE_PATIENTS)).astype(int)
-    for folder in (folders[i] for i in chosen):
+    for folder in (folders[i] for i in evenly_chosen(len(folders), SCALE_PATIENTS)):
         patient = Patient(folder)
         classes = collapse(np.asarray(patient.label_slices), labels)
         for mean in encode_slices(model, patient.slices, classes, precision):

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
 
+from workflow_scripts.common.choice import evenly_chosen
 from workflow_scripts.common.device import exact
 from workflow_scripts.common.files import UserError
 from workflow_scripts.diffusion.conditions import draw_maps
@@ -149,7 +150,7 @@ def _fit_modes(space: LatentSpace, latents: NDArray, place: Tensor) -> None:
     A tumour in a component would be a ghost in every sample: where there is one the mean stands.
     Modes that few patients do not bear out stay empty.
     """
-    chosen = np.linspace(0, len(latents) - 1, min(len(latents), MODE_PATIENTS)).astype(int)
+    chosen = evenly_chosen(len(latents), MODE_PATIENTS)
     rows = []
     for i in chosen:
         white = space.standardise(torch.from_numpy(latents[i].astype(np.float32))[None])

@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist, pdist
 
+from workflow_scripts.common.choice import evenly_chosen
+
 Features = NDArray[np.float64]
 # A kernel compares all with all: of larger sets so many are taken, evenly chosen.
 LARGEST = 2000
@@ -33,7 +35,7 @@ def kernel_distance(a: Features, b: Features) -> float:
     """
     if min(len(a), len(b)) < 2:
         return float("nan")
-    a, b = (x[np.linspace(0, len(x) - 1, min(len(x), LARGEST)).astype(int)] for x in (a, b))
+    a, b = (x[evenly_chosen(len(x), LARGEST)] for x in (a, b))
     width = np.median(pdist(b))
 
     def similarity(x: Features, y: Features) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from monai.metrics import MultiScaleSSIMMetric
 
+from workflow_scripts.common.choice import evenly_chosen
 from workflow_scripts.common.patients import Patient
 
 PAIRS = 60
@@ -22,7 +23,7 @@ def pair_similarity(folders: Sequence[Path]) -> float:
     pairs = list(itertools.combinations(folders, 2))
     if not pairs:
         return float("nan")
-    chosen = np.linspace(0, len(pairs) - 1, min(PAIRS, len(pairs))).astype(int)
+    chosen = evenly_chosen(len(pairs), PAIRS)
     # The kernel must fit the smallest scale, half as large from each to the next.
     shortest = min(Patient(folders[0]).label().shape)
     scales = [weight for k, weight in enumerate(SCALES) if shortest >> max(2 * k - 2, 0) > KERNEL]

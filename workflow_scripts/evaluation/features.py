@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from workflow_scripts.autoencoder.codec import Codec, encode_slices
+from workflow_scripts.common.choice import evenly_chosen
 from workflow_scripts.common.labels import collapse
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.segmentation.segmenter import Segmenter, predict_masks
@@ -30,8 +31,7 @@ def _seen_by(layer: nn.Module, work: Callable[[], object]) -> list[torch.Tensor]
 
 
 def _evenly(vectors: NDArray) -> NDArray[np.float64]:
-    count = min(PLACES, len(vectors))
-    return vectors[np.linspace(0, len(vectors) - 1, count).astype(int)].astype(np.float64)
+    return vectors[evenly_chosen(len(vectors), PLACES)].astype(np.float64)
 
 
 def _where(

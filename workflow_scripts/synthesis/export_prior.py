@@ -11,6 +11,9 @@ from safetensors.torch import load_file, save_file
 from workflow_scripts.common.files import read_json, read_table, staged, write_json, write_table
 from workflow_scripts.synthesis.folder import FILES, STAGES
 
+# Parameters of a training that say where, and nothing of what it learned.
+FOLDERS = ("checkpoints", "tensorboard")
+
 
 def halve(weights: str | Path, target: str | Path) -> None:
     """Write a network's weights in half precision; a denoiser's latent space, whose millimetres
@@ -25,9 +28,12 @@ def halve(weights: str | Path, target: str | Path) -> None:
 
 
 def summarise(provenance: str | Path) -> dict:
-    """A training's provenance, with one digest of the checksums of all its inputs."""
+    """A training's provenance, with one digest of the checksums of all its inputs, and without the
+    folders that it used while it ran."""
     record = read_json(provenance)
     inputs = record.pop("inputs")
+    for name in FOLDERS:
+        record["params"].pop(name)
     digest = hashlib.sha256(json.dumps(sorted(inputs.values())).encode()).hexdigest()
     return {**record, "inputs": {"files": len(inputs), "sha256_of_checksums": digest}}
 
