@@ -7,14 +7,15 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RESULTS := results
 
-.PHONY: demo test test-kills test-slurm prior archive lint format lock schema help
+.PHONY: demo test test-kills test-slurm prior study archive lint format lock schema help
 
 help:
 	@echo "make demo        the whole workflow on the embedded patients; prints the evaluation table"
 	@echo "make test        all tests but the two below"
 	@echo "make test-kills  twenty kills at random moments of the tiny set-up"
 	@echo "make test-slurm  the workflow on a real Slurm of one node, started here and stopped again"
-	@echo "make prior       networks to start from, learned from phantoms, in prior/: hours"
+	@echo "make prior       networks to start from, learned from phantoms, in prior/: a GPU, or a day"
+	@echo "make study       five and ten patients, three seeds: do synthetic patients help? hours"
 	@echo "make archive     the finished demo in one file"
 	@echo "make lint        style: ruff, snakefmt, snakemake --lint"
 
@@ -42,6 +43,10 @@ prior: $(READY)
 	$(BIN)/snakemake --cores all --quiet rules --configfile config/prior.yaml
 	mkdir -p prior
 	cp -r results-prior/prior/. prior/
+
+study: $(READY)
+	$(BIN)/snakemake --cores all --quiet rules --configfile config/study.yaml
+	@cat results-study/evaluation/summary.md
 
 archive: $(READY)
 	$(BIN)/snakemake --cores all $(RESULTS)/archive/run.zip

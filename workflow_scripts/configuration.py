@@ -88,16 +88,13 @@ class Config(Section):
 
 def _sizes_that_do_not_fit(config: Config) -> Iterator[str]:
     """What of the grid the networks cannot take, in words."""
-    down, fold = config.autoencoder.down, config.diffusion.slices_per_patch
+    down, (px, py, pz) = config.autoencoder.down, config.diffusion.patch
+    in_plane = "autoencoder.stem and widths, diffusion.patch"
     for axis, size, factor, key in zip(
         "xyz",
         config.grid.shape,
-        (down, down, fold),
-        (
-            "autoencoder.stem and widths",
-            "autoencoder.stem and widths",
-            "diffusion.slices_per_patch",
-        ),
+        (down * px, down * py, pz),
+        (in_plane, in_plane, "diffusion.patch"),
         strict=True,
     ):
         halvings = 2 ** (len(config.diffusion.widths) - 1)

@@ -13,7 +13,7 @@ from workflow_scripts.autoencoder.model import SliceAutoencoder
 from workflow_scripts.autoencoder.reconstruct_patients import reconstruction_scores
 from workflow_scripts.autoencoder.settings import AutoencoderSection
 from workflow_scripts.autoencoder.slices import SliceAugmentation, SliceBatches
-from workflow_scripts.autoencoder.train import AutoencoderTraining
+from workflow_scripts.autoencoder.train import AutoencoderTraining, roughness
 from workflow_scripts.common.attributes import tumour_attributes
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.masks import foreground
@@ -165,7 +165,11 @@ def test_the_empty_background_is_no_merit_of_a_reconstruction():
 
 @pytest.mark.parametrize(
     "terms",
-    [{"l1", "mse", "label_ce"}, {"l1", "ssim", "label_l1"}, {"l1", "mse", "equivariance"}],
+    [
+        {"l1", "mse", "label_ce"},
+        {"l1", "ssim", "label_l1"},
+        {"l1", "mse", "equivariance", "roughness"},
+    ],
 )
 def test_the_loss_has_the_terms_that_weigh(terms):
     weights = {name: float(name in terms) for name in SETTINGS.loss.model_dump()}
@@ -179,6 +183,16 @@ def test_the_loss_has_the_terms_that_weigh(terms):
     perfect = 20 * torch.nn.functional.one_hot(batch[1], 4).movedim(-1, 1).float()
     left = training.terms(batch[0], batch[1], batch[0], perfect)
     assert max(float(term) for term in left.values()) < 1e-3
+
+
+def test_noise_is_rough_and_a_picture_is_not():
+    noise = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert float(roughness(noise)) == pytest.approx(1, abs=0.02)
+    # Its size does not count.
+    torch.testing.assert_close(roughness(5 * noise + 3), roughness(noise))
+    x, y = torch.meshgrid(torch.linspace(0, 6, 64), torch.linspace(0, 3, 64), indexing="ij")
+    picture = torch.stack([x.sin(), y.cos(), (x + y).sin()])[None]
+    assert float(roughness(picture)) < 0.02
 
 
 def test_equivariance_is_zero_where_halved_latents_are_the_halved_slice():

@@ -11,7 +11,13 @@ import yaml
 from workflow_scripts.common.attributes import AXES, CONDITIONS
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.diffusion.conditions import Scaling, draw_maps, latent_points, place_of
-from workflow_scripts.diffusion.latents import fit_latent_space, fold_slices, unfold_slices
+from workflow_scripts.diffusion.latents import (
+    LatentSpace,
+    fit_latent_space,
+    fold,
+    map_channels,
+    unfold,
+)
 from workflow_scripts.diffusion.model import StackDenoiser
 from workflow_scripts.diffusion.process import Process
 from workflow_scripts.diffusion.settings import DiffusionSettings
@@ -74,7 +80,7 @@ def test_the_null_draws_no_tumour():
 def denoiser():
     """A small denoiser without MONAI's zero weights, behind which any difference would hide."""
     torch.manual_seed(0)
-    net = StackDenoiser(6, 14, 9, [8, 16], 1, 4, [False, False])
+    net = StackDenoiser(6, map_channels((1, 1, 2)), 9, [8, 16], 1, 4, [False, False])
     for weight in net.unet.parameters():
         if weight.ndim > 1 and not weight.any():
             torch.nn.init.normal_(weight, std=0.1)
@@ -83,7 +89,7 @@ def denoiser():
 
 def test_the_null_ignores_the_conditions_of_its_sample_alone():
     net = denoiser()
-    x, t, maps = torch.randn(2, 6, 8, 8, 12), torch.tensor([500, 500]), torch.zeros(2, 14, 8, 8, 12)
+    x, t, maps = torch.randn(2, 6, 8, 8, 12), torch.tensor([500, 500]), torch.zeros(2, 8, 8, 8, 12)
     one, other = torch.randn(2, 9), torch.randn(2, 9)
     present = torch.tensor([True, False])
     first, second = net(x, t, one, present, maps), net(x, t, other, present, maps)
@@ -94,10 +100,25 @@ def test_the_null_ignores_the_conditions_of_its_sample_alone():
 
 def test_folding_is_undone():
     x = torch.randn(2, 3, 4, 5, 12)
-    folded = fold_slices(x, 4)
+    folded = fold(x, (1, 1, 4))
     assert folded.shape == (2, 12, 4, 5, 3)
-    assert torch.equal(unfold_slices(folded, 4), x)
     assert torch.equal(folded[:, 0:4, :, :, 1], x[:, 0, :, :, 4:8].permute(0, 3, 1, 2))
+    assert torch.equal(unfold(folded, (1, 1, 4)), x)
+    in_plane = fold(x, (2, 5, 3))
+    assert in_plane.shape == (2, 90, 2, 1, 4)
+    assert torch.equal(in_plane[0, :30, 1, 0, 2], x[0, 0, 2:4, :, 6:9].flatten())
+    assert torch.equal(unfold(in_plane, (2, 5, 3)), x)
+
+
+def test_maps_of_a_patch_keep_the_tumour_s_edge():
+    points, place = latent_points(GRID, 4), place_of(attributes(2))
+    space, present = LatentSpace((3, 8, 8, 24), (2, 2, 4), 0), torch.tensor([True, False])
+    space.points.copy_(points)
+    maps, whole = space.maps(place, present), draw_maps(place, present, points)
+    assert maps.shape == (2, map_channels((2, 2, 4)), 4, 4, 6)
+    assert torch.equal(maps[:, 6:], fold(whole[:, 6:], (2, 2, 4)))
+    first = whole[:, :6, :2, :2, :4].mean((2, 3, 4))
+    torch.testing.assert_close(maps[:, :6, 0, 0, 0], first)
 
 
 def correlated(count=12):
@@ -115,7 +136,7 @@ def settings_with(**changes):
 
 
 def space_of(latents, place=(0.0, -18.0, 5.0, 8.0, 8.0, 8.0), **changes):
-    settings = settings_with(**{"space": "white", "slices_per_patch": 2, "modes": 3, **changes})
+    settings = settings_with(**{"space": "white", "patch": [1, 1, 2], "modes": 3, **changes})
     places = torch.tensor([place]).repeat(len(latents), 1)
     return fit_latent_space(latents, latent_points(GRID, 4), places, settings)
 

@@ -67,7 +67,7 @@ def test_denoiser_step():
     scaling = Scaling.fit(table)
     latents = np.random.default_rng(0).normal(size=(1, 4, 24, 24, 96)).astype(np.float32)
     assert settings.space == "plain"
-    space = LatentSpace(latents.shape[1:], settings.slices_per_patch, settings.modes)
+    space = LatentSpace(latents.shape[1:], settings.patch, settings.modes)
     space.points.copy_(latent_points(grid(), 8))
     assert torch.equal(space.standardise(torch.from_numpy(latents)), torch.from_numpy(latents))
     network = build_denoiser(settings, 4)

@@ -14,9 +14,9 @@ from workflow_scripts.common.files import UserError, read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.common.patients import Patient
-from workflow_scripts.diffusion.conditions import MAPS, Scaling, latent_points
+from workflow_scripts.diffusion.conditions import Scaling, latent_points
 from workflow_scripts.diffusion.generator import Bundle, Generator
-from workflow_scripts.diffusion.latents import LatentSpace
+from workflow_scripts.diffusion.latents import LatentSpace, map_channels
 from workflow_scripts.diffusion.model import StackDenoiser
 from workflow_scripts.diffusion.process import Process
 from workflow_scripts.synthesis.draw_requests import draw
@@ -45,11 +45,13 @@ def table(patients):
 def model():
     torch.manual_seed(0)
     net = SliceAutoencoder(2, 2, 3, [8, 16], 1, 4, False, 2, True).eval().requires_grad_(False)
-    denoiser = StackDenoiser(6, 2 * MAPS, len(CONDITIONS), [8, 16], 1, 4, [False, False])
+    denoiser = StackDenoiser(
+        6, map_channels((1, 1, 2)), len(CONDITIONS), [8, 16], 1, 4, [False, False]
+    )
     for weight in denoiser.parameters():
         if weight.ndim > 1 and not weight.any():
             torch.nn.init.normal_(weight, std=0.1)
-    space = LatentSpace((3, 8, 8, 24), 2, 0)
+    space = LatentSpace((3, 8, 8, 24), (1, 1, 2), 0)
     space.points.copy_(latent_points(GRID, 4))
     scaling = Scaling([3.0, 8.0, 0.7, 0, -18, 5, 30, 30, 30], [1.0] * 9, [1.2, 1.2, 1.2])
     bundle = Bundle(denoiser.eval(), space).requires_grad_(False)

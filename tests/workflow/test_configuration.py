@@ -51,11 +51,11 @@ def test_the_schema_has_not_drifted():
         ({"modalities": ["flair", "flair"]}, "named twice"),
         ({"grid": {"shape": [64, 63, 48]}}, "multiple of 8"),
         ({"grid": {"shape": [64, 64, 56]}}, "56 voxels along z are 7 in the latents, which 2 widt"),
-        ({"diffusion": {"slices_per_patch": 5}}, "48 voxels along z are no multiple of 5 .diffus"),
+        ({"diffusion": {"patch": [1, 1, 5]}}, "48 voxels along z are no multiple of 5 .diffus"),
         (
             {
                 "grid": {"shape": [64, 72, 48]},
-                "autoencoder": {"stem": 4, "loss": {"equivariance": 1}},
+                "autoencoder": {"stem": 8, "loss": {"equivariance": 1}},
             },
             "64 or 72 voxels along x and y are no multiple of 16",
         ),

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
 
 from workflow_scripts.autoencoder.augment import augment_patient
 from workflow_scripts.autoencoder.codec import Codec
@@ -48,32 +49,58 @@ def common_brain(patients: list[Patient]) -> NDArray[np.bool_]:
     return total >= len(patients) / 2
 
 
+class Copies(Dataset):
+    """Patients with their copies, in order: each with its name, the copy's number (0 being the
+    patient), image (M, X, Y, Z), label (X, Y, Z) and attributes."""
+
+    def __init__(
+        self, folders: list[Path], copies: int, grid: Grid, warp: WarpSettings, seed: int
+    ) -> None:
+        self.folders, self.each, self.grid, self.warp = folders, copies + 1, grid, warp
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.folders) * self.each
+
+    def __getitem__(self, index: int) -> tuple[str, int, NDArray, NDArray, dict[str, float]]:
+        number, copy = divmod(index, self.each)
+        patient = Patient(self.folders[number])
+        image, label = patient.image(), patient.label()
+        if copy:
+            made = augmented_copy(image, label, self.grid, self.warp, [self.seed, number, copy])
+        else:
+            made = image, label, tumour_attributes(label, self.grid.affine)
+        return patient.patient_id, copy, *made
+
+
 def main(snakemake) -> None:
     params = snakemake.params
     torch.set_num_threads(snakemake.threads)
     codec = Codec.load(Path(snakemake.input.weights).parent)
-    patients = [Patient(Path(path).parent) for path in snakemake.input.images]
-    rows, copies, warp = [], params.copies + 1, WarpSettings.model_validate(params.warp)
+    folders = [Path(path).parent for path in snakemake.input.images]
+    warp = WarpSettings.model_validate(params.warp)
+    copies, rows = Copies(folders, params.copies, codec.grid, warp, params.seed), []
+    # A GPU encodes faster than one process warps.
+    workers = snakemake.threads - 1 if torch.cuda.is_available() else 0
     with staged(snakemake.output.latents) as temporary:
         store = None
-        for number, patient in enumerate(patients):
-            image, label = patient.image(), patient.label()
-            for copy in range(copies):
-                attributes = tumour_attributes(label, codec.grid.affine)
-                warped, moved = image, label
-                if copy:
-                    warped, moved, attributes = augmented_copy(
-                        image, label, codec.grid, warp, [params.seed, number, copy]
-                    )
-                latent = codec.encode(warped, moved)
-                if store is None:
-                    shape = (len(patients) * copies, *latent.shape)
-                    store = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
-                store[len(rows)] = latent
-                rows.append({"patient_id": patient.patient_id, "copy": copy, **attributes})
+        for name, copy, image, label, attributes in DataLoader(
+            copies, batch_size=None, num_workers=workers, collate_fn=lambda item: item
+        ):
+            latent = codec.encode(image, label)
+            if store is None:
+                shape = (len(copies), *latent.shape)
+                store = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
+            store[len(rows)] = latent
+            rows.append({"patient_id": name, "copy": copy, **attributes})
         store.flush()
     write_table(pd.DataFrame(rows), snakemake.output.attributes)
-    save_nifti(common_brain(patients), codec.grid.affine, snakemake.output.brain, np.uint8)
+    save_nifti(
+        common_brain([Patient(folder) for folder in folders]),
+        codec.grid.affine,
+        snakemake.output.brain,
+        np.uint8,
+    )
 
 
 if __name__ == "__main__":

@@ -26,6 +26,11 @@ class LossSettings(Section):
         "averaged two by two: smooth latents, which a denoiser foresees",
         ge=0,
     )
+    roughness: float = Field(
+        description="squared difference of neighbouring latents of a slice over twice their "
+        "variance: latents with a picture's spectrum, whose coarse parts a denoiser learns first",
+        ge=0,
+    )
     kl: float = Field(description="Kullback-Leibler divergence of the latents", ge=0)
 
 

@@ -29,12 +29,15 @@ class AutoencoderTraining(Training):
         """Loss of one batch of (image, label, position) and its terms."""
         image, label, position = batch
         mean, log_variance = self.model.encode(image, label, position)
-        noise = torch.randn(mean.shape, generator=self.random(self.seed, step)).to(mean)
+        random = self.random(self.seed, step)
+        noise = torch.randn(mean.shape, generator=random, device=mean.device).to(mean)
         latent = mean + torch.exp(log_variance / 2) * noise
         made, logits = self.model.decode(latent, position)
         found = self.terms(image, label, made.float(), logits.float())
         if self.weights["equivariance"]:
             found["equivariance"] = self.equivariance(image, label, latent, position)
+        if self.weights["roughness"]:
+            found["roughness"] = roughness(mean.float())
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).float().sum((1, 2, 3))
         terms = {**found, "kl": kl.mean()}
         return {"loss": sum(self.weights[name] * term for name, term in terms.items()), **terms}
@@ -84,6 +87,13 @@ class AutoencoderTraining(Training):
             "label_l1": lambda: (probability - masks)[:, 1:].abs().mean(),
         }
         return {name: term() for name, term in terms.items() if self.weights[name]}
+
+
+def roughness(mean: Tensor) -> Tensor:
+    """Squared difference of neighbouring latents (B, C, x, y) of a slice over twice their
+    variance: 1 for white noise, near 0 where one place tells what the next one holds."""
+    along_x, along_y = mean.diff(dim=2).square().mean(), mean.diff(dim=3).square().mean()
+    return (along_x + along_y) / (4 * mean.var((0, 2, 3)).mean())
 
 
 def class_masks(label: Tensor, logits: Tensor) -> Tensor:

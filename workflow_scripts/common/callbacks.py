@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins import TorchCheckpointIO
 
@@ -20,20 +21,22 @@ class History(Callback):
     def __init__(self, steps: int) -> None:
         self.every = max(1, steps // 100)
         self.rows: list[dict[str, float]] = []
-        self.sums: dict[str, float] = {}
+        self.sums: dict[str, torch.Tensor | float] = {}
         self.count = 0
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         for name, value in trainer.callback_metrics.items():
-            self.sums[name] = self.sums.get(name, 0.0) + float(value)
+            # Not a number yet: to read one from a GPU is to wait for it.
+            self.sums[name] = self.sums.get(name, 0.0) + value.detach().double()
         self.count += 1
         if trainer.global_step % self.every == 0:
-            means = {name: total / self.count for name, total in self.sums.items()}
+            means = {name: float(total) / self.count for name, total in self.sums.items()}
             self.rows.append({"step": trainer.global_step, **means})
             self.sums, self.count = {}, 0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows, "sums": self.sums, "count": self.count}
+        sums = {name: float(total) for name, total in self.sums.items()}
+        return {"rows": self.rows, "sums": sums, "count": self.count}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows, self.sums = state_dict["rows"], state_dict["sums"]

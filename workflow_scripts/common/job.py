@@ -17,11 +17,15 @@ from workflow_scripts.common.training import Training
 
 @contextlib.contextmanager
 def training_job(
-    snakemake: Any, training: Training, make_batch: Callable[[int], Any], workers: int = 0
+    snakemake: Any, training: Training, make_batch: Callable[[int], Any]
 ) -> Iterator[pd.DataFrame]:
     """Train as the rule says, on as many GPUs as its resource ``gpu`` counts where there are any,
-    and yield the losses by step for the block that saves the model."""
-    devices = max(1, snakemake.resources.get("gpu", 1)) if torch.cuda.is_available() else 1
+    and yield the losses by step for the block that saves the model.
+
+    A GPU is fed by processes that make batches ahead, one a thread of the rule but for its own.
+    """
+    on_gpu = torch.cuda.is_available()
+    devices = max(1, snakemake.resources.get("gpu", 1)) if on_gpu else 1
     more = {"arithmetic": arithmetic(training.optimiser.precision), "devices": str(devices)}
     more["device"] = device().type
     with kept_folder(snakemake, **more) as folder:
@@ -32,7 +36,7 @@ def training_job(
             checkpoints=folder,
             log=snakemake.params.tensorboard,
             checkpoint_seconds=snakemake.resources.checkpoint_seconds,
-            workers=workers,
+            workers=snakemake.threads - 1 if on_gpu else 0,
             devices=devices,
         )
         if local_rank():

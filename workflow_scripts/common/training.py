@@ -35,8 +35,9 @@ class Training(L.LightningModule):
         raise NotImplementedError
 
     def random(self, seed: int, step: int) -> torch.Generator:
-        """Random numbers of a step; each process of several has its own."""
-        return generator(seed, step, 1 + local_rank())
+        """Random numbers of a step, drawn where the network is; each process of several has its
+        own."""
+        return generator(seed, step, 1 + local_rank(), device=self.device)
 
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
         """One optimiser step, called by Lightning."""

@@ -1,5 +1,6 @@
 """A trained denoiser as a generator of stacked latents."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from torch import Tensor
 from workflow_scripts.common.attributes import CONDITIONS
 from workflow_scripts.common.device import autocast, device
 from workflow_scripts.common.weights import load_config, load_weights
-from workflow_scripts.diffusion.conditions import MAPS, Scaling, place_of
-from workflow_scripts.diffusion.latents import LatentSpace, fold_slices
+from workflow_scripts.diffusion.conditions import Scaling, place_of
+from workflow_scripts.diffusion.latents import LatentSpace, fold, map_channels
 from workflow_scripts.diffusion.model import StackDenoiser, predict
 from workflow_scripts.diffusion.process import Process
 from workflow_scripts.diffusion.settings import DiffusionSettings
@@ -20,8 +21,8 @@ from workflow_scripts.diffusion.settings import DiffusionSettings
 def build_model(settings: DiffusionSettings, latent_channels: int) -> StackDenoiser:
     """The network that a configuration asks for."""
     return StackDenoiser(
-        channels=latent_channels * settings.slices_per_patch,
-        map_channels=MAPS * settings.slices_per_patch if settings.maps else 0,
+        channels=latent_channels * math.prod(settings.patch),
+        map_channels=map_channels(settings.patch) if settings.maps else 0,
         conditions=len(CONDITIONS),
         widths=settings.widths,
         blocks=settings.blocks,
@@ -54,7 +55,7 @@ def load_bundle(folder: str | Path) -> tuple[Bundle, DiffusionSettings, Scaling]
     settings that built it, and the scaling of its conditions."""
     config = load_config(folder)
     settings = DiffusionSettings.model_validate(config["settings"])
-    space = LatentSpace(config["latent_shape"], settings.slices_per_patch, settings.modes)
+    space = LatentSpace(config["latent_shape"], settings.patch, settings.modes)
     bundle = Bundle(build_model(settings, space.shape[0]), space)
     load_weights(folder, bundle)
     return bundle, settings, Scaling(**config["scaling"])
@@ -93,5 +94,5 @@ class Generator:
             with autocast(self.precision, where):
                 return predict(self.bundle.denoiser, space, self.process, x, t, condition)
 
-        start = fold_slices(noise.to(where), space.fold)
+        start = fold(noise.to(where), space.patch)
         return space.restore(self.process.sample(denoise, start, steps, guidance)).cpu()

@@ -1,20 +1,25 @@
 """The space in which the denoiser works: folded, centred and whitened latents."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+from einops import rearrange
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
+from torch.nn import functional
 
 from workflow_scripts.common.choice import evenly_chosen
 from workflow_scripts.common.device import exact
 from workflow_scripts.common.files import UserError
-from workflow_scripts.diffusion.conditions import draw_maps
+from workflow_scripts.diffusion.conditions import MAPS, draw_maps
 from workflow_scripts.diffusion.settings import DenoiserSettings
 
 # Components and places with hardly any variance would otherwise be blown up without bound.
 SMALLEST_SHARE = 1e-3
 SMALLEST_SD = 0.05
+Patch = Sequence[int]
 # The modes of a large cohort are those of this many, evenly chosen.
 MODE_PATIENTS = 512
 # As many modes as patients would span these, and leave nothing to all others.
@@ -24,35 +29,36 @@ PATIENTS_PER_MODE = 4
 class LatentSpace(nn.Module):
     """Takes latents to where a diffusion model has least to learn, and back.
 
-    Neighbouring slices are folded into channels (a patch along z). Then the voxelwise ``mean``
-    is subtracted, the rest divided by ``sd``, its standard deviation by place, and the folded
-    channels, which are strongly correlated since slices resemble their neighbours, are whitened
-    by their principal components. All of it comes from the training latents and is saved with
-    the denoiser's weights. Before its first step the denoiser so gives samples of the right
-    variance everywhere, with slices that agree.
+    Neighbouring latents, a ``patch`` along x, y and z, are folded into channels. Then the
+    voxelwise ``mean`` is subtracted, the rest divided by ``sd``, its standard deviation by place,
+    and the folded channels, which are strongly correlated since neighbours resemble each other,
+    are whitened by their principal components. All of it comes from the training latents and is
+    saved with the denoiser's weights. Before its first step the denoiser so gives samples of the
+    right variance everywhere, with slices that agree.
 
     A ``centred`` space is not divided by the spread at each place (``sd`` is 1): where there are
     patients enough to learn from, places where they differ most may count most. Its components
     weigh in the loss by their standard deviation, those of other spaces by their variance.
     """
 
-    def __init__(self, shape: tuple[int, int, int, int], fold: int, modes: int) -> None:
+    def __init__(self, shape: tuple[int, int, int, int], patch: Patch, modes: int) -> None:
         super().__init__()
         c, *size = shape
-        self.shape, self.fold = tuple(shape), fold
+        self.shape, self.patch = tuple(shape), tuple(patch)
+        folded = c * int(np.prod(patch))
         self.register_buffer("mean", torch.zeros(c, *size))
         self.register_buffer("sd", torch.ones(1, *size))
         self.register_buffer("points", torch.zeros(3, *size))
-        self.register_buffer("mix", torch.eye(c * fold))
-        self.register_buffer("unmix", torch.eye(c * fold))
-        self.register_buffer("weight", torch.ones(c * fold))
+        self.register_buffer("mix", torch.eye(folded))
+        self.register_buffer("unmix", torch.eye(folded))
+        self.register_buffer("weight", torch.ones(folded))
         self.register_buffer("modes", torch.zeros(modes, int(np.prod(shape))))
         self.register_buffer("mode_variance", torch.ones(modes))
         self.register_buffer("rest_variance", torch.ones(()))
 
     def standardise(self, latent: Tensor) -> Tensor:
-        """Scaled latents (B, C, h, w, Z) to white ones (B, C · fold, h, w, Z / fold)."""
-        folded = fold_slices((latent - self.mean) / self.sd, self.fold)
+        """Scaled latents (B, C, h, w, Z) to white ones (B, C · patch, h / px, w / py, Z / pz)."""
+        folded = fold((latent - self.mean) / self.sd, self.patch)
         with exact(latent.device):
             return torch.einsum("ij,bjxyz->bixyz", self.unmix, folded)
 
@@ -60,7 +66,7 @@ class LatentSpace(nn.Module):
         """The inverse of ``standardise``."""
         with exact(white.device):
             folded = torch.einsum("ij,bjxyz->bixyz", self.mix, white)
-        return unfold_slices(folded, self.fold) * self.sd + self.mean
+        return unfold(folded, self.patch) * self.sd + self.mean
 
     def expected(self, x: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
         """The white latents to expect behind ``x = signal · white + sigma · noise`` (B, …).
@@ -80,13 +86,16 @@ class LatentSpace(nn.Module):
             return (rest * flat + along @ self.modes).view_as(x)
 
     def maps(self, place: Tensor, present: Tensor) -> Tensor:
-        """Maps of ``draw_maps``, folded as the latents are: (B, 7 · fold, h, w, Z / fold)."""
-        return fold_slices(draw_maps(place, present, self.points), self.fold)
+        """Maps of ``draw_maps`` beside folded latents: position and offset, which are linear, by
+        their mean over a patch, the ellipsoid folded as the latents are."""
+        linear, ellipsoid = draw_maps(place, present, self.points).split([MAPS - 1, 1], 1)
+        mean = functional.avg_pool3d(linear, self.patch)
+        return torch.cat([mean, fold(ellipsoid, self.patch)], 1)
 
     def tumour(self, place: Tensor) -> Tensor:
-        """Soft ellipsoids (B, h, w, Z / fold) of the tumours at ``place`` (B, 6)."""
+        """Soft ellipsoids (B, h / px, w / py, Z / pz) of the tumours at ``place`` (B, 6)."""
         ellipsoid = draw_maps(place, place.new_ones(len(place)), self.points)[:, -1:]
-        return fold_slices(ellipsoid, self.fold).mean(1)
+        return fold(ellipsoid, self.patch).mean(1)
 
 
 def fit_latent_space(
@@ -97,7 +106,7 @@ def fit_latent_space(
     ``place`` (N, 6) is that of the tumours. At most ``MODE_PATIENTS`` are held in memory. Raises
     ``UserError`` for a single patient without copies, who has no spread.
     """
-    space = LatentSpace(latents.shape[1:], settings.slices_per_patch, settings.modes)
+    space = LatentSpace(latents.shape[1:], settings.patch, settings.modes)
     space.points.copy_(points)
     if settings.space == "plain":
         return space
@@ -133,7 +142,7 @@ def _whiten(space: LatentSpace, latents: NDArray) -> None:
     covariance = torch.zeros(space.mix.shape, dtype=torch.double)
     for latent in latents:
         rest = (torch.from_numpy(latent.astype(np.float32)) - space.mean) / space.sd
-        flat = fold_slices(rest[None], space.fold)[0].flatten(1).double()
+        flat = fold(rest[None], space.patch)[0].flatten(1).double()
         covariance += flat @ flat.T / flat.shape[1] / len(latents)
     values, vectors = torch.linalg.eigh(covariance)
     values = values.clamp_min(SMALLEST_SHARE * values.max())
@@ -167,13 +176,22 @@ def _fit_modes(space: LatentSpace, latents: NDArray, place: Tensor) -> None:
     space.rest_variance.copy_(rest / (matrix.shape[1] - count))
 
 
-def fold_slices(x: Tensor, fold: int) -> Tensor:
-    """(B, C, h, w, Z) to (B, C · fold, h, w, Z / fold)."""
-    b, c, h, w, z = x.shape
-    return x.view(b, c, h, w, z // fold, fold).permute(0, 1, 5, 2, 3, 4).flatten(1, 2)
+def map_channels(patch: Patch) -> int:
+    """How many maps stand beside latents that are folded by ``patch``."""
+    return MAPS - 1 + int(np.prod(patch))
 
 
-def unfold_slices(x: Tensor, fold: int) -> Tensor:
-    """The inverse of ``fold_slices``."""
-    b, c, h, w, z = x.shape
-    return x.view(b, c // fold, fold, h, w, z).permute(0, 1, 3, 4, 5, 2).flatten(4, 5)
+def fold(x: Tensor, patch: Patch) -> Tensor:
+    """(B, C, h, w, Z) to (B, C · px · py · pz, h / px, w / py, Z / pz)."""
+    px, py, pz = patch
+    return rearrange(
+        x, "b c (h px) (w py) (z pz) -> b (c px py pz) h w z", px=px, py=py, pz=pz
+    ).contiguous()
+
+
+def unfold(x: Tensor, patch: Patch) -> Tensor:
+    """The inverse of ``fold``."""
+    px, py, pz = patch
+    return rearrange(
+        x, "b (c px py pz) h w z -> b c (h px) (w py) (z pz)", px=px, py=py, pz=pz
+    ).contiguous()

@@ -28,7 +28,7 @@ class Process:
 
     def factors(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """sqrt(a_t) and sqrt(1 - a_t) for timesteps (B,), shaped to multiply ``like`` (B, …)."""
-        alpha = self.alphas[t.cpu()].view(-1, *[1] * (like.ndim - 1))
+        alpha = self.alphas.to(t.device)[t].view(-1, *[1] * (like.ndim - 1))
         return alpha.sqrt().to(like), (1 - alpha).sqrt().to(like)
 
     def noised(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:

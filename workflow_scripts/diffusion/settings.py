@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from workflow_scripts.common.settings import OptimiserSettings, Prior, Section
 
@@ -10,8 +10,8 @@ from workflow_scripts.common.settings import OptimiserSettings, Prior, Section
 class DenoiserSettings(Section):
     """The conditional denoiser of stacked latents, and the process that it reverses."""
 
-    slices_per_patch: int = Field(
-        description="neighbouring slices folded into the channels of one position", ge=1
+    patch: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
+        description="neighbouring latents along x, y, z folded into the channels of one position"
     )
     space: Literal["white", "centred", "plain"] = Field(
         description="where the denoiser works: white centres each place, divides it by its spread "

@@ -27,7 +27,7 @@ class LatentBatches:
     def __call__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         rng = np.random.default_rng([self.seed, step])
         chosen = rng.integers(len(self.latents), size=self.batch)
-        latent = np.stack([self.latents[i] for i in chosen]).astype(np.float32)
+        latent = np.stack([self.latents[i] for i in chosen])
         return torch.from_numpy(latent), self.conditions[chosen], self.place[chosen]
 
 
@@ -59,11 +59,11 @@ class DiffusionTraining(Training):
     def losses(self, batch: tuple[Tensor, Tensor, Tensor], step: int) -> dict[str, Tensor]:
         """Loss of one batch of (latents, conditions, places)."""
         latent, conditions, place = batch
-        random = self.random(self.seed, step)
-        x0 = self.space.standardise(latent)
-        noise = torch.randn(x0.shape, generator=random).to(x0)
-        t = torch.randint(self.process.timesteps, (len(x0),), generator=random).to(x0.device)
-        present = (torch.rand(len(x0), generator=random) >= self.drop).to(x0.device)
+        x0 = self.space.standardise(latent.float())
+        drawn = {"generator": self.random(self.seed, step), "device": x0.device}
+        noise = torch.randn(x0.shape, **drawn)
+        t = torch.randint(self.process.timesteps, (len(x0),), **drawn)
+        present = torch.rand(len(x0), **drawn) >= self.drop
         maps = self.space.maps(place, present) if self.maps else x0[:, :0]
         x = self.process.noised(x0, noise, t)
         condition = conditions, present, maps

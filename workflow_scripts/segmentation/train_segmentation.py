@@ -43,8 +43,7 @@ def main(snakemake) -> None:
     )
     batches = SegmentationBatches(params.arm, real, synthetic, params.labels, settings, params.seed)
     # Beside a GPU, the processors have nothing else to do than to make batches.
-    workers = snakemake.threads - 1 if torch.cuda.is_available() else 0
-    with training_job(snakemake, training, batches, workers) as losses:
+    with training_job(snakemake, training, batches) as losses:
         config = {
             "settings": params.settings,
             "arm": params.arm,
