@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from workflow_scripts.autoencoder.settings import AutoencoderSection, SliceNetworkSettings
@@ -233,6 +234,31 @@ def check(values: dict) -> Config:
     except ValidationError as error:
         lines = [_explain(dict(e)) for e in error.errors()]
         raise UserError("configuration: " + "; ".join(lines)) from None
+
+
+def read_config(*files: str | Path) -> Config:
+    """The configuration of YAML files, each saying what differs from those before it, as
+    Snakemake merges them.
+
+    Raises ``UserError`` for a file that cannot be read, and for what ``check`` refuses.
+    """
+    values: dict = {}
+    for file in files:
+        try:
+            _update(values, yaml.safe_load(Path(file).read_text()) or {})
+        except OSError as error:
+            raise UserError(f"{file}: {error.strerror}") from None
+        except (yaml.YAMLError, AttributeError) as error:
+            raise UserError(f"{file}: is no YAML of sections: {error}".replace("\n", " ")) from None
+    return check(values)
+
+
+def _update(values: dict, changes: dict) -> None:
+    for name, value in changes.items():
+        if isinstance(value, dict) and isinstance(values.get(name), dict):
+            _update(values[name], value)
+        else:
+            values[name] = value
 
 
 def schema_text() -> str:

@@ -44,10 +44,12 @@ def write_case(tmp_path):
     return write
 
 
-def read(source, root=None, table=None, scheme=None, on_error="stop", **changes):
+def read(
+    source, root=None, table=None, scheme=None, on_error="stop", modalities=MODALITIES, **changes
+):
     given = {"source": source, "root": root, "table": table, "label_scheme": scheme}
-    given |= {"modalities": MODALITIES, "exclude": [], **changes}
-    return inspect_cases(real_cases(SimpleNamespace(**given)), scheme, on_error)[0]
+    given |= {"exclude": [], **changes}
+    return inspect_cases(real_cases(SimpleNamespace(**given), modalities), scheme, on_error)[0]
 
 
 def test_brats_2021_names(write_case):

@@ -1,4 +1,4 @@
-"""`sbldm synthesize`, from an installed wheel, with a model folder alone."""
+"""`sbldm`, from an installed wheel: with a model folder alone, or a configuration."""
 
 import os
 import shutil
@@ -55,9 +55,11 @@ def tumour(model) -> pd.Series:
     return table[table["copy"] == 0].sort_values("volume_ml").iloc[-1].round(1)
 
 
-def sbldm(site: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+def sbldm(
+    site: Path, folder: Path, *arguments: str, command: str = "synthesize"
+) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [site / "bin" / "sbldm", "synthesize", *map(str, arguments)],
+        [site / "bin" / "sbldm", command, *map(str, arguments)],
         cwd=folder, env={**os.environ, "PYTHONPATH": str(site)}, timeout=300,
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -110,3 +112,64 @@ def test_a_folder_that_is_no_model_is_refused(site, tumour, tmp_path):
     done = sbldm(site, tmp_path, "--model", "empty", "--out", "made", *asked(tumour))
     assert done.returncode != 0
     assert "empty: is no model folder, autoencoder/weights.safetensors" in done.stderr
+
+
+def test_a_model_folder_says_what_it_can_make(site, model, tumour, tmp_path):
+    done = sbldm(site, tmp_path, model, command="info")
+    assert done.returncode == 0, done.stderr
+    said = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert said["modalities"] == "flair, t1ce"
+    assert said["grid"] == "32 × 32 × 24 voxels of 6 × 6 × 6 mm (MNI152)"
+    assert f"to {tumour['volume_ml']} mL" in said["tumours"]
+    weights = load_file(model / "autoencoder" / "weights.safetensors")
+    assert said["autoencoder"].startswith(f"{sum(w.numel() for w in weights.values()):,} numbers")
+
+
+def test_a_folder_that_is_no_model_has_nothing_to_say(site, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = sbldm(site, tmp_path, "empty", command="info")
+    assert done.returncode != 0
+    assert "empty: is no model folder" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def checked(folder: Path, text: str, *before: Path) -> subprocess.CompletedProcess:
+    """What the workflow's own copy of the command says of a configuration."""
+    (folder / "mine.yaml").write_text(text)
+    command = [sys.executable, "-m", "workflow_scripts.command", "check", *before, "mine.yaml"]
+    return subprocess.run(
+        command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=300,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_a_configuration_is_counted(tmp_path):
+    text = "results: mine\ncohort: {splits: {train_sizes: [4, 6], seeds: [0, 1]}}\n"
+    done = checked(tmp_path, text, ROOT / "config" / "tiny.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "4 splits of them" in done.stdout
+    assert "4 autoencoders" in done.stdout
+    assert "results go to mine/" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("autoencoder: {lrr: 1}", "unknown key autoencoder.lrr; did you mean autoencoder.lr"),
+        ("autoencoder: {lr: [", "mine.yaml: is no YAML of sections"),
+        ("- autoencoder", "mine.yaml: is no YAML of sections"),
+        ("cohort: {phantom: {patients: 4}}", "the splits need 18"),
+        ("cohort: {source: msd, root: none}", "none is no folder"),
+    ],
+)
+def test_a_configuration_that_cannot_run_is_refused_in_words(tmp_path, text, words):
+    done = checked(tmp_path, text)
+    assert done.returncode != 0
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wheel_says_that_it_has_no_workflow_to_check_against(site, tmp_path):
+    done = sbldm(site, tmp_path, "mine.yaml", command="check")
+    assert done.returncode != 0
+    assert "check needs the workflow itself" in done.stderr

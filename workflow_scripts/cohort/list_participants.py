@@ -36,17 +36,18 @@ def phantom_participants(
     return pd.DataFrame(rows)
 
 
-def real_cases(given) -> list[Case]:
+def real_cases(given, modalities: Sequence[str]) -> list[Case]:
     """The cases of a ``brats``, ``msd`` or ``table`` cohort without those that are excluded.
+    ``given`` has the values of ``CohortSettings`` that say which.
 
     Raises ``UserError`` where a name to exclude is none of theirs.
     """
     if given.source == "brats":
-        cases = brats_cases(given.root, given.modalities)
+        cases = brats_cases(given.root, modalities)
     elif given.source == "msd":
-        cases = msd_cases(given.root, given.modalities)
+        cases = msd_cases(given.root, modalities)
     else:
-        cases = table_cases(given.table, given.root, given.label_scheme, given.modalities)
+        cases = table_cases(given.table, given.root, given.label_scheme, modalities)
     names = {case.patient_id for case in cases}
     for name in given.exclude:
         if name not in names:
@@ -66,7 +67,7 @@ def main(snakemake):
         )
     else:
         participants, problems = inspect_cases(
-            real_cases(given), given.label_scheme, given.on_error
+            real_cases(given, given.modalities), given.label_scheme, given.on_error
         )
     write_table(participants, snakemake.output.participants)
     skipped = pd.DataFrame(problems.items(), columns=["patient_id", "reason"])

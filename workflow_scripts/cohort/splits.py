@@ -32,17 +32,22 @@ def keyed_order(participants: pd.DataFrame, key: str) -> list[str]:
     return [name for _, name in sorted(places)]
 
 
+def refuse_too_few(patients: int, settings: SplitSettings) -> None:
+    """Raise ``UserError`` where splits cannot be drawn from so few patients."""
+    if settings.patients_needed > patients:
+        raise UserError(
+            f"cohort.splits needs {settings.patients_needed} patients ({settings.needs}), the "
+            f"cohort has {patients}; lower {settings.lower}"
+        )
+
+
 def draw_splits(participants: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     """Draw all splits from the columns ``patient_id`` and ``volume_ml``.
 
     Returns ``split``, ``patient_id``, ``role`` (train, validation, test), by the scheme that the
     settings name. Raises ``UserError`` for a cohort that is too small.
     """
-    if settings.patients_needed > len(participants):
-        raise UserError(
-            f"cohort.splits needs {settings.patients_needed} patients ({settings.needs}), the "
-            f"cohort has {len(participants)}; lower {settings.lower}"
-        )
+    refuse_too_few(len(participants), settings)
     scheme = {"draws": _draws, "folds": _folds}[settings.scheme]
     rows = [
         {"split": split, "patient_id": name, "role": role}

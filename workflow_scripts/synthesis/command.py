@@ -1,4 +1,4 @@
-"""The command ``sbldm``: synthetic patients from a model folder, without Snakemake."""
+"""``sbldm synthesize``: patients from a model folder, without Snakemake."""
 
 import logging
 import shutil
@@ -52,12 +52,7 @@ def asked(
     return pd.DataFrame([row] * count)
 
 
-@click.group()
-def main() -> None:
-    """Brain-tumour MRI from slice-based latent diffusion models."""
-
-
-@main.command()
+@click.command()
 @click.option("--model", type=FOLDER, required=True, help="a run's results/synthesis/<split>/model")
 @click.option("--out", type=FOLDER, required=True, help="new folder for the patients")
 @click.option("--volume-ml", type=float, help="whole tumour, millilitres")

@@ -1,0 +1,55 @@
+"""What a model folder can make, in a few lines."""
+
+from math import prod
+from pathlib import Path
+
+from safetensors import safe_open
+
+from workflow_scripts.common.files import read_json, read_table
+from workflow_scripts.common.provenance import checksum
+from workflow_scripts.synthesis.folder import STAGES, check_model_folder
+
+
+def count_weights(file: str | Path) -> int:
+    """The numbers in a file of weights, from its header alone."""
+    with safe_open(str(file), framework="np") as weights:
+        return sum(prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+
+
+def describe_model(folder: str | Path) -> dict[str, str]:
+    """What a model folder holds, by what it is: modalities, labels, grid (mm), training tumours
+    (mL, mm of MNI152), weights and how patients are sampled.
+
+    Raises ``UserError`` naming the files that the folder lacks.
+    """
+    check_model_folder(folder)
+    folder = Path(folder)
+    config = read_json(folder / "autoencoder" / "config.json")
+    sampling = read_json(folder / "sampling.json")
+    attributes = read_table(folder / "attributes.tsv")
+    patients = attributes[attributes["copy"] == 0]
+    volumes = patients["volume_ml"]
+    low, middle, high = volumes.min(), volumes.median(), volumes.max()
+    shape, spacing = config["grid"]["shape"], config["grid"]["spacing_mm"]
+    lines = {
+        "modalities": ", ".join(config["modalities"]),
+        "labels": config["labels"].replace("_", " "),
+        "grid": f"{_times(shape)} voxels of {_times(spacing)} mm (MNI152)",
+        "learned from": f"{len(patients)} patients and {len(attributes) - len(patients)} copies",
+        "tumours": f"{low:.1f} to {high:.1f} mL, median {middle:.1f}",
+    }
+    for axis in "xyz":
+        place = patients[f"centroid_{axis}_mm"]
+        lines[f"centroids, {axis}"] = f"{place.min():.0f} to {place.max():.0f} mm"
+    for stage in STAGES:
+        file = folder / stage / "weights.safetensors"
+        lines[stage] = f"{count_weights(file):,} numbers, sha256 {checksum(file)[:16]}"
+    lines["sampling"] = (
+        f"{sampling['sampling_steps']} steps, guidance {sampling['guidance']}, "
+        f"temperature {sampling['temperature']}, up to {sampling['attempts']} draws"
+    )
+    return lines
+
+
+def _times(numbers: list[float]) -> str:
+    return " × ".join(f"{number:g}" for number in numbers)
