@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RESULTS := results
+# Their processes feed a GPU, or make phantoms.
+PRIOR_RULES := make_phantoms train_autoencoder encode_patients train_diffusion
 
 .PHONY: demo test test-kills test-slurm prior study archive lint format lock schema help
 
@@ -40,7 +42,8 @@ test-slurm: $(READY)
 	$(BIN)/python -m pytest -m slurm tests/slurm; status=$$?; tests/slurm/one_node.sh stop; exit $$status
 
 prior: $(READY)
-	$(BIN)/snakemake --cores all --quiet rules --configfile config/prior.yaml
+	$(BIN)/snakemake --cores all --quiet rules --configfile config/prior.yaml \
+		--set-threads $(PRIOR_RULES:%=%=$(shell nproc))
 	mkdir -p prior
 	cp -r results-prior/prior/. prior/
 

@@ -1,5 +1,6 @@
 """`sbldm`, from an installed wheel: with a model folder alone, or a configuration."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -130,6 +131,19 @@ def test_a_folder_that_is_no_model_has_nothing_to_say(site, tmp_path):
     done = sbldm(site, tmp_path, "empty", command="info")
     assert done.returncode != 0
     assert "empty: is no model folder" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_model_of_another_version_is_refused_in_words(site, model, tumour, tmp_path):
+    folder = tmp_path / "older"
+    shutil.copytree(model, folder)
+    config = json.loads((folder / "diffusion" / "config.json").read_text())
+    del config["settings"]["patch"]
+    (folder / "diffusion" / "config.json").write_text(json.dumps(config))
+    done = sbldm(site, tmp_path, "--model", "older", "--out", "made", *asked(tumour))
+    assert done.returncode != 0
+    assert "older/diffusion: was written by another version" in done.stderr
+    assert "differ in patch" in done.stderr
     assert "Traceback" not in done.stderr
 
 

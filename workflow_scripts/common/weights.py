@@ -1,11 +1,16 @@
 """Model folders: weights as safetensors beside the configuration that rebuilds the network."""
 
 from pathlib import Path
+from typing import TypeVar
 
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from workflow_scripts.common.files import UserError, read_json, staged, write_json
+from workflow_scripts.common.settings import Section
+
+Settings = TypeVar("Settings", bound=Section)
 
 
 def save_model(folder: str | Path, model: torch.nn.Module, config: dict) -> None:
@@ -23,6 +28,21 @@ def load_config(folder: str | Path) -> dict:
     if not path.is_file():
         raise UserError(f"{folder}: is no model folder, config.json is missing")
     return read_json(path)
+
+
+def load_settings(folder: str | Path, kind: type[Settings]) -> Settings:
+    """The settings of the network in a model folder.
+
+    Raises ``UserError`` where a key is missing or unknown: another version wrote the folder.
+    """
+    try:
+        return kind.model_validate(load_config(folder)["settings"])
+    except ValidationError as error:
+        keys = ", ".join(".".join(map(str, e["loc"])) for e in error.errors())
+        raise UserError(
+            f"{folder}: was written by another version of this code, whose settings differ in "
+            f"{keys}; use that version, or train the model again"
+        ) from None
 
 
 def load_weights(folder: str | Path, model: torch.nn.Module) -> None:
