@@ -14,7 +14,7 @@ from workflow_scripts.common.device import autocast, device
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import class_count, collapse
 from workflow_scripts.common.masks import foreground
-from workflow_scripts.common.weights import load_config, load_settings, load_weights
+from workflow_scripts.common.weights import load_config, load_weights, settings_of
 
 # Pixels of the slices that are encoded or decoded at once: some 1 GB with the largest networks.
 PIXELS_AT_ONCE = {"cpu": 200_000, "cuda": 1_600_000}
@@ -52,7 +52,7 @@ class Codec:
     def load(cls, folder: str | Path) -> "Codec":
         """Load a model folder written by ``train_autoencoder``, onto the GPU where there is one."""
         config = load_config(folder)
-        settings = load_settings(folder, AutoencoderSettings)
+        settings = settings_of(config, AutoencoderSettings, folder)
         model = build_model(settings, config["modalities"], config["labels"])
         load_weights(folder, model)
         model.eval().requires_grad_(False).to(device())

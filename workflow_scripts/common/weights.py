@@ -30,13 +30,13 @@ def load_config(folder: str | Path) -> dict:
     return read_json(path)
 
 
-def load_settings(folder: str | Path, kind: type[Settings]) -> Settings:
-    """The settings of the network in a model folder.
+def settings_of(config: dict, kind: type[Settings], folder: str | Path) -> Settings:
+    """The settings in a model folder's ``config.json``.
 
     Raises ``UserError`` where a key is missing or unknown: another version wrote the folder.
     """
     try:
-        return kind.model_validate(load_config(folder)["settings"])
+        return kind.model_validate(config["settings"])
     except ValidationError as error:
         keys = ", ".join(".".join(map(str, e["loc"])) for e in error.errors())
         raise UserError(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from workflow_scripts.common.attributes import CONDITIONS
 from workflow_scripts.common.device import autocast, device
-from workflow_scripts.common.weights import load_config, load_settings, load_weights
+from workflow_scripts.common.weights import load_config, load_weights, settings_of
 from workflow_scripts.diffusion.conditions import Scaling, place_of
 from workflow_scripts.diffusion.latents import LatentSpace, fold, map_channels
 from workflow_scripts.diffusion.model import StackDenoiser, predict
@@ -54,7 +54,7 @@ def load_bundle(folder: str | Path) -> tuple[Bundle, DiffusionSettings, Scaling]
     """What a model folder written by ``train_diffusion`` holds: the denoiser with its space, the
     settings that built it, and the scaling of its conditions."""
     config = load_config(folder)
-    settings = load_settings(folder, DiffusionSettings)
+    settings = settings_of(config, DiffusionSettings, folder)
     space = LatentSpace(config["latent_shape"], settings.patch, settings.modes)
     bundle = Bundle(build_model(settings, space.shape[0]), space)
     load_weights(folder, bundle)

@@ -19,11 +19,12 @@ from workflow_scripts.diffusion.settings import DenoiserSettings
 # Components and places with hardly any variance would otherwise be blown up without bound.
 SMALLEST_SHARE = 1e-3
 SMALLEST_SD = 0.05
-Patch = Sequence[int]
 # The modes of a large cohort are those of this many, evenly chosen.
 MODE_PATIENTS = 512
 # As many modes as patients would span these, and leave nothing to all others.
 PATIENTS_PER_MODE = 4
+# Neighbouring latents along x, y and z that are one position of the denoiser.
+Patch = Sequence[int]
 
 
 class LatentSpace(nn.Module):

@@ -14,7 +14,7 @@ from workflow_scripts.common.files import UserError
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import regions
 from workflow_scripts.common.patients import Patient
-from workflow_scripts.common.weights import load_config, load_settings, load_weights
+from workflow_scripts.common.weights import load_config, load_weights, settings_of
 from workflow_scripts.segmentation.model import SegmentationNetwork
 from workflow_scripts.segmentation.settings import SegmentationSettings
 from workflow_scripts.segmentation.volumes import masks_to_classes, whole
@@ -57,7 +57,7 @@ class Segmenter:
     def load(cls, folder: str | Path) -> "Segmenter":
         """Load a model folder of ``train_segmentation``, onto the GPU where there is one."""
         config = load_config(folder)
-        settings = load_settings(folder, SegmentationSettings)
+        settings = settings_of(config, SegmentationSettings, folder)
         network = network_of(settings, config["modalities"], config["labels"])
         load_weights(folder, network)
         network.eval().requires_grad_(False).to(device())
