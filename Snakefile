@@ -4,11 +4,12 @@ import os
 import sys
 from pathlib import Path
 
-from snakemake.utils import min_version
+from snakemake.common.configfile import load_configfile
+from snakemake.utils import min_version, update_config
 
 min_version("9.0")
 
-ROOT = Path(workflow.basedir)
+ROOT = Path(workflow.current_basedir)
 sys.path.insert(0, str(ROOT))
 # The scripts of all rules import from the project, whichever environment they run in.
 os.environ.update(PYTHONPATH=os.pathsep.join([str(ROOT), os.getenv("PYTHONPATH", "")]))
@@ -19,12 +20,11 @@ from workflow_scripts.common.keep import clear_stale_locks, remove_done
 from workflow_scripts.common.processes import has_gpu
 from workflow_scripts.configuration import check
 
-
-configfile: str(ROOT / "config.yaml")
-
-
+# Not by `configfile`, which is passed over where this is a module of another workflow.
+values = load_configfile(ROOT / "config.yaml")
+update_config(values, config)
 try:
-    CONFIG = check(config)
+    CONFIG = check(values)
 except UserError as error:
     # One line for the user, in place of a traceback through the Snakefile.
     sys.exit(f"Error: {error}")
@@ -49,10 +49,6 @@ wildcard_constraints:
     arm=r"[a-z+]+",
 
 
-localrules:
-    all,
-
-
 # Phantoms on the grid are there to train a prior on, and nothing else.
 ON_GRID = CONFIG.cohort.source == "phantom_on_grid"
 if ON_GRID:
@@ -69,6 +65,7 @@ rule all:
     default_target: True
     input:
         WANTED,
+    localrule: True
 
 
 onsuccess:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from workflow_scripts.common.callbacks import ENDS
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.fit import _Batches, fit
 from workflow_scripts.common.randomness import generator
@@ -41,7 +42,7 @@ class Line(Training):
         if step == self.dies_at:
             raise RuntimeError("killed")
         if step == self.asked_at:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), self.signal)
         x, y = batch
         noise = torch.randn(y.shape, generator=generator(step, 7)) * 0.01
         return {"loss": (self.model(x) - y + noise).square().mean()}
@@ -55,16 +56,16 @@ def points(step):
 @pytest.fixture(autouse=True)
 def handlers():
     """What a training that was asked to stop leaves in place, since its process ends."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in ENDS}
     yield before
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
-def train(folder, dies_at=None, asked_at=None, steps=40, every_s=1e-4):
+def train(folder, dies_at=None, asked_at=None, steps=40, every_s=1e-4, number=signal.SIGTERM):
     torch.manual_seed(1)
     module = Line(torch.nn.Linear(2, 1), settings(steps=steps))
-    module.dies_at, module.asked_at = dies_at, asked_at
+    module.dies_at, module.asked_at, module.signal = dies_at, asked_at, number
     history = fit(
         module,
         points,
@@ -78,7 +79,10 @@ def train(folder, dies_at=None, asked_at=None, steps=40, every_s=1e-4):
 
 @pytest.mark.parametrize(
     ("end", "error"),
-    [({"dies_at": 23}, RuntimeError), ({"asked_at": 23, "every_s": 600}, UserError)],
+    [
+        ({"dies_at": 23}, RuntimeError),
+        *(({"asked_at": 23, "every_s": 600, "number": number}, UserError) for number in ENDS),
+    ],
 )
 def test_a_resumed_run_ends_in_the_same_weights(tmp_path, end, error):
     whole, history = train(tmp_path / "whole")

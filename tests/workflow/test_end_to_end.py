@@ -56,6 +56,17 @@ def test_no_patient_is_on_two_sides(tiny_run):
     assert trained == set(splits[splits["role"] == "train"]["patient_id"])
 
 
+def test_each_result_says_what_made_it(tiny_run):
+    records = [json.loads(p.read_text()) for p in tiny_run.glob("results-tiny/**/provenance/*.json")]
+    assert {"train_diffusion", "write_summary"} <= {record["rule"] for record in records}
+    for record in records:
+        assert {"wildcards", "packages", "machine", "started"} <= set(record)
+        assert record["params"]["code"]
+        assert all(len(digest) == 64 for digest in record["inputs"].values())
+        assert record["seconds"] >= 0
+        assert 10 < record["peak_mb"] < 20_000
+
+
 def test_synthetic_patients_have_the_grid_and_tell_how_they_were_made(tiny_run):
     folder = tiny_run / "results-tiny" / "synthesis" / "n2-s0"
     table = pd.read_csv(folder / "attributes.tsv", sep="\t")

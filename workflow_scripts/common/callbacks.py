@@ -55,9 +55,12 @@ class StagedCheckpoints(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, temporary, storage_options)
 
 
+ENDS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+
 class StopWhenAsked(Callback):
-    """On SIGTERM, as a cluster sends it at the end of a job's time, or SIGINT, as Ctrl-C does:
-    finish the step, write a checkpoint, and end the script as not done.
+    """On SIGTERM or SIGUSR1, as a cluster sends them at the end of a job's time, or SIGINT, as
+    Ctrl-C does: finish the step, write a checkpoint, and end the script as not done.
 
     A cluster may send the signal several times. Once asked, the handler stays until the script
     has ended, so that the next one does not cut short what the first one asked for.
@@ -71,7 +74,7 @@ class StopWhenAsked(Callback):
         self.asked = True
 
     def _listen(self) -> dict[int, Any]:
-        return {n: signal.signal(n, self._ask) for n in (signal.SIGTERM, signal.SIGINT)}
+        return {number: signal.signal(number, self._ask) for number in ENDS}
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:

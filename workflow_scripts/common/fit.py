@@ -100,8 +100,8 @@ def fit(
     ``make_batch(step)`` gives the batch of a step, the same each time: a tuple of tensors (B, …).
     Checkpoints are written to ``checkpoints``, losses for TensorBoard to ``log``. Several devices
     share each batch, by a process each that runs this script again. Returns the losses by step.
-    Raises ``UserError`` after a SIGTERM or SIGINT, once a checkpoint is written, and where a batch
-    cannot be shared.
+    Raises ``UserError`` after a SIGTERM, SIGUSR1 or SIGINT, once a checkpoint is written, and where
+    a batch cannot be shared.
     """
     L.seed_everything(seed, verbose=False)
     last = Path(checkpoints) / "last.ckpt"

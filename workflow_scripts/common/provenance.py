@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import platform
+import resource
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -51,6 +52,12 @@ def machine() -> dict[str, Any]:
     return record
 
 
+def peak_mb() -> int:
+    """The most memory that this process held at once, in megabytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3))
+
+
 def package_versions() -> dict[str, str]:
     """Versions of the packages that results come from."""
     return {name: version(name) for name in PACKAGES}
@@ -70,6 +77,7 @@ def write_provenance(snakemake: Any, path: str | Path, started: datetime.datetim
         "machine": machine(),
         "started": started.isoformat(timespec="seconds"),
         "seconds": round((ended - started).total_seconds(), 1),
+        "peak_mb": peak_mb(),
     }
     write_json(record, path)
 
