@@ -57,7 +57,9 @@ def test_no_patient_is_on_two_sides(tiny_run):
 
 
 def test_each_result_says_what_made_it(tiny_run):
-    records = [json.loads(p.read_text()) for p in tiny_run.glob("results-tiny/**/provenance/*.json")]
+    records = [
+        json.loads(p.read_text()) for p in tiny_run.glob("results-tiny/**/provenance/*.json")
+    ]
     assert {"train_diffusion", "write_summary"} <= {record["rule"] for record in records}
     for record in records:
         assert {"wildcards", "packages", "machine", "started"} <= set(record)
