@@ -40,6 +40,15 @@ foreign() {
     grep -qs ClusterName /etc/slurm/slurm.conf && ! grep -qs ClusterName=sbldm-test /etc/slurm/slurm.conf
 }
 
+# Jobs that a killed test left behind.
+cancel() {
+    timeout 10 scancel --user="$(id -un)" 2>/dev/null || return 0
+    for _ in $(seq 30); do
+        [ -n "$(timeout 5 squeue --noheader 2>/dev/null)" ] || return 0
+        sleep 1
+    done
+}
+
 start() {
     if foreign; then
         echo "this machine has a Slurm of its own (/etc/slurm/slurm.conf); left alone" >&2
@@ -54,6 +63,7 @@ start() {
     # In /etc: jobs lose SLURM_CONF. The node has no GPU; a device stands for one, so that jobs can ask.
     configuration | as_root tee /etc/slurm/slurm.conf >/dev/null
     echo "NodeName=$(hostname -s) Name=gpu File=/dev/null AutoDetect=off" | as_root tee /etc/slurm/gres.conf >/dev/null
+    cancel
     pgrep -x munged >/dev/null || as_root runuser -u munge -- munged
     as_root slurmctld -c  # nothing is remembered from an earlier one
     as_root slurmd
@@ -67,6 +77,7 @@ start() {
 
 stop() {
     foreign && { echo "this machine has a Slurm of its own; left alone" >&2; exit 1; }
+    cancel
     as_root scontrol shutdown || true
     as_root munged --stop || true
     as_root rm -rf /var/spool/sbldm-test /etc/slurm/slurm.conf /etc/slurm/gres.conf
