@@ -11,6 +11,7 @@ import yaml
 from workflow_scripts.common.attributes import AXES, CONDITIONS
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.diffusion.conditions import Scaling, draw_maps, latent_points, place_of
+from workflow_scripts.diffusion.generator import build_model
 from workflow_scripts.diffusion.latents import (
     LatentSpace,
     fit_latent_space,
@@ -18,7 +19,7 @@ from workflow_scripts.diffusion.latents import (
     map_channels,
     unfold,
 )
-from workflow_scripts.diffusion.model import StackDenoiser
+from workflow_scripts.diffusion.model import StackDenoiser, predict
 from workflow_scripts.diffusion.process import Process
 from workflow_scripts.diffusion.settings import DiffusionSettings
 from workflow_scripts.diffusion.train import DiffusionTraining, LatentBatches
@@ -112,7 +113,7 @@ def test_folding_is_undone():
 
 def test_maps_of_a_patch_keep_the_tumour_s_edge():
     points, place = latent_points(GRID, 4), place_of(attributes(2))
-    space, present = LatentSpace((3, 8, 8, 24), (2, 2, 4), 0), torch.tensor([True, False])
+    space, present = LatentSpace((3, 8, 8, 24), (2, 2, 4)), torch.tensor([True, False])
     space.points.copy_(points)
     maps, whole = space.maps(place, present), draw_maps(place, present, points)
     assert maps.shape == (2, map_channels((2, 2, 4)), 4, 4, 6)
@@ -195,6 +196,54 @@ def test_modes_are_orthonormal_and_expect_what_a_gaussian_gives():
     wanted = signal * covariance @ torch.linalg.solve(inner, x.flatten().double())
     found = space.expected(x, signal.float(), sigma.float())
     assert torch.allclose(found.flatten().double(), wanted, atol=1e-4)
+
+
+def noised(space, signal=0.6):
+    """White latents, and the same with noise over them: signal · white + sigma · noise."""
+    white = space.standardise(torch.from_numpy(correlated()))
+    sigma = (1 - signal**2) ** 0.5
+    noise = torch.randn(white.shape, generator=torch.Generator().manual_seed(2))
+    factors = (torch.full((len(white), 1, 1, 1, 1), value) for value in (signal, sigma))
+    return white, signal * white + sigma * noise, *factors
+
+
+def test_a_centred_space_knows_where_nothing_varies():
+    space = space_of(correlated(), space="centred", modes=0)
+    white, x, signal, sigma = noised(space)
+    assert torch.allclose(space.variance, white.square().mean(0), atol=1e-3)
+    found = space.expected(x, signal, sigma)
+    # A place where all patients are alike is no noise; elsewhere some of it stays.
+    assert found[:, :, 0].abs().max() < 0.01
+    wanted = signal * space.variance / (signal**2 * space.variance + sigma**2) * x
+    torch.testing.assert_close(found, wanted)
+    as_one = (found - white).square().mean(), (signal * x - white).square().mean()
+    assert as_one[0] < 0.95 * as_one[1]
+
+
+def test_a_new_denoiser_gives_the_gaussian_answer():
+    space = space_of(correlated(), space="centred", modes=0)
+    process = Process("velocity", "cosine", 1000, 0.002, 0.02)
+    settings = settings_with(widths=[8, 16], norm_groups=4, patch=[1, 1, 2])
+    net = build_model(settings, 3)
+    white, _, _, _ = noised(space)
+    t = torch.full((len(white),), 400)
+    x = process.noised(white, torch.randn(white.shape), t)
+    maps = torch.zeros(len(x), map_channels((1, 1, 2)), 8, 8, 12)
+    condition = torch.zeros(len(x), 9), torch.ones(len(x), dtype=torch.bool), maps
+    found, _ = process.estimate(predict(net, space, process, x, t, condition), x, t)
+    wanted = space.expected(x, *process.factors(t, x))
+    torch.testing.assert_close(found, wanted, atol=1e-3, rtol=1e-3)
+
+
+def test_more_channels_than_a_hidden_layer_has_get_through_by_their_gains():
+    torch.manual_seed(0)
+    net = StackDenoiser(24, 0, 9, [4, 4], 1, 2, [False, False], gains=True)
+    with torch.no_grad():
+        net.unet.out[2].conv.bias[24:] = torch.arange(24.0)
+    x = torch.randn(1, 24, 4, 4, 4)
+    condition = torch.zeros(1, 9), torch.tensor([True]), x[:, :0]
+    found = net(x, torch.tensor([10]), *condition)
+    torch.testing.assert_close(found, torch.arange(24.0).view(1, -1, 1, 1, 1) * x)
 
 
 def test_modes_know_nothing_of_tumours():

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.prior import EMBEDDED
+from workflow_scripts.synthesis.export_prior import WHOLE
 from workflow_scripts.synthesis.folder import check_model_folder
 from workflow_scripts.synthesis.model import SynthesisModel
 from workflow_scripts.synthesis.requests import complete
@@ -46,8 +47,8 @@ def test_it_is_a_model_folder_in_half_precision_that_says_what_made_it(prior):
     check_model_folder(prior)
     for stage in STAGES:
         state = load_file(prior / stage / "weights.safetensors")
-        network = {n: t.dtype for n, t in state.items() if not n.startswith("space.")}
-        assert set(network.values()) == {torch.float16}
+        network = {t.dtype for n, t in state.items() if n not in WHOLE}
+        assert network == {torch.float16}
         training = json.loads((prior / "training.json").read_text())[stage]
         assert training["inputs"]["files"] > 0
         assert {"params", "packages", "machine", "seconds"} <= set(training)

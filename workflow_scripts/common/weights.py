@@ -46,5 +46,14 @@ def settings_of(config: dict, kind: type[Settings], folder: str | Path) -> Setti
 
 
 def load_weights(folder: str | Path, model: torch.nn.Module) -> None:
-    """Load ``weights.safetensors`` into a network of the same layout; nothing is executed."""
-    model.load_state_dict(load_file(Path(folder) / "weights.safetensors"))
+    """Load ``weights.safetensors`` into a network of the same layout; nothing is executed.
+
+    Raises ``UserError`` where it is of another layout: another version wrote the folder.
+    """
+    try:
+        model.load_state_dict(load_file(Path(folder) / "weights.safetensors"))
+    except RuntimeError:
+        raise UserError(
+            f"{folder}: weights.safetensors was written by another version of this code, whose "
+            "networks differ; use that version, or train the model again"
+        ) from None

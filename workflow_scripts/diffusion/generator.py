@@ -10,9 +10,10 @@ from torch import Tensor
 
 from workflow_scripts.common.attributes import CONDITIONS
 from workflow_scripts.common.device import autocast, device
+from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.weights import load_config, load_weights, settings_of
-from workflow_scripts.diffusion.conditions import Scaling, place_of
-from workflow_scripts.diffusion.latents import LatentSpace, fold, map_channels
+from workflow_scripts.diffusion.conditions import Scaling, latent_points, place_of
+from workflow_scripts.diffusion.latents import LatentSpace, empty_space, fold, map_channels
 from workflow_scripts.diffusion.model import StackDenoiser, predict
 from workflow_scripts.diffusion.process import Process
 from workflow_scripts.diffusion.settings import DiffusionSettings
@@ -28,6 +29,7 @@ def build_model(settings: DiffusionSettings, latent_channels: int) -> StackDenoi
         blocks=settings.blocks,
         norm_groups=settings.norm_groups,
         attention=settings.attention,
+        gains=settings.space == "centred",
     )
 
 
@@ -55,7 +57,8 @@ def load_bundle(folder: str | Path) -> tuple[Bundle, DiffusionSettings, Scaling]
     settings that built it, and the scaling of its conditions."""
     config = load_config(folder)
     settings = settings_of(config, DiffusionSettings, folder)
-    space = LatentSpace(config["latent_shape"], settings.patch, settings.modes)
+    shape, grid = config["latent_shape"], Grid.from_settings(config["grid"])
+    space = empty_space(shape, latent_points(grid, grid.shape[0] // shape[1]), settings)
     bundle = Bundle(build_model(settings, space.shape[0]), space)
     load_weights(folder, bundle)
     return bundle, settings, Scaling(**config["scaling"])

@@ -19,6 +19,8 @@ from workflow_scripts.diffusion.settings import DenoiserSettings
 # Components and places with hardly any variance would otherwise be blown up without bound.
 SMALLEST_SHARE = 1e-3
 SMALLEST_SD = 0.05
+# Where no training patient has anything, a sample must still be able to.
+SMALLEST_VARIANCE = 1e-4
 # The modes of a large cohort are those of this many, evenly chosen.
 MODE_PATIENTS = 512
 # As many modes as patients would span these, and leave nothing to all others.
@@ -39,20 +41,31 @@ class LatentSpace(nn.Module):
 
     A ``centred`` space is not divided by the spread at each place (``sd`` is 1): where there are
     patients enough to learn from, places where they differ most may count most. Its components
-    weigh in the loss by their standard deviation, those of other spaces by their variance.
+    weigh in the loss by their standard deviation, those of other spaces by their variance. What
+    each component varies by at each place, next to nothing outside the brain, is its ``variance``,
+    empty in other spaces.
     """
 
-    def __init__(self, shape: tuple[int, int, int, int], patch: Patch, modes: int) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int, int, int],
+        patch: Patch,
+        modes: int = 0,
+        varies_by_place: bool = False,
+    ) -> None:
         super().__init__()
         c, *size = shape
         self.shape, self.patch = tuple(shape), tuple(patch)
         folded = c * int(np.prod(patch))
+        positions = [n // p for n, p in zip(size, patch, strict=True)]
         self.register_buffer("mean", torch.zeros(c, *size))
         self.register_buffer("sd", torch.ones(1, *size))
-        self.register_buffer("points", torch.zeros(3, *size))
+        # They follow from the grid, and are not kept with the weights.
+        self.register_buffer("points", torch.zeros(3, *size), persistent=False)
         self.register_buffer("mix", torch.eye(folded))
         self.register_buffer("unmix", torch.eye(folded))
         self.register_buffer("weight", torch.ones(folded))
+        self.register_buffer("variance", torch.ones(folded * varies_by_place, *positions))
         self.register_buffer("modes", torch.zeros(modes, int(np.prod(shape))))
         self.register_buffer("mode_variance", torch.ones(modes))
         self.register_buffer("rest_variance", torch.ones(()))
@@ -69,18 +82,26 @@ class LatentSpace(nn.Module):
             folded = torch.einsum("ij,bjxyz->bixyz", self.mix, white)
         return unfold(folded, self.patch) * self.sd + self.mean
 
+    @property
+    def is_gaussian(self) -> bool:
+        """Whether more is known of the white latents than that their components vary by 1."""
+        return len(self.modes) + len(self.variance) > 0
+
     def expected(self, x: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
         """The white latents to expect behind ``x = signal · white + sigma · noise`` (B, …).
 
-        The answer for Gaussian white latents whose covariance is that of the modes, and the same
-        in all other directions (probabilistic PCA: Tipping & Bishop 1999, section 3.1). The
-        network learns what is not Gaussian.
+        The answer for Gaussian white latents: in a ``centred`` space of independent ones that vary
+        by ``variance`` (Wiener's filter), else of ones whose covariance is that of the modes, and
+        the same in all other directions (probabilistic PCA: Tipping & Bishop 1999, section 3.1).
+        The network learns what is not Gaussian.
         """
         flat, signal, sigma = x.flatten(1), signal.view(-1, 1), sigma.view(-1, 1)
 
         def gain(variance: Tensor) -> Tensor:
             return signal * variance / (signal**2 * variance + sigma**2)
 
+        if len(self.variance):
+            return (gain(self.variance.flatten()) * flat).view_as(x)
         rest = gain(self.rest_variance)
         with exact(x.device):
             along = (flat @ self.modes.T) * (gain(self.mode_variance) - rest)
@@ -99,6 +120,16 @@ class LatentSpace(nn.Module):
         return fold(ellipsoid, self.patch).mean(1)
 
 
+def empty_space(
+    shape: tuple[int, int, int, int], points: Tensor, settings: DenoiserSettings
+) -> LatentSpace:
+    """The space that settings ask for, for latents (C, h, w, Z) that lie at ``points`` (mm); what
+    it knows of them is still to be filled in."""
+    space = LatentSpace(shape, settings.patch, settings.modes, settings.space == "centred")
+    space.points.copy_(points)
+    return space
+
+
 def fit_latent_space(
     latents: NDArray, points: Tensor, place: Tensor, settings: DenoiserSettings
 ) -> LatentSpace:
@@ -107,8 +138,7 @@ def fit_latent_space(
     ``place`` (N, 6) is that of the tumours. At most ``MODE_PATIENTS`` are held in memory. Raises
     ``UserError`` for a single patient without copies, who has no spread.
     """
-    space = LatentSpace(latents.shape[1:], settings.patch, settings.modes)
-    space.points.copy_(points)
+    space = empty_space(latents.shape[1:], points, settings)
     if settings.space == "plain":
         return space
     if len(latents) < 2:
@@ -133,6 +163,7 @@ def fit_latent_space(
         # Small components tell neighbouring slices apart; with a weight of their variance, a
         # hundredth of the largest, they would hardly be learned.
         space.weight.sqrt_()
+        _fit_variance(space, latents)
     if settings.modes:
         _fit_modes(space, latents, place)
     return space
@@ -152,6 +183,14 @@ def _whiten(space: LatentSpace, latents: NDArray) -> None:
     space.mix.copy_(vectors * values.sqrt())
     space.unmix.copy_((vectors / values.sqrt()).T)
     space.weight.copy_(values / values.mean())
+
+
+def _fit_variance(space: LatentSpace, latents: NDArray) -> None:
+    """Measure what each white component varies by at each place."""
+    total = torch.zeros_like(space.variance)
+    for latent in latents:
+        total += space.standardise(torch.from_numpy(latent.astype(np.float32))[None])[0] ** 2
+    space.variance.copy_((total / len(latents)).clamp_min(SMALLEST_VARIANCE))
 
 
 def _fit_modes(space: LatentSpace, latents: NDArray, place: Tensor) -> None:

@@ -15,6 +15,11 @@ class StackDenoiser(nn.Module):
     so that each layer mixes slices. The conditions go through an MLP and are added to the time
     embedding, with a learned vector for the null; maps of the requested tumour stand beside the
     latents.
+
+    With ``gains`` the prediction is ``found + gain · x``, both from the network: many folded
+    channels do not fit through fewer channels of a hidden layer, but a gain for each of them
+    does. And each component learns how far it relies on what a Gaussian would give
+    (``reliance``).
     """
 
     def __init__(
@@ -26,12 +31,15 @@ class StackDenoiser(nn.Module):
         blocks: int,
         norm_groups: int,
         attention: list[bool],
+        gains: bool = False,
     ) -> None:
         super().__init__()
+        self.gains = gains
+        self.reliance = nn.Parameter(torch.ones(channels)) if gains else None
         self.unet = DiffusionModelUNet(
             spatial_dims=3,
             in_channels=channels + map_channels,
-            out_channels=channels,
+            out_channels=2 * channels if gains else channels,
             num_res_blocks=blocks,
             channels=widths,
             attention_levels=attention,
@@ -51,7 +59,11 @@ class StackDenoiser(nn.Module):
         in their place, ``maps`` (B, m, h, w, z) may have no channel.
         """
         condition = torch.cat([conditions, present.to(conditions.dtype)[:, None]], 1)
-        return self.unet(torch.cat([x, maps.to(x.dtype)], 1), t, class_labels=condition)
+        found = self.unet(torch.cat([x, maps.to(x.dtype)], 1), t, class_labels=condition)
+        if not self.gains:
+            return found
+        shift, gain = found.chunk(2, 1)
+        return shift + gain * x
 
 
 class ConditionEmbedding(nn.Module):
@@ -76,13 +88,15 @@ def predict(
     t: Tensor,
     condition: tuple[Tensor, Tensor, Tensor],
 ) -> Tensor:
-    """What the process predicts at x_t: the Gaussian answer of the space's modes, where it has
-    any, and the network's correction.
+    """What the process predicts at x_t: the Gaussian answer of the space, where it has one, and
+    the network's correction.
 
     ``condition`` is (standardised conditions, presence, maps), as the denoiser takes them.
     """
     found = denoiser(x, t, *condition).float()
-    if not len(space.modes):
+    if not space.is_gaussian:
         return found
-    expected = space.expected(x, *process.factors(t, x))
-    return process.prediction(expected, x, t) + found
+    expected = process.prediction(space.expected(x, *process.factors(t, x)), x, t)
+    if denoiser.reliance is not None:
+        expected = expected * denoiser.reliance.view(-1, 1, 1, 1)
+    return expected + found

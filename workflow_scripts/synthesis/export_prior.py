@@ -13,14 +13,14 @@ from workflow_scripts.synthesis.folder import FILES, STAGES
 
 # Parameters of a training that say where, and nothing of what it learned.
 FOLDERS = ("checkpoints", "tensorboard")
+WHOLE = {f"space.{name}" for name in ("mean", "mix", "unmix")}
 
 
 def halve(weights: str | Path, target: str | Path) -> None:
-    """Write a network's weights in half precision; a denoiser's latent space, whose millimetres
-    and spreads are what a sample is measured in, stays as it is."""
+    """Write a network's weights in half precision, but for what takes a sample back to latents."""
     state = load_file(weights)
     halved = {
-        name: tensor if name.startswith("space.") else tensor.to(torch.float16)
+        name: tensor if name in WHOLE else tensor.to(torch.float16)
         for name, tensor in state.items()
     }
     with staged(target) as temporary:
