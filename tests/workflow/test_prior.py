@@ -119,18 +119,15 @@ def test_the_embedded_prior_is_what_its_set_up_makes(default_values):
         name: phantom[name] for name in PhantomSettings.model_fields
     }
     record = json.loads((EMBEDDED / "training.json").read_text())
+    settings = {stage: {**default_values[stage], **given[stage]} for stage in STAGES}
     # The denoiser went on from an earlier one, on another machine; both trainings are on record.
-    again = {"steps", "batch", "lr", "ema_decay"}
-    parts = {"autoencoder": [], "diffusion": again}
-    for stage, others in parts.items():
+    again = {"autoencoder": set(), "diffusion": {"steps", "batch", "lr", "ema_decay"}}
+    for stage, here in settings.items():
         used = record[stage]["params"]["settings"]
-        here = {**default_values[stage], **given[stage]}
-        assert {n for n in used if used[n] != here[n]} == set(others), stage
+        assert {name for name in used if used[name] != here[name]} == again[stage], stage
         assert record[stage]["seconds"] > 60
     before = record["diffusion"]["before"]["params"]["settings"]
-    assert before == {
-        name: {**default_values["diffusion"], **given["diffusion"]}[name] for name in before
-    }
+    assert before == {name: settings["diffusion"][name] for name in before}
 
 
 def test_the_embedded_prior_makes_the_tumour_that_is_asked_for():

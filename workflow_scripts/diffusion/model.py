@@ -34,7 +34,6 @@ class StackDenoiser(nn.Module):
         gains: bool = False,
     ) -> None:
         super().__init__()
-        self.gains = gains
         self.reliance = nn.Parameter(torch.ones(channels)) if gains else None
         self.unet = DiffusionModelUNet(
             spatial_dims=3,
@@ -60,7 +59,7 @@ class StackDenoiser(nn.Module):
         """
         condition = torch.cat([conditions, present.to(conditions.dtype)[:, None]], 1)
         found = self.unet(torch.cat([x, maps.to(x.dtype)], 1), t, class_labels=condition)
-        if not self.gains:
+        if self.reliance is None:
             return found
         shift, gain = found.chunk(2, 1)
         return shift + gain * x
