@@ -9,7 +9,7 @@ RESULTS := results
 # Their processes feed a GPU, or make phantoms.
 PRIOR_RULES := make_phantoms train_autoencoder encode_patients train_diffusion
 
-.PHONY: demo test test-kills test-slurm prior study archive lint format lock schema help
+.PHONY: demo test test-kills test-slurm prior study bench archive lint format lock schema help
 
 help:
 	@echo "make demo        the whole workflow on the embedded patients; prints the evaluation table"
@@ -18,6 +18,7 @@ help:
 	@echo "make test-slurm  the workflow on a real Slurm of one node, started here and stopped again"
 	@echo "make prior       networks to start from, learned from phantoms, in prior/: a GPU, or a day"
 	@echo "make study       five and ten patients, three seeds: do synthetic patients help? hours"
+	@echo "make bench       time and memory beside the paper's networks and MONAI's; half an hour"
 	@echo "make archive     the finished demo in one file"
 	@echo "make lint        style: ruff, snakefmt, snakemake --lint"
 
@@ -50,6 +51,10 @@ prior: $(READY)
 study: $(READY)
 	$(BIN)/snakemake --cores all --quiet rules --configfile config/study.yaml
 	@cat results-study/evaluation/summary.md
+
+bench: $(READY)
+	$(BIN)/snakemake --cores all --quiet rules $(RESULTS)/bench/bench.csv
+	@cat $(RESULTS)/bench/bench.md
 
 archive: $(READY)
 	$(BIN)/snakemake --cores all $(RESULTS)/archive/run.zip

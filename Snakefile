@@ -91,6 +91,7 @@ include: "rules/synthesis.smk"
 include: "rules/segmentation.smk"
 include: "rules/evaluation.smk"
 include: "rules/archive.smk"
+include: "rules/bench.smk"
 
 
 if ON_GRID:

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from workflow_scripts.autoencoder.settings import AutoencoderSection, SliceNetworkSettings
+from workflow_scripts.bench.settings import BenchSettings
 from workflow_scripts.cohort.settings import CohortSettings
 from workflow_scripts.common.files import UserError, read_json
 from workflow_scripts.common.prior import prior_file
@@ -65,6 +66,7 @@ class Config(Section):
     synthesis: SynthesisSettings
     segmentation: SegmentationSection
     evaluation: EvaluationSettings
+    bench: BenchSettings
 
     @field_validator("modalities")
     @classmethod

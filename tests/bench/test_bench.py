@@ -1,0 +1,120 @@
+"""The benchmark: what it measures, in which process, and how its table is made."""
+
+import os
+import signal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from workflow_scripts.bench.collect_bench import add_samples, medians, text
+from workflow_scripts.bench.compared import compared
+from workflow_scripts.bench.ldm3d import VolumeSystem
+from workflow_scripts.bench.measure import measure, timed
+from workflow_scripts.bench.sliced import SlicedSystem
+from workflow_scripts.bench.work import STEPS, Work
+from workflow_scripts.common.files import UserError
+from workflow_scripts.configuration import read_config
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = [ROOT / "config.yaml", ROOT / "config" / "tiny.yaml"]
+MACHINE = {"processor": "a processor", "cores": 2, "system": "a system"}
+
+
+def product() -> Work:
+    """A matrix product, which is as fast as anything gets here."""
+    layer = torch.nn.Linear(256, 128, bias=False)
+    x = torch.randn(512, 256)
+    return Work(lambda: layer(x), 4, "slice", (layer,), "fp32")
+
+
+def killed() -> Work:
+    """Work that the system ends, as it does where memory is short."""
+    return Work(lambda: os.kill(os.getpid(), signal.SIGKILL), 1, "slice", (), "fp32")
+
+
+def broken() -> Work:
+    raise ValueError("no such network")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_slice_and_a_volume_are_counted_alike_in_both_kinds_of_system(step):
+    config = read_config(*TINY)
+    sliced = getattr(SlicedSystem(config, slices=2), step)()
+    volume = getattr(VolumeSystem(config, "fp32"), step)() if step != "denoise" else sliced
+    assert sliced.per == volume.per
+    assert sliced.parameters and volume.parameters
+    assert timed(sliced, 1e-3)["gflop"] > 0
+
+
+def test_encoding_anew_is_a_part_of_the_step_that_does_so():
+    config = read_config(*TINY)
+    stored, anew = (SlicedSystem(config, 2, encodes_anew=anew) for anew in (False, True))
+    encoding = timed(stored.encode(), 1e-3)["gflop"] * config.grid.shape[2]
+    steps = [timed(s.second_stage_train(), 1e-3)["gflop"] for s in (stored, anew)]
+    assert steps[1] - steps[0] == pytest.approx(encoding)
+
+
+def test_operations_are_those_of_one_of_the_counted_units():
+    found = measure(product, 1e-3, threads=1)
+    assert found["gflop"] == pytest.approx(2 * 512 * 256 * 128 / 4 / 1e9)
+    assert 0 < found["share_of_peak"] < 2
+    assert found["parameters"] == 256 * 128
+
+
+def test_a_process_that_memory_does_not_suffice_for_is_no_number():
+    assert measure(killed, 1e-3, threads=1) is None
+
+
+def test_what_goes_wrong_in_the_measuring_process_is_told():
+    with pytest.raises(ValueError, match="no such network"):
+        measure(broken, 1e-3, threads=1)
+
+
+def test_the_papers_networks_get_our_volumes():
+    configs = compared(ROOT, "config.yaml")
+    assert configs["paper"]["grid"] == configs["sbldm"]["grid"]
+    assert configs["paper"]["modalities"] == ["flair", "t1ce"]
+    assert configs["paper"]["autoencoder"]["widths"] == [128, 256, 384, 512]
+
+
+def test_a_grid_that_the_papers_networks_cannot_take_is_named():
+    with pytest.raises(
+        UserError, match="paper.yaml on the volumes of config/tiny.yaml: .* 32 voxels along x"
+    ):
+        compared(ROOT, "config/tiny.yaml")
+
+
+def repetition(factor: float) -> pd.DataFrame:
+    """A repetition in which all took ``factor`` times as long; MONAI's did not fit the memory."""
+    rows = []
+    for system, pace in (("paper", 10.0), ("ldm3d", float("nan")), ("sbldm", 1.0)):
+        for step in STEPS:
+            per = "volume" if step in ("second_stage_train", "denoise") else "slice"
+            row = {"system": system, "step": step, "seconds": factor * pace, "per": per}
+            row |= {"peak_mb": 1000 * pace, "parameters": 5, "gflop": 2.0, "share_of_peak": 0.25}
+            rows.append({**row, "evaluations": 3, "slices": 4, "geometry": "8x8x4"})
+    return pd.DataFrame(rows).assign(arithmetic="fp32")
+
+
+def test_a_sample_is_its_evaluations_and_the_decoding_of_its_slices():
+    row = add_samples(repetition(1)).query("step == 'sample' and system == 'sbldm'").iloc[0]
+    assert row["seconds"] == 3 * 1 + 4 * 1
+    assert row["gflop"] == 7 * 2
+    assert row["per"] == "volume"
+
+
+def test_the_median_of_the_repetitions_counts():
+    table = medians([repetition(factor) for factor in (1, 2, 9)])
+    row = table.query("step == 'encode' and system == 'paper'").iloc[0]
+    assert (row["seconds"], row["seconds_min"], row["seconds_max"]) == (20, 10, 90)
+    assert row["repetitions"] == 3
+
+
+def test_the_table_for_people_has_ratios_and_names_the_machine():
+    page = text(medians([repetition(1)]), [MACHINE])
+    assert "no GPU, a processor, 2 cores" in page
+    line = next(line for line in page.splitlines() if "denoiser, training" in line)
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[1:6] == ["10.0", "–", "1.00", "10.0", "–"]

@@ -1,0 +1,27 @@
+"""The configurations of a benchmark: one of ours, and the paper's on volumes of the same size."""
+
+from pathlib import Path
+
+from workflow_scripts.common.files import UserError
+from workflow_scripts.configuration import check, read_config
+
+DEFAULTS, PAPER = "config.yaml", "config/paper.yaml"
+# What makes two runs' volumes alike.
+VOLUMES = ("modalities", "labels", "grid")
+
+
+def compared(root: str | Path, setup: str) -> dict[str, dict]:
+    """Values of the configuration file ``setup``, and of the paper's for the same volumes.
+
+    Names are relative to the project's folder ``root``. Raises ``UserError`` for a file that
+    cannot be read, and for a grid that the paper's networks cannot take.
+    """
+    root = Path(root)
+    ours, paper = (
+        read_config(root / DEFAULTS, root / file).model_dump(mode="json") for file in (setup, PAPER)
+    )
+    try:
+        theirs = check(paper | {name: ours[name] for name in VOLUMES})
+    except UserError as error:
+        raise UserError(f"bench.setups: {PAPER} on the volumes of {setup}: {error}") from None
+    return {"sbldm": ours, "paper": theirs.model_dump(mode="json")}

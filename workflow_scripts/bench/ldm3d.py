@@ -1,0 +1,137 @@
+"""The steps of a 3-D latent diffusion model, as MONAI's example for BraTS builds one.
+
+Networks, patch and weights of the loss are those of ``generation/3d_ldm/config/
+config_train_16g.json`` in Project-MONAI/tutorials; the label is one more channel. Its perceptual and
+adversarial terms are left out: the first needs a network that would have to be fetched, and both
+would add to its time. Attention is computed without storing its matrices, which the example does
+not ask for, and its arithmetic is that of the networks it is compared with.
+"""
+
+import torch
+from monai.networks.nets import AutoencoderKL, DiffusionModelUNet
+from torch import Tensor
+from torch.nn import functional
+
+from workflow_scripts.bench.work import Work, optimiser_step
+from workflow_scripts.common.device import autocast, device
+from workflow_scripts.common.labels import class_count
+from workflow_scripts.configuration import Config
+from workflow_scripts.diffusion.process import Process
+
+PATCH = (112, 128, 80)
+LATENT_CHANNELS = 8
+DOWN = 4
+KL = 1e-7
+RATE = 5e-6
+# The example samples by DDPM in 1000; DDIM is what the others use, and as many steps as the paper.
+EVALUATIONS = 50
+
+
+class VolumeSystem:
+    """A 3-D autoencoder and a denoiser of its latents, untrained, on random volumes.
+
+    ``precision`` is that of the system it is compared with.
+    """
+
+    evaluations = EVALUATIONS
+
+    def __init__(self, config: Config, precision: str) -> None:
+        self.shape, self.precision = tuple(config.grid.shape), precision
+        self.channels = len(config.modalities) + class_count(config.labels) - 1
+        self.latent_shape = (LATENT_CHANNELS, *(n // DOWN for n in self.shape))
+        self.process = Process("noise", "scaled_linear_beta", 1000, 0.0015, 0.0195)
+
+    def autoencoder_train(self) -> Work:
+        """A step of the autoencoder on a patch, or on the volume where that is smaller."""
+        model = self._autoencoder().train()
+        adam = torch.optim.Adam(model.parameters(), RATE)
+        patch = [min(n, p) for n, p in zip(self.shape, PATCH, strict=True)]
+        x = torch.rand(1, self.channels, *patch, device=device())
+
+        def loss() -> Tensor:
+            made, mean, sd = model(x)
+            kl = 0.5 * (mean**2 + sd**2 - (sd**2 + 1e-8).log() - 1).float().sum() / len(x)
+            return functional.l1_loss(made.float(), x) + KL * kl
+
+        slices = x[0, 0].numel() / (self.shape[0] * self.shape[1])
+        step = _step(model, adam, loss, self.precision)
+        return Work(step, slices, "slice", (model,), self.precision)
+
+    def encode(self) -> Work:
+        """Latents of a whole volume."""
+        model, x = self._autoencoder().eval(), self._volume()
+        call = self._inference(lambda: model.encode(x)[0])
+        return Work(call, self.shape[2], "slice", (model.encoder,), self.precision)
+
+    def second_stage_train(self) -> Work:
+        """A step of the denoiser on one volume, which the example encodes in each step."""
+        autoencoder, x = self._autoencoder().eval(), self._volume()
+        denoiser = self._denoiser().train()
+        adam = torch.optim.Adam(denoiser.parameters(), RATE)
+        t = torch.tensor([500], device=device())
+
+        def loss() -> Tensor:
+            with torch.no_grad():
+                latent = autoencoder.encode_stage_2_inputs(x).float()
+            noise = torch.randn_like(latent)
+            found = denoiser(self.process.noised(latent, noise, t), t)
+            return functional.mse_loss(found.float(), noise)
+
+        step = _step(denoiser, adam, loss, self.precision)
+        return Work(step, 1, "volume", (denoiser,), self.precision)
+
+    def denoise(self) -> Work:
+        """One evaluation of the denoiser in sampling, of one volume."""
+        denoiser = self._denoiser().eval()
+        x = torch.randn(1, *self.latent_shape, device=device())
+        t = torch.tensor([500], device=device())
+        call = self._inference(lambda: denoiser(x, t))
+        return Work(call, 1, "volume", (denoiser,), self.precision)
+
+    def decode(self) -> Work:
+        """A whole volume of latents."""
+        model = self._autoencoder().eval()
+        x = torch.randn(1, *self.latent_shape, device=device())
+        call = self._inference(lambda: model.decode(x))
+        return Work(call, self.shape[2], "slice", (model.decoder,), self.precision)
+
+    def _volume(self) -> Tensor:
+        return torch.rand(1, self.channels, *self.shape, device=device())
+
+    def _inference(self, forward):
+        @torch.inference_mode()
+        def call() -> Tensor:
+            with autocast(self.precision, device()):
+                return forward()
+
+        return call
+
+    def _autoencoder(self) -> AutoencoderKL:
+        return AutoencoderKL(
+            spatial_dims=3,
+            in_channels=self.channels,
+            out_channels=self.channels,
+            channels=(64, 128, 256),
+            latent_channels=LATENT_CHANNELS,
+            num_res_blocks=(2, 2, 2),
+            norm_num_groups=32,
+            attention_levels=(False, False, False),
+            with_encoder_nonlocal_attn=False,
+            with_decoder_nonlocal_attn=False,
+        ).to(device())
+
+    def _denoiser(self) -> DiffusionModelUNet:
+        return DiffusionModelUNet(
+            spatial_dims=3,
+            in_channels=LATENT_CHANNELS,
+            out_channels=LATENT_CHANNELS,
+            channels=(256, 256, 512),
+            attention_levels=(False, True, True),
+            num_head_channels=(0, 64, 64),
+            num_res_blocks=2,
+            use_flash_attention=True,
+        ).to(device())
+
+
+def _step(network, adam, loss, precision: str):
+    return lambda: optimiser_step(network, adam, loss, precision)

@@ -1,0 +1,103 @@
+"""Time, memory and floating-point operations of a piece of work, in a process of its own."""
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from workflow_scripts.bench.work import Work
+from workflow_scripts.common.device import arithmetic, device
+from workflow_scripts.common.provenance import peak_mb
+
+# A matrix product of this size keeps any processor busy; a second tells how much it does.
+SIDE = 2048
+PEAK_SECONDS = 1.0
+
+
+def measure(build: Callable[[], Work], seconds: float, threads: int) -> dict | None:
+    """Time, memory and operations of a slice or volume of work that ``build`` makes.
+
+    It runs in a process of its own, so that the peak is that of this work alone. ``None`` where
+    the machine's memory does not suffice, and the system ended the process.
+    """
+    # Forked, not started anew: importing all networks takes longer than most of the work. Nothing
+    # has computed in this process, which would leave the child without its threads.
+    context = multiprocessing.get_context("fork")
+    receive, send = context.Pipe(duplex=False)
+    child = context.Process(target=_report, args=(send, build, seconds, threads))
+    child.start()
+    send.close()
+    try:
+        found = receive.recv()
+    except EOFError:
+        found = None
+    child.join()
+    if isinstance(found, BaseException):
+        raise found
+    if found is None and child.exitcode != -9:
+        raise RuntimeError(f"a measuring process ended with code {child.exitcode}")
+    return found
+
+
+def _report(send: Connection, build: Callable[[], Work], seconds: float, threads: int) -> None:
+    try:
+        torch.set_num_threads(threads)
+        send.send(timed(build(), seconds))
+    except Exception as error:  # what went wrong is for the process that waits
+        send.send(None if _lacks_memory(error) else error)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    # On a processor torch has no error of its own for it.
+    known = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, known) or "can't allocate memory" in str(error)
+
+
+def timed(work: Work, seconds: float) -> dict:
+    """Measure work until it took ``seconds``. A short first call, which warms up, is left out."""
+    with FlopCounterMode(display=False) as counter:
+        times = [_time(work.call)]
+    if times[0] < seconds:
+        times = []
+        while sum(times) < seconds:
+            times.append(_time(work.call))
+    chosen = arithmetic(work.precision)
+    gflop = counter.get_total_flops() / 1e9
+    each = sorted(times)[len(times) // 2]
+    return {
+        "seconds": each / work.count,
+        "per": work.per,
+        "peak_mb": _peak(),
+        "parameters": work.parameters,
+        "gflop": gflop / work.count,
+        "arithmetic": chosen,
+        "share_of_peak": gflop / each / machine_peak(chosen),
+    }
+
+
+def machine_peak(chosen: str) -> float:
+    """The most operations in a second, in 1e9, that a matrix product makes here in an arithmetic."""
+    kind = {"fp32": torch.float32, "bf16": torch.bfloat16}[chosen]
+    a = torch.randn(SIDE, SIDE, device=device()).to(kind)
+    _time(lambda: a @ a)
+    times: list[float] = []
+    while sum(times) < PEAK_SECONDS:
+        times.append(_time(lambda: a @ a))
+    return 2 * SIDE**3 / 1e9 / min(times)
+
+
+def _time(call: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - begin
+
+
+def _peak() -> int:
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 1e6)
+    return peak_mb()

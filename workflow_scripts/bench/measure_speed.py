@@ -1,0 +1,55 @@
+"""Rule ``measure_speed``: one repetition of all steps of three systems on volumes of one size."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from workflow_scripts.bench.ldm3d import VolumeSystem
+from workflow_scripts.bench.measure import measure
+from workflow_scripts.bench.sliced import SlicedSystem
+from workflow_scripts.bench.work import STEPS
+from workflow_scripts.common.files import read_json, write_json, write_table
+from workflow_scripts.common.keep import kept_folder
+from workflow_scripts.configuration import check
+
+logger = logging.getLogger(__name__)
+
+
+def systems(configs: dict[str, dict], slices: int) -> dict[str, Callable]:
+    """The paper's system, MONAI's and ours by name, each built where it is measured."""
+    paper, ours = check(configs["paper"]), check(configs["sbldm"])
+    return {
+        "paper": SlicedSystem(paper, slices, encodes_anew=True),
+        "ldm3d": VolumeSystem(ours, ours.autoencoder.precision),
+        "sbldm": SlicedSystem(ours, slices),
+    }
+
+
+def main(snakemake) -> None:
+    params = snakemake.params
+    compared = systems(params.configs, params.slices)
+    rows = []
+    with kept_folder(snakemake) as folder:
+        # Systems take turns, so that a machine that is slow for a while is slow for all.
+        for step in STEPS:
+            for name, system in compared.items():
+                kept = Path(folder) / f"{name}-{step}.json"
+                if not kept.exists():
+                    build = getattr(system, step)
+                    write_json(measure(build, params.seconds, snakemake.threads), kept)
+                found = read_json(kept) or {"seconds": float("nan")}
+                logger.info("%s, %s: %.3g s", name, step, found["seconds"])
+                rows.append({"system": name, "step": step, **found})
+    table = pd.DataFrame(rows)
+    table["evaluations"] = table["system"].map({n: s.evaluations for n, s in compared.items()})
+    shape = compared["sbldm"].grid.shape
+    table["slices"], table["geometry"] = shape[2], "x".join(map(str, shape))
+    write_table(table, snakemake.output.table)
+
+
+if __name__ == "__main__":
+    from workflow_scripts.common.script import run_script
+
+    run_script(main, snakemake)  # noqa: F821

@@ -1,0 +1,183 @@
+"""The steps of this workflow's networks, as any of its configurations builds them."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from workflow_scripts.autoencoder.codec import build_model as build_autoencoder
+from workflow_scripts.autoencoder.codec import encode_slices, slices_at_once
+from workflow_scripts.autoencoder.model import slice_positions
+from workflow_scripts.autoencoder.train import AutoencoderTraining
+from workflow_scripts.bench.work import Work, optimiser_step
+from workflow_scripts.common.attributes import CONDITIONS
+from workflow_scripts.common.device import autocast, device
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.training import Training
+from workflow_scripts.configuration import Config
+from workflow_scripts.diffusion.conditions import Scaling, latent_points, place_of
+from workflow_scripts.diffusion.generator import Bundle, build_model, build_process
+from workflow_scripts.diffusion.latents import empty_space
+from workflow_scripts.diffusion.model import predict
+from workflow_scripts.diffusion.train import DiffusionTraining, LatentBatches
+
+# Volumes that a training draws its latents from.
+STORED = 4
+
+
+class SlicedSystem:
+    """A slice autoencoder and a denoiser of stacks, untrained, on random volumes: what they
+    compute does not change how long they take.
+
+    ``encodes_anew`` is the procedure of the paper's reference implementation: each training step
+    of the denoiser encodes its patients again. Here latents are stored.
+    """
+
+    def __init__(self, config: Config, slices: int, encodes_anew: bool = False) -> None:
+        self.config, self.slices, self.encodes_anew = config, slices, encodes_anew
+        self.grid = Grid.from_settings(config.grid.model_dump())
+        x, y, z = self.grid.shape
+        down = config.autoencoder.down
+        self.latent_shape = (config.autoencoder.latent_channels, x // down, y // down, z)
+
+    def autoencoder_train(self) -> Work:
+        """A step of the slice autoencoder."""
+        settings = self.config.autoencoder
+        model = build_autoencoder(settings, self.config.modalities, self.config.labels)
+        training = AutoencoderTraining(model, settings, seed=0).to(device())
+        images, labels = self._volume(self.slices)
+        batch = tuple(
+            torch.from_numpy(part).to(device())
+            for part in (images, labels, slice_positions(self.slices).numpy())
+        )
+        step = self._training_step(training, batch, settings)
+        return Work(step, self.slices, "slice", (model,), settings.precision)
+
+    def encode(self) -> Work:
+        """Latents of one patient's slices, as many as are encoded at once."""
+        settings = self.config.autoencoder
+        model = build_autoencoder(settings, self.config.modalities, self.config.labels)
+        model.eval().to(device())
+        count = self._at_once()
+        call = partial(_encode, model, *self._volume(count), settings.precision)
+        return Work(call, count, "slice", (model.encoder,), settings.precision)
+
+    def second_stage_train(self) -> Work:
+        """A step of the denoiser on one volume, which is encoded first where that is done anew."""
+        settings = self.config.diffusion
+        bundle = self._bundle()
+        process = build_process(settings)
+        training = DiffusionTraining(bundle.denoiser, process, bundle.space, settings, seed=0)
+        training.to(device())
+        requests = self._requests(STORED)
+        latents = np.zeros((STORED, *self.latent_shape), np.float16)
+        conditions, place = Scaling.fit(requests).vectors(requests), place_of(requests)
+        batches = LatentBatches(latents, conditions, place, 1, seed=0)
+        batch = tuple(part.to(device()) for part in batches(0))
+        step = self._training_step(training, batch, settings)
+        if not self.encodes_anew:
+            return Work(step, 1, "volume", (bundle.denoiser,), settings.precision)
+        encoding = self._encoding()
+
+        def encode_and_step() -> None:
+            encoding()
+            step()
+
+        return Work(encode_and_step, 1, "volume", (bundle.denoiser,), settings.precision)
+
+    def denoise(self) -> Work:
+        """One evaluation of the denoiser in sampling, of one volume."""
+        settings = self.config.diffusion
+        bundle = self._bundle().eval().to(device())
+        process, requests = build_process(settings), self._requests(2)
+        vectors = Scaling.fit(requests).vectors(requests)[:1].to(device())
+        place = place_of(requests)[:1].to(device())
+        present = torch.ones(1, dtype=torch.bool, device=device())
+        x = torch.randn(1, len(bundle.space.mix), *self._positions(), device=device())
+        t = torch.full((1,), settings.timesteps // 2, device=device())
+
+        @torch.inference_mode()
+        def call() -> Tensor:
+            maps = bundle.space.maps(place, present) if settings.maps else x[:, :0]
+            condition = vectors, present, maps
+            with autocast(settings.precision, device()):
+                return predict(bundle.denoiser, bundle.space, process, x, t, condition)
+
+        return Work(call, 1, "volume", (bundle.denoiser,), settings.precision)
+
+    def decode(self) -> Work:
+        """Slices of latents, as many as are decoded at once."""
+        settings = self.config.autoencoder
+        model = build_autoencoder(settings, self.config.modalities, self.config.labels)
+        model.eval().to(device())
+        count = self._at_once()
+        latents = torch.randn(count, *self.latent_shape[:3], device=device())
+        positions = slice_positions(count).to(device())
+
+        @torch.inference_mode()
+        def call() -> Tensor:
+            with autocast(settings.precision, device()):
+                return model.decode(latents, positions)[0]
+
+        return Work(call, count, "slice", (model.decoder,), settings.precision)
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the denoiser for one sample."""
+        synthesis = self.config.synthesis
+        return synthesis.sampling_steps * (1 if synthesis.guidance == 1 else 2)
+
+    def _at_once(self) -> int:
+        z = self.grid.shape[2]
+        return min(z, slices_at_once(z, self.grid.shape[:2], device())[0].stop)
+
+    def _positions(self) -> tuple[int, ...]:
+        sides = zip(self.latent_shape[1:], self.config.diffusion.patch, strict=True)
+        return tuple(n // p for n, p in sides)
+
+    def _volume(self, slices: int) -> tuple[np.ndarray, np.ndarray]:
+        rng, (x, y, _) = np.random.default_rng(0), self.grid.shape
+        images = rng.random((slices, len(self.config.modalities), x, y), np.float32)
+        labels = np.zeros((slices, x, y), np.uint8)
+        labels[:, x // 3 : x // 2, y // 3 : y // 2] = 1
+        return images, labels
+
+    def _requests(self, count: int) -> pd.DataFrame:
+        rng = np.random.default_rng(0)
+        return pd.DataFrame(rng.uniform(20, 40, (count, len(CONDITIONS))), columns=list(CONDITIONS))
+
+    def _bundle(self) -> Bundle:
+        settings = self.config.diffusion
+        points = latent_points(self.grid, self.config.autoencoder.down)
+        space = empty_space(self.latent_shape, points, settings)
+        return Bundle(build_model(settings, self.latent_shape[0]), space)
+
+    def _encoding(self):
+        model = build_autoencoder(
+            self.config.autoencoder, self.config.modalities, self.config.labels
+        )
+        model.eval().to(device())
+        volume = self._volume(self.grid.shape[2])
+        return partial(_encode, model, *volume, self.config.autoencoder.precision)
+
+    def _training_step(self, training: Training, batch: tuple[Tensor, ...], settings):
+        adam = training.configure_optimizers()["optimizer"]
+
+        def call() -> None:
+            optimiser_step(
+                training.model,
+                adam,
+                lambda: training.losses(batch, 0)["loss"],
+                settings.precision,
+                settings.clip,
+            )
+            training.average.update_parameters(training.model)
+
+        return call
+
+
+def _encode(model, images: np.ndarray, labels: np.ndarray, precision: str) -> None:
+    for _ in encode_slices(model, images, labels, precision):
+        pass
