@@ -15,11 +15,11 @@ rule measure_speed:
         f"{LOGS}/bench/measure_speed/{{setup}}-{{repetition}}.log",
     benchmark:
         f"{BENCHMARKS}/bench/measure_speed/{{setup}}-{{repetition}}.tsv"
-    conda:
-        "../envs/workflow.yaml"
     wildcard_constraints:
         setup="|".join(SETUPS),
         repetition=r"\d+",
+    conda:
+        "../envs/workflow.yaml"
     # All of the machine, so that nothing of this run computes beside it.
     threads: max(1, workflow.cores or 1)
     resources:

@@ -83,17 +83,16 @@ def main(snakemake) -> None:
     # A GPU encodes faster than one process warps.
     workers = snakemake.threads - 1 if torch.cuda.is_available() else 0
     with staged(snakemake.output.latents) as temporary:
-        store = None
         for name, copy, image, label, attributes in DataLoader(
             copies, batch_size=None, num_workers=workers, collate_fn=lambda item: item
         ):
             latent = codec.encode(image, label)
-            if store is None:
+            if not rows:
                 shape = (len(copies), *latent.shape)
-                store = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
-            store[len(rows)] = latent
+                np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
+            # Mapped anew: what stays mapped counts as memory.
+            np.load(temporary, mmap_mode="r+")[len(rows)] = latent
             rows.append({"patient_id": name, "copy": copy, **attributes})
-        store.flush()
     write_table(pd.DataFrame(rows), snakemake.output.attributes)
     save_nifti(
         common_brain([Patient(folder) for folder in folders]),

@@ -72,12 +72,8 @@ class SliceBatches:
         self.labels, self.batch, self.augment, self.seed = labels, batch, augment, seed
         self.cutting = round(batch * tumour_slices)
         self.count = len(self.patients[0].slices)
-        every = [
-            (i, z) for i, patient in enumerate(self.patients) for z in range(len(patient.slices))
-        ]
-        self.every = np.array(every)
-        cut = [bool(self.patients[i].label_slices[z].any()) for i, z in every]
-        self.cut = self.every[np.array(cut)]
+        cut = np.array([patient.label_slices.any((1, 2)) for patient in self.patients])
+        self.every, self.cut = np.argwhere(np.ones_like(cut)), np.argwhere(cut)
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         rng = np.random.default_rng([self.seed, step])

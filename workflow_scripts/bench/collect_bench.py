@@ -43,7 +43,7 @@ def add_samples(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for system, group in table.groupby("system", sort=False):
         steps = group.set_index("step")
-        denoise, decode = steps.loc["denoise"], steps.loc["decode"]
+        denoise = steps.loc["denoise"]
         times = {"denoise": denoise["evaluations"], "decode": denoise["slices"]}
         row = {"system": system, "step": "sample", "geometry": denoise["geometry"]}
         for name in ("seconds", "gflop"):

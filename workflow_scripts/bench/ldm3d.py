@@ -1,10 +1,10 @@
 """The steps of a 3-D latent diffusion model, as MONAI's example for BraTS builds one.
 
 Networks, patch and weights of the loss are those of ``generation/3d_ldm/config/
-config_train_16g.json`` in Project-MONAI/tutorials; the label is one more channel. Its perceptual and
-adversarial terms are left out: the first needs a network that would have to be fetched, and both
-would add to its time. Attention is computed without storing its matrices, which the example does
-not ask for, and its arithmetic is that of the networks it is compared with.
+config_train_16g.json`` in Project-MONAI/tutorials; the label is one more channel. Its perceptual
+and adversarial terms are left out: the first needs a network that would have to be fetched, and
+both would add to its time. Attention is computed without storing its matrices, which the example
+does not ask for, and its arithmetic is that of the networks it is compared with.
 """
 
 import torch

@@ -79,7 +79,7 @@ def timed(work: Work, seconds: float) -> dict:
 
 
 def machine_peak(chosen: str) -> float:
-    """The most operations in a second, in 1e9, that a matrix product makes here in an arithmetic."""
+    """The most operations in a second, in 1e9, that a matrix product makes here."""
     kind = {"fp32": torch.float32, "bf16": torch.bfloat16}[chosen]
     a = torch.randn(SIDE, SIDE, device=device()).to(kind)
     _time(lambda: a @ a)

@@ -16,20 +16,19 @@ class Patient:
     """One patient's folder: ``image.npy``, ``label.npy``, ``brain.npy`` and ``foreground.npy``,
     slice by slice.
 
-    The arrays are mapped into memory, each once, so that any slice is read without the rest.
+    The arrays are mapped into memory, so that any slice is read without the rest. Each is mapped
+    for as long as what was asked for is in use: what stays mapped counts as memory and as an open
+    file, and a cohort has more patients than a process may have files.
     """
 
     def __init__(self, folder: str | Path, mirrored: bool = False) -> None:
         """``mirrored`` turns left and right round, by the order of the voxels along x."""
         self.folder, self.mirrored = Path(folder), mirrored
         self.patient_id = self.folder.name
-        self._mapped: dict[str, NDArray] = {}
 
     def _map(self, name: str) -> NDArray:
-        if name not in self._mapped:
-            array = np.load(self.folder / f"{name}.npy", mmap_mode="r")
-            self._mapped[name] = array[..., ::-1, :] if self.mirrored else array
-        return self._mapped[name]
+        array = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        return array[..., ::-1, :] if self.mirrored else array
 
     @property
     def slices(self) -> NDArray[np.float16]:

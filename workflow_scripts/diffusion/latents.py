@@ -13,6 +13,7 @@ from torch.nn import functional
 from workflow_scripts.common.choice import evenly_chosen
 from workflow_scripts.common.device import exact
 from workflow_scripts.common.files import UserError
+from workflow_scripts.common.stored import StoredRows
 from workflow_scripts.diffusion.conditions import MAPS, draw_maps
 from workflow_scripts.diffusion.settings import DenoiserSettings
 
@@ -131,7 +132,7 @@ def empty_space(
 
 
 def fit_latent_space(
-    latents: NDArray, points: Tensor, place: Tensor, settings: DenoiserSettings
+    latents: NDArray | StoredRows, points: Tensor, place: Tensor, settings: DenoiserSettings
 ) -> LatentSpace:
     """The space of training latents (N, C, h, w, Z) whose elements lie at ``points`` (mm).
 
@@ -169,7 +170,7 @@ def fit_latent_space(
     return space
 
 
-def _whiten(space: LatentSpace, latents: NDArray) -> None:
+def _whiten(space: LatentSpace, latents: NDArray | StoredRows) -> None:
     """Whiten the folded channels of the latents, centred and divided by the spread."""
     covariance = torch.zeros(space.mix.shape, dtype=torch.double)
     for latent in latents:
@@ -185,7 +186,7 @@ def _whiten(space: LatentSpace, latents: NDArray) -> None:
     space.weight.copy_(values / values.mean())
 
 
-def _fit_variance(space: LatentSpace, latents: NDArray) -> None:
+def _fit_variance(space: LatentSpace, latents: NDArray | StoredRows) -> None:
     """Measure what each white component varies by at each place."""
     total = torch.zeros_like(space.variance)
     for latent in latents:
@@ -193,7 +194,7 @@ def _fit_variance(space: LatentSpace, latents: NDArray) -> None:
     space.variance.copy_((total / len(latents)).clamp_min(SMALLEST_VARIANCE))
 
 
-def _fit_modes(space: LatentSpace, latents: NDArray, place: Tensor) -> None:
+def _fit_modes(space: LatentSpace, latents: NDArray | StoredRows, place: Tensor) -> None:
     """Principal components of whole white latents, without their tumours.
 
     A tumour in a component would be a ghost in every sample: where there is one the mean stands.

@@ -5,6 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from workflow_scripts.common.stored import StoredRows
 from workflow_scripts.common.training import Training
 from workflow_scripts.diffusion.latents import LatentSpace
 from workflow_scripts.diffusion.model import StackDenoiser, predict
@@ -15,11 +16,16 @@ from workflow_scripts.diffusion.settings import DiffusionSettings
 class LatentBatches:
     """``batches(step)`` gives latents (B, C, h, w, Z), conditions (B, 9) and places (B, 6).
 
-    ``latents`` (N, C, h, w, Z) stays mapped on disk.
+    ``latents`` (N, C, h, w, Z) may lie on disk; those of the batch are read.
     """
 
     def __init__(
-        self, latents: NDArray, conditions: Tensor, place: Tensor, batch: int, seed: int
+        self,
+        latents: NDArray | StoredRows,
+        conditions: Tensor,
+        place: Tensor,
+        batch: int,
+        seed: int,
     ) -> None:
         self.latents, self.conditions, self.place = latents, conditions, place
         self.batch, self.seed = batch, seed

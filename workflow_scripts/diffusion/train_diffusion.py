@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
 from workflow_scripts.common.device import arithmetic
 from workflow_scripts.common.files import read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.job import training_job
+from workflow_scripts.common.stored import StoredRows
 from workflow_scripts.common.weights import save_model
 from workflow_scripts.diffusion.conditions import Scaling, latent_points, place_of
 from workflow_scripts.diffusion.generator import Bundle, build_model, build_process, load_bundle
@@ -20,7 +19,7 @@ from workflow_scripts.diffusion.train import DiffusionTraining, LatentBatches
 
 
 def from_nothing(
-    settings: DiffusionSettings, latents: NDArray, attributes: pd.DataFrame, grid: Grid
+    settings: DiffusionSettings, latents: StoredRows, attributes: pd.DataFrame, grid: Grid
 ) -> tuple[Bundle, Scaling]:
     """An untrained denoiser, the space of the training latents (N, C, h, w, Z), and the scaling
     of the conditions."""
@@ -34,7 +33,7 @@ def main(snakemake) -> None:
     settings = DiffusionSettings.model_validate(params.settings)
     torch.set_num_threads(snakemake.threads)
     torch.manual_seed(params.seed)
-    latents = np.load(snakemake.input.latents, mmap_mode="r")
+    latents = StoredRows(snakemake.input.latents)
     attributes = read_table(snakemake.input.attributes)
     if prior := snakemake.input.prior:
         # The denoiser comes with the space and the scaling that it knows.
