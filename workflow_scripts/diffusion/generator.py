@@ -98,4 +98,6 @@ class Generator:
                 return predict(self.bundle.denoiser, space, self.process, x, t, condition)
 
         start = fold(noise.to(where), space.patch)
-        return space.restore(self.process.sample(denoise, start, steps, guidance)).cpu()
+        variance = space.variance if len(space.variance) else 1.0
+        made = self.process.sample(denoise, start, steps, guidance, variance)
+        return space.restore(made).cpu()

@@ -56,20 +56,28 @@ class Process:
         return (x - sigma * prediction) / signal, prediction
 
     def times(self, steps: int) -> Tensor:
-        """Timesteps of a sampler from T - 1 down, evenly spaced in the angle acos(sqrt(a_t)).
-
-        Evenly spaced in t, 30 steps of a scaled-linear schedule miss a Gaussian's standard
-        deviation by a tenth; in the angle, by which x_t turns from data to noise, they do not.
-        """
+        """Timesteps of a sampler from T - 1 down, evenly spaced in the angle acos(sqrt(a_t)), by
+        which x_t turns from data to noise."""
         angles = self.alphas.sqrt().acos()
         wanted = torch.linspace(0, 1, steps + 1, dtype=torch.double)[1:] * angles[-1]
         nearest = (angles[None] - wanted[:, None]).abs().argmin(1)
         return nearest.unique().flip(0)
 
     def sample(
-        self, denoiser: Denoiser, noise: Tensor, steps: int, guidance: float = 1.0
+        self,
+        denoiser: Denoiser,
+        noise: Tensor,
+        steps: int,
+        guidance: float = 1.0,
+        variance: Tensor | float = 1.0,
     ) -> Tensor:
-        """Latents (B, …) from noise by DDIM with eta = 0 (Song et al. 2021, equation 12).
+        """Latents (B, …) from noise, by the probability-flow ODE (Song et al. 2021).
+
+        ``variance``, of the latents, broadcasts to their shape. The ODE of Gaussian latents of that
+        variance is solved exactly, and the difference of the denoiser's estimate of x_0 from
+        theirs is held for a step, as DDIM holds the whole estimate: an exponential integrator
+        (Zhang & Chen 2023) about the Gaussian answer. DDIM loses variance, of Gaussian latents a
+        fifth in 12 steps.
 
         Each step goes to the next timestep of ``times`` and the last to x_0. ``guidance`` w gives
         ``null + w (conditioned - null)`` (Ho & Salimans 2022).
@@ -82,6 +90,12 @@ class Process:
             if guidance != 1:
                 null = denoiser(x, t, False)
                 prediction = null + guidance * (prediction - null)
-            x0, e = self.estimate(prediction, x, t)
-            x = x0 if i == len(times) - 1 else self.noised(x0, e, times[i + 1].expand(len(x)))
-        return x
+            x0, _ = self.estimate(prediction, x, t)
+            if i == len(times) - 1:
+                return x0
+            signal, sigma = self.factors(t, x)
+            later_signal, later_sigma = self.factors(times[i + 1].expand(len(x)).to(x.device), x)
+            total = signal**2 * variance + sigma**2
+            growth = ((later_signal**2 * variance + later_sigma**2) / total).sqrt()
+            held = x0 - signal * variance / total * x
+            x = growth * x + (later_signal - signal * later_sigma / sigma) * held
