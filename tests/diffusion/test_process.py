@@ -12,27 +12,39 @@ def process(target, schedule="scaled_linear_beta"):
     return Process(target, schedule, 1000, 0.002, 0.02)
 
 
-def perfect_denoiser(p):
+def perfect_denoiser(p, sd=SD, mean=MEAN):
     """The best prediction there is for Gaussian data: E[x0 | x_t] in closed form."""
 
     def denoise(x, t, conditioned):
         signal, sigma = p.factors(t, x)
-        gain = signal * SD**2 / (signal**2 * SD**2 + sigma**2)
-        x0 = MEAN + gain * (x - signal * MEAN)
+        gain = signal * sd**2 / (signal**2 * sd**2 + sigma**2)
+        x0 = mean + gain * (x - signal * mean)
         return p.prediction(x0, x, t)
 
     return denoise
 
 
+def many():
+    """Noise for so many samples that their standard deviation is known to a hundredth."""
+    return torch.randn(8000, 1, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+
+
 @pytest.mark.parametrize("target", ["noise", "velocity", "x0"])
 @pytest.mark.parametrize("schedule", ["scaled_linear_beta", "cosine"])
-@pytest.mark.parametrize("steps", [30, 50])
-def test_the_sampler_finds_a_gaussian(target, schedule, steps):
+@pytest.mark.parametrize(("steps", "off"), [(12, 0.15), (50, 0.05)])
+def test_the_sampler_finds_a_gaussian_that_it_knows_nothing_of(target, schedule, steps, off):
     p = process(target, schedule)
-    noise = torch.randn(4000, 1, generator=torch.Generator().manual_seed(0), dtype=torch.double)
-    samples = p.sample(perfect_denoiser(p), noise, steps)
-    assert samples.mean() == pytest.approx(MEAN, abs=0.05)
+    samples = p.sample(perfect_denoiser(p), many(), steps)
+    assert samples.mean() == pytest.approx(MEAN, abs=off)
     assert samples.std() == pytest.approx(SD, rel=0.08)
+
+
+@pytest.mark.parametrize("sd", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("schedule", ["scaled_linear_beta", "cosine"])
+def test_a_gaussian_of_known_variance_keeps_it_in_few_steps(sd, schedule):
+    p = process("velocity", schedule)
+    samples = p.sample(perfect_denoiser(p, sd, 0.0), many(), 12, variance=sd**2)
+    assert samples.std() == pytest.approx(sd, rel=0.05)
 
 
 def test_a_far_value_is_not_clipped():

@@ -69,7 +69,7 @@ def test_the_schema_has_not_drifted():
             "5 folds, 2 for validation, one who trains.; take more, or lower folds",
         ),
         ({"diffusion": {"target": "noise"}}, "noise with schedule cosine multiplies errors by 640"),
-        ({"diffusion": {"drop": 0}}, "guidance = 1.5 needs a null condition"),
+        ({"diffusion": {"drop": 0}}, "guidance = 3 needs a null condition"),
         ({"preprocess": {"reference": "t2"}}, "'t2' is none of the modalities flair, t1ce"),
         ({"cohort": {"exclude": ["x"]}}, "exclude is for real patients"),
         ({"diffusion": {"space": "plain", "modes": 4}}, "must be 0 in the plain space"),

@@ -8,7 +8,7 @@ from workflow_scripts.common.settings import Section, UserPath
 class SamplingSettings(Section):
     """How the generator is sampled. A model folder brings its own."""
 
-    sampling_steps: int = Field(description="steps of the DDIM sampler", ge=1)
+    sampling_steps: int = Field(description="steps of the sampler", ge=1)
     temperature: float = Field(
         description="standard deviation of the noise that a sample starts from; below 1 samples "
         "are cleaner and less various",
