@@ -2,6 +2,7 @@
 
 import math
 
+from workflow_scripts.common.nifti import split_index
 from workflow_scripts.common.prior import prior_file
 
 
@@ -55,7 +56,7 @@ def volumes(row):
 def raw_files(wildcards):
     """Input function: a patient's files, by modality, label and (where given) brain mask."""
     row = participant(wildcards.patient)
-    return {name: row[name].partition("#")[0] for name in volumes(row)}
+    return {name: split_index(row[name])[0] for name in volumes(row)}
 
 
 def raw_reading(wildcards):
@@ -64,7 +65,7 @@ def raw_reading(wildcards):
     Where the files lie is no parameter: the same data elsewhere gives the same result.
     """
     row = participant(wildcards.patient)
-    parts = {name: row[name].partition("#")[2] for name in volumes(row)}
+    parts = {name: split_index(row[name])[1] for name in volumes(row)}
     return {"patient_id": row["patient_id"], "label_scheme": row["label_scheme"], "parts": parts}
 
 

@@ -48,6 +48,7 @@ rule summarise_segmentation:
     params:
         bootstrap=CONFIG.evaluation.bootstrap,
         confidence=CONFIG.evaluation.confidence,
+        grid=GRID,
         seed=CONFIG.seed,
         code=code("evaluation/summarise_segmentation"),
     script:

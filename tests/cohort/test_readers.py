@@ -160,6 +160,16 @@ def test_of_several_scans_of_a_patient_one_is_taken(write_case):
         read("brats", root, exclude=[*found, "BraTS-GLI-00001-101"])
 
 
+def test_where_a_first_scan_cannot_be_used_the_next_one_is(write_case):
+    for scan, label in (
+        ("BraTS-GLI-00001-100", small_label()),
+        ("BraTS-GLI-00001-101", small_label(1)),
+    ):
+        root = write_case(scan, [f"{scan}-t2f.nii.gz", f"{scan}-t1c.nii.gz"],
+                          f"{scan}-seg.nii.gz", label)  # fmt: skip
+    assert read("brats", root, on_error="skip")["patient_id"].tolist() == ["BraTS-GLI-00001-101"]
+
+
 def test_a_label_on_the_grid_of_any_modality_is_taken(write_case, tmp_path):
     finer = AFFINE @ np.diag([1, 1, 0.5, 1])
     root = write_case(".", OLD, "c_seg.nii.gz", small_label(1))
@@ -297,10 +307,61 @@ def test_table_relative_to_itself_or_to_root(write_case, tmp_path):
     assert len(read("table", root / "data", elsewhere, "brats2015")) == 1
 
 
+def folders_of(write_case, *names):
+    """Rows of patients with files in a folder of their own each."""
+    rows = []
+    for name in names:
+        root = write_case(name, OLD, "c_seg.nii.gz", small_label(1))
+        rows.append({"patient_id": name} | {k: f"{name}/{v}" for k, v in zip(
+            ("flair", "t1ce", "label"), (*OLD, "c_seg.nii.gz"), strict=True)})  # fmt: skip
+    return root, rows
+
+
+def test_a_table_says_which_scans_are_of_one_person(write_case):
+    root, rows = folders_of(write_case, "a1", "a2", "b1")
+    for row in rows:
+        row["subject"] = {"a": "01", "b": ""}[row["patient_id"][0]]
+    table = write_table_of(root, rows)
+    assert read("table", table=table, scheme="brats2015")["patient_id"].tolist() == ["a1", "b1"]
+
+
+def test_a_file_that_serves_twice_is_refused(write_case):
+    root, rows = folders_of(write_case, "a", "b", "c")
+    rows[1]["label"] = rows[0]["label"]
+    rows[2]["t1ce"] = rows[2]["flair"]
+    with pytest.raises(UserError, match="3 of 3(.|\n)*a/c_seg.nii.gz is named more than once"):
+        read("table", table=write_table_of(root, rows), scheme="brats2015")
+
+
+def test_paths_may_hold_a_number_sign(write_case):
+    root, rows = folders_of(write_case, "a")
+    (root / "a").rename(root / "a#1")
+    rows[0] |= {k: f"a#1/{v[2:]}" for k, v in rows[0].items() if k != "patient_id"}
+    found = read("table", table=write_table_of(root, rows), scheme="brats2015")
+    assert found["flair"].tolist() == [str(root / "a#1" / OLD[0])]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "No columns"),
+        (b"PK\x03\x04\x00\xff\xfe", "utf-8"),
+        (b"patient_id\tflair\na\tx\ty\n", "tabs .*loss of data"),
+        (b"patient_id\tflair\na\tx\nb\tx\ty\n", "Expected 2 fields in line 3"),
+        (b'patient_id\tflair\n"a\tx\n', "EOF inside string"),
+    ],
+)
+def test_a_file_that_is_no_table_is_named(content, reason, tmp_path):
+    (tmp_path / "t.tsv").write_bytes(content)
+    with pytest.raises(UserError, match=rf"t\.tsv: cannot be read as a table.*{reason}"):
+        read("table", table=tmp_path / "t.tsv", scheme="brats2015")
+
+
 @pytest.mark.parametrize("name", ["../../etc", "a/b", "a b", ".hidden", "-x", "ü", ""])
 def test_names_that_are_no_paths(write_case, name):
-    root = write_case(".", OLD, "c_seg.nii.gz", small_label(1))
-    table = write_table_of(root, [table_row("good"), table_row(name)])
+    root, rows = folders_of(write_case, "good", "other")
+    rows[1]["patient_id"] = name
+    table = write_table_of(root, rows)
     with pytest.raises(UserError, match="1 of 2(.|\n)*no valid patient_id"):
         read("table", table=table, scheme="brats2015")
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from workflow_scripts.autoencoder.codec import Codec
 from workflow_scripts.autoencoder.model import SliceAutoencoder
@@ -84,6 +85,33 @@ def test_the_nearest_is_found_also_when_mirrored(patients, tmp_path):
     assert other["image_distance"] > 0.01
     assert other["mask_distance"] > 0.1
     assert not nearest([source], patients).iloc[0]["image_mirrored"]
+
+
+@pytest.mark.parametrize("side", [72, 112, 130])
+def test_a_mirror_image_is_found_on_grids_that_are_thinned_out(side, tmp_path):
+    rng = np.random.default_rng(0)
+    image = ndimage.gaussian_filter(rng.random((1, side, 16, 16)), 2)
+    label = np.zeros((side, 16, 16), np.uint8)
+    label[5:14, 4:9, 4:9] = 1
+    save_patient(tmp_path / "a", image, label, label, GRID.affine)
+    save_patient(tmp_path / "b", image[:, ::-1], label[::-1], label[::-1], GRID.affine)
+    found = nearest([tmp_path / "b"], [tmp_path / "a"]).iloc[0]
+    assert found["image_mirrored"] and found["image_distance"] == 0
+    assert found["mask_mirrored"] and found["mask_distance"] == 0
+
+
+def test_intensities_of_as_many_patients_of_each_group_are_compared(tmp_path):
+    rng, made = np.random.default_rng(1), {"reconstructed": []}
+    label = np.zeros((8, 8, 8), np.uint8)
+    label[3:5, 3:5, 3:5] = 1
+    for name, count in (("train", 3), ("test", 4), ("synthetic", 6)):
+        made[name] = [tmp_path / f"{name}-{i}" for i in range(count)]
+        for folder in made[name]:
+            image = rng.uniform(0.2, 0.8) * np.ones((1, 8, 8, 8))
+            save_patient(folder, image, label, label, GRID.affine)
+    rows = list(intensity_rows(made, GRID, (1.0, 9.0), ["flair"]))
+    first = {**made, "synthetic": made["synthetic"][:3]}
+    assert rows and rows == list(intensity_rows(first, GRID, (1.0, 9.0), ["flair"]))
 
 
 def memory(made):

@@ -104,7 +104,7 @@ def test_tables_for_people():
     lines = markdown(text).splitlines()
     assert len(lines) == 6 and len(set(map(len, lines))) == 1
     assert "14.5 ± 3.6 [" in lines[2]
-    tex = latex(text, caption(12, 0.95))
+    tex = latex(text, caption(12, 0.95, {"spacing_mm": [1.0, 1.0, 1.6]}))
     assert tex.count(r"\\") == 5 and r"$\pm$" in tex and r"95 \%" in tex
     assert tex.count("&") == 5 * (len(text.columns) - 1)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from workflow_scripts.common.masks import dice
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.segmentation.batches import SegmentationBatches
 from workflow_scripts.segmentation.classical import ClassicalAugmentation
@@ -26,7 +27,9 @@ ARMS = (
 
 
 def batches(arm, patients, settings, labels="whole_tumour", seed=0, **changes):
-    return SegmentationBatches(arm, patients[:3], patients[3:], labels, settings(**changes), seed)
+    return SegmentationBatches(
+        arm, patients[:3], patients[3:], labels, settings(**changes), (3, 3, 3), seed
+    )
 
 
 @pytest.mark.parametrize("arm", ARMS)
@@ -51,7 +54,9 @@ def test_each_patient_comes_equally_often(patients, settings):
 
 
 def test_an_arm_without_its_synthetic_patients_learns_from_the_real_ones(patients, settings):
-    made = SegmentationBatches("real+synthetic", patients[:3], [], "whole_tumour", settings(), 0)
+    made = SegmentationBatches(
+        "real+synthetic", patients[:3], [], "whole_tumour", settings(), (3, 3, 3), 0
+    )
     assert {made.patient(sample).folder for sample in range(12)} == set(patients[:3])
 
 
@@ -116,7 +121,7 @@ def sample(patients):
 
 def test_nothing_happens_at_probability_0(patients, settings):
     image, label, brain = sample(patients)
-    same, same_label = ClassicalAugmentation(certain(settings))(
+    same, same_label = ClassicalAugmentation(certain(settings), (3, 3, 3))(
         image, label, brain, label.shape, [1]
     )
     assert torch.equal(torch.as_tensor(same), image) and torch.equal(same_label, label)
@@ -124,7 +129,7 @@ def test_nothing_happens_at_probability_0(patients, settings):
 
 def test_mirroring_moves_image_and_label_together(patients, settings):
     image, label, brain = sample(patients)
-    mirror = ClassicalAugmentation(certain(settings, mirror=1.0))
+    mirror = ClassicalAugmentation(certain(settings, mirror=1.0), (3, 3, 3))
     image_m, label_m = mirror(image, label, brain, label.shape, [1])
     assert torch.equal(image_m, image.flip((1, 2, 3))) and torch.equal(
         label_m, label.flip((0, 1, 2))
@@ -134,12 +139,24 @@ def test_mirroring_moves_image_and_label_together(patients, settings):
 def test_magnification_magnifies_the_tumour(patients, settings):
     image, label, brain = sample(patients)
     zoom = ClassicalAugmentation(
-        certain(settings, spatial=1.0, scale=(1.25, 1.25), rotation_deg=0.0)
+        certain(settings, spatial=1.0, scale=(1.25, 1.25), rotation_deg=0.0), (3, 3, 3)
     )
     moved, larger = zoom(image, label, brain, label.shape, [1])
     assert int((larger > 0).sum()) == pytest.approx(1.25**3 * int((label > 0).sum()), rel=0.1)
     # The image moved with its label: tumours are bright.
     assert moved[0][larger > 0].mean() > 1.0
+
+
+def test_a_turned_ball_is_a_ball_in_millimetres_whatever_the_voxels(settings):
+    spacing = np.array([1.0, 1.0, 3.0])
+    voxels = np.stack(np.meshgrid(*map(np.arange, (64, 64, 22)), indexing="ij"), -1)
+    ball = np.linalg.norm((voxels - np.array([31.5, 31.5, 10.5])) * spacing, axis=-1) < 24
+    image, label = torch.from_numpy(ball)[None].float(), torch.from_numpy(ball).long()
+    turn = certain(settings, spatial=1.0, scale=(1.0, 1.0), rotation_deg=40)
+    augment = ClassicalAugmentation(turn, tuple(spacing))
+    for seed in range(4):
+        _, moved = augment(image, label, torch.ones_like(label) > 0, label.shape, [seed])
+        assert dice(moved.numpy() > 0, ball) > 0.95
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -148,7 +165,7 @@ def test_all_at_once_keeps_labels_legal_and_the_outside_empty(seed, patients, se
         ("spatial", "noise", "blur", "brightness", "contrast", "low_resolution", "gamma"), 1.0
     )
     image, label, brain = sample(patients)
-    augment = ClassicalAugmentation(certain(settings, **always))
+    augment = ClassicalAugmentation(certain(settings, **always), (3, 3, 3))
     changed, moved = augment(image, label, brain, label.shape, [seed])
     assert changed.shape == image.shape and moved.dtype == label.dtype
     assert set(moved.unique().tolist()) <= set(label.unique().tolist())

@@ -205,7 +205,7 @@ def test_a_resumed_training_keeps_its_looks(tmp_path, patients, settings):
         training.dies_at = dies_at
         fit(
             training,
-            SegmentationBatches("real", patients[:3], [], "whole_tumour", chosen, 0),
+            SegmentationBatches("real", patients[:3], [], "whole_tumour", chosen, (3, 3, 3), 0),
             seed=0,
             checkpoints=folder / "checkpoints",
             log=folder / "log",

@@ -34,6 +34,8 @@ class VolumeSystem:
     """
 
     evaluations = EVALUATIONS
+    autoencoder_widths = (64, 128, 256)
+    denoiser_widths = (256, 256, 512)
 
     def __init__(self, config: Config, precision: str) -> None:
         self.shape, self.precision = tuple(config.grid.shape), precision
@@ -111,7 +113,7 @@ class VolumeSystem:
             spatial_dims=3,
             in_channels=self.channels,
             out_channels=self.channels,
-            channels=(64, 128, 256),
+            channels=self.autoencoder_widths,
             latent_channels=LATENT_CHANNELS,
             num_res_blocks=(2, 2, 2),
             norm_num_groups=32,
@@ -125,7 +127,7 @@ class VolumeSystem:
             spatial_dims=3,
             in_channels=LATENT_CHANNELS,
             out_channels=LATENT_CHANNELS,
-            channels=(256, 256, 512),
+            channels=self.denoiser_widths,
             attention_levels=(False, True, True),
             num_head_channels=(0, 64, 64),
             num_res_blocks=2,

@@ -1,6 +1,7 @@
 """Time, memory and floating-point operations of a piece of work, in a process of its own."""
 
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -33,11 +34,11 @@ def measure(build: Callable[[], Work], seconds: float, threads: int) -> dict | N
     try:
         found = receive.recv()
     except EOFError:
-        found = None
+        found = None  # the system ended it
     child.join()
-    if isinstance(found, BaseException):
+    if isinstance(found, Exception):
         raise found
-    if found is None and child.exitcode != -9:
+    if found is None and child.exitcode not in (0, -signal.SIGKILL):
         raise RuntimeError(f"a measuring process ended with code {child.exitcode}")
     return found
 

@@ -19,6 +19,16 @@ class Case:
     problems: tuple[str, ...] = ()
     subject: str = ""
 
+    @property
+    def scans(self) -> list[str]:
+        """The files that are of this case alone."""
+        return [path for path in (*self.images.values(), self.label) if path]
+
+    @property
+    def files(self) -> list[str]:
+        """All files that the case names. Several cases may share a brain mask."""
+        return [*self.scans, *filter(None, [self.brain_mask])]
+
 
 def cohort_folder(root: str | Path) -> Path:
     """The folder of a cohort; raises ``UserError`` where it is none."""

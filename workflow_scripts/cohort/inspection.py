@@ -78,9 +78,12 @@ class LabelContent:
         return float(volume)
 
 
-def check_case(case: Case, names: Counter) -> None:
-    """Raise ``UserError`` for a bad or double name, a missing or unreadable file, or a label that
-    lies on the voxels of no modality."""
+def check_case(case: Case, names: Counter, files: Counter) -> None:
+    """Raise ``UserError`` for a bad or double name, a file that is missing, unreadable or named
+    twice, or a label that lies on the voxels of no modality.
+
+    ``names`` and ``files`` count those of the whole cohort.
+    """
     if not SAFE_ID.fullmatch(case.patient_id):
         raise UserError(
             "is no valid patient_id: letters, digits, '.', '_' and '-' are, beginning with a "
@@ -90,6 +93,8 @@ def check_case(case: Case, names: Counter) -> None:
         raise UserError("is there more than once; a patient_id must be unique")
     if case.problems:
         raise UserError("; ".join(case.problems))
+    if twice := [path for path in case.scans if files[path] > 1]:
+        raise UserError(f"{twice[0]} is named more than once; each volume needs a file of its own")
     grids = {m: _geometry(path) for m, path in case.images.items()}
     reference = reference_modality(list(case.images))
     allowed = {"label": list(grids), "brain mask": [reference]}
@@ -124,25 +129,23 @@ def settled_schemes(cases: Sequence[Case], contents: dict[str, LabelContent]) ->
 def _checked(
     cases: Sequence[Case],
 ) -> tuple[list[Case], dict[str, LabelContent], dict[str, str]]:
-    """The first scan of each patient whose files can be used, what its label holds, and why others
-    are left out. Two scans of one patient on two sides of a split would be a leak."""
+    """The scans whose files can be used, by name, what their labels hold, and why others are left
+    out."""
     names = Counter(case.patient_id.lower() for case in cases)
-    good: dict[str, Case] = {}
+    files = Counter(path for case in cases for path in case.scans)
+    good: list[Case] = []
     contents: dict[str, LabelContent] = {}
     problems: dict[str, str] = {}
     for number, case in enumerate(sorted(cases, key=lambda case: case.patient_id), 1):
-        subject = case.subject or case.patient_id
         try:
-            check_case(case, names)
+            check_case(case, names, files)
             contents[case.patient_id] = LabelContent.read(case.label)
-            if good.setdefault(subject, case) is not case:
-                logging.info("%s: another scan of the patient of %s, left out",
-                    case.patient_id, good[subject].patient_id)  # fmt: skip
+            good.append(case)
         except UserError as error:
             problems[case.patient_id or "''"] = str(error)
         if number % 100 == 0:
             logging.info("%d of %d patients checked", number, len(cases))
-    return list(good.values()), contents, problems
+    return good, contents, problems
 
 
 def inspect_cases(
@@ -151,6 +154,8 @@ def inspect_cases(
     """Check every case and measure its tumour: the table of participants, sorted by name, and the
     patients that were left out, with why.
 
+    Of several scans of one person the first that can be used is taken: two of them on two sides of
+    a split would be a leak.
     Columns: ``patient_id``, one a modality, ``label``, ``brain_mask``, ``label_scheme``,
     ``volume_ml``. ``scheme`` overrules that of the cases. With ``on_error`` ``stop``, raises one
     ``UserError`` that lists all patients with something wrong; with ``skip`` they are left out.
@@ -166,12 +171,17 @@ def inspect_cases(
         except UserError:
             _report(problems, len(cases), on_error)  # what is wrong comes before what is open
             raise
-    rows = []
+    rows: list[dict] = []
+    taken: dict[str, str] = {}
     for case in good:
         try:
             volume = contents[case.patient_id].tumour_ml(case.label_scheme, case.label)
         except UserError as error:
             problems[case.patient_id] = str(error)
+            continue
+        first = taken.setdefault(case.subject or case.patient_id, case.patient_id)
+        if first != case.patient_id:
+            logging.info("%s: another scan of the patient of %s, left out", case.patient_id, first)
             continue
         files = {**case.images, "label": case.label, "brain_mask": case.brain_mask}
         told = {"label_scheme": case.label_scheme, "volume_ml": volume}

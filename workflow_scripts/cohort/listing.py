@@ -39,9 +39,8 @@ def _files(cohort: CohortSettings, modalities: Sequence[str]) -> Iterator[str]:
 
 def _of_cases(cases: Sequence[Case]) -> Iterator[str]:
     for case in cases:
-        for reference in (*case.images.values(), case.label, case.brain_mask):
-            if reference:
-                yield split_index(reference)[0]
+        for reference in case.files:
+            yield split_index(reference)[0]
 
 
 def _stamp(file: str) -> list[int]:

@@ -154,7 +154,8 @@ class CohortSettings(Section):
     )
     root: UserPath | None = Field(description="folder of a brats or msd cohort")
     table: UserPath | None = Field(
-        description="TSV with patient_id, a column a modality, label, optionally brain_mask"
+        description="TSV with patient_id, a column a modality, label, optionally brain_mask and "
+        "subject, the same for all scans of one person"
     )
     label_scheme: LabelScheme | None = Field(
         description="label values of a table cohort, or of a brats cohort whose names leave it open"
@@ -184,6 +185,10 @@ class CohortSettings(Section):
             raise ValueError("source 'table' needs cohort.table, the TSV that names the files")
         if self.source == "table" and not self.label_scheme:
             raise ValueError("source 'table' needs cohort.label_scheme, such as brats2015")
+        if self.root and self.made:
+            raise ValueError(f"root is not for source '{self.source}'; set source: brats or msd")
+        if self.table and self.source != "table":
+            raise ValueError(f"table is not for source '{self.source}'; set source: table")
         if self.source not in ("table", "brats") and self.label_scheme:
             raise ValueError(f"label_scheme is not for source '{self.source}', which has its own")
         if self.made and self.exclude:

@@ -12,7 +12,8 @@ from workflow_scripts.common.files import UserError, read_table
 def table_cases(
     table: str | Path, root: str | None, label_scheme: str, modalities: Sequence[str]
 ) -> list[Case]:
-    """Cases of a table with ``patient_id``, a column a modality, ``label``, maybe ``brain_mask``.
+    """Cases of a table with ``patient_id``, a column a modality, ``label``, maybe ``brain_mask``
+    and ``subject``, which is the same for all scans of one person.
 
     Relative paths start at ``root`` where it is given, else at the table's folder.
     """
@@ -35,17 +36,19 @@ def table_cases(
     base = Path(root) if root else path.parent
     known = [c for c in ("label", "brain_mask", *MODALITIES) if c in rows]
     rows["patient_id"] = rows["patient_id"].fillna("")
+    subjects = rows["subject"].fillna("").astype(str) if "subject" in rows else [""] * len(rows)
     rows[known] = rows[known].astype(object).fillna("").astype(str)
 
     def located(value: str) -> str:
         return str(base / Path(value).expanduser()) if value else ""
 
     cases = []
-    for row in rows.to_dict("records"):
+    for row, subject in zip(rows.to_dict("records"), subjects, strict=True):
         problems = tuple(f"has no {c}" for c in required[1:] if not row[c])
         images = {m: located(row[m]) for m in modalities}
         mask = located(row.get("brain_mask", ""))
+        label = located(row["label"])
         cases.append(
-            Case(row["patient_id"], images, located(row["label"]), label_scheme, mask, problems)
+            Case(row["patient_id"], images, label, label_scheme, mask, problems, subject.strip())
         )
     return cases

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,10 +59,24 @@ def staged_directory(path: str | Path) -> Iterator[Path]:
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a TSV (or ``.csv``) file; identifiers stay text, empty text cells become ``""``."""
-    separator = "," if str(path).endswith(".csv") else "\t"
+    """Read a TSV (or ``.csv``) file; identifiers stay text, empty text cells become ``""``.
+
+    Raises ``UserError`` for a file that is no such table.
+    """
+    csv = str(path).endswith(".csv")
     # A brain_mask column in which no patient has one would be read as numbers that are missing.
-    table = pd.read_csv(path, sep=separator, dtype={"patient_id": str, "brain_mask": str})
+    text = dict.fromkeys(("patient_id", "subject", "brain_mask"), str)
+    try:
+        with warnings.catch_warnings():
+            # Rows with more cells than the header would be cut short, or shifted.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(path, sep="," if csv else "\t", dtype=text, index_col=False)
+    except (ValueError, pd.errors.ParserWarning) as error:
+        kind = "commas" if csv else "tabs"
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(
+            f"{path}: cannot be read as a table in UTF-8, its cells separated by {kind} ({reason})"
+        ) from error
     text = table.select_dtypes(include=["object", "string"]).columns
     return table.fillna(dict.fromkeys(text, ""))
 

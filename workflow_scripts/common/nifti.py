@@ -16,8 +16,8 @@ UNREADABLE = (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError,
 
 def split_index(reference: str | Path) -> tuple[str, int | None]:
     """Split ``file.nii.gz#2``, one volume of a 4-D file, into the path and the volume's index."""
-    path, mark, index = str(reference).partition("#")
-    return path, int(index) if mark else None
+    path, mark, index = str(reference).rpartition("#")
+    return (path, int(index)) if mark and index.isdecimal() else (str(reference), None)
 
 
 def load_nifti(reference: str | Path) -> tuple[NDArray, NDArray[np.float64], nib.Nifti1Header]:
@@ -36,6 +36,8 @@ def load_nifti(reference: str | Path) -> tuple[NDArray, NDArray[np.float64], nib
         raise UserError(f"{path}: cannot be read as NIfTI ({error})") from error
     except IndexError as error:
         raise UserError(f"{path}: has no volume number {index}") from error
+    if array.dtype.fields:
+        raise UserError(f"{path}: holds colours, numbers are needed")
     if array.ndim == 4 and array.shape[3] == 1:
         array = array[..., 0]
     if array.ndim != 3:

@@ -62,7 +62,6 @@ def segmentation_features(folder: Path, segmenter: Segmenter) -> NDArray[np.floa
     """Vectors (n, d) of the segmentation network's bottleneck, inside a patient's foreground."""
     image, _, inside = whole(Patient(folder))
     network = segmenter.network
-    # The whole volume at once, as it is no larger than what the network trains on a patch of.
     # The whole volume at once: windows would overlap.
     once = segmenter.settings.model_copy(update={"patch": None})
     (seen,) = _seen_by(network.unet.bottleneck, lambda: predict_masks(network, image, once))

@@ -20,26 +20,26 @@ COLUMNS = [
 ]
 
 
-def image_distances(a: NDArray, b: NDArray) -> tuple[float, float]:
-    """Root mean square difference of images (M, X, Y, Z) to ``b`` and to ``b`` mirrored."""
-    return tuple(float(np.sqrt(np.mean((a - other) ** 2))) for other in (b, b[:, ::-1]))
+def image_distance(a: NDArray, b: NDArray) -> float:
+    """Root mean square difference of images (M, X, Y, Z)."""
+    return float(np.sqrt(np.mean((a - b) ** 2)))
 
 
-def mask_distances(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> tuple[float, float]:
-    """1 - Dice of tumours (X, Y, Z) with ``b`` and with ``b`` mirrored."""
-    return tuple(1 - dice(a, other) for other in (b, b[::-1]))
+def mask_distance(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    """1 - Dice of tumours (X, Y, Z)."""
+    return 1 - dice(a, b)
 
 
-def _least(distances: list[tuple[float, float]], names: Sequence[str]) -> tuple[str, bool, float]:
+def _least(distances: list[list[float]], names: Sequence[str]) -> tuple[str, bool, float]:
     """Whose distance is the smallest, whether as a mirror image, and how small it is."""
     found = np.array(distances)
     row, mirrored = np.unravel_index(found.argmin(), found.shape)
     return names[row], bool(mirrored), float(found.min())
 
 
-def _small(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _small(folder: Path, mirrored: bool = False) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Image and tumour of a patient, on a grid of at most ``LONGEST`` voxels a side."""
-    patient = Patient(folder)
+    patient = Patient(folder, mirrored)
     image, mask = patient.image(), patient.label() > 0
     every = -(-max(mask.shape) // LONGEST)
     part = (slice(None, None, every),) * 3
@@ -52,12 +52,12 @@ def nearest(folders: Sequence[Path], training: Sequence[Path]) -> pd.DataFrame:
     One row a patient, with the columns ``COLUMNS``. Training patients are compared with mirrored
     too, but not warped.
     """
-    known = [_small(folder) for folder in training]
+    known = [[_small(folder, mirrored) for mirrored in (False, True)] for folder in training]
     names = [Path(folder).name for folder in training]
     rows = []
     for folder in folders:
         image, mask = _small(folder)
-        images = _least([image_distances(image, other) for other, _ in known], names)
-        masks = _least([mask_distances(mask, other) for _, other in known], names)
-        rows.append((Path(folder).name, *images, *masks))
+        images = [[image_distance(image, other) for other, _ in both] for both in known]
+        masks = [[mask_distance(mask, other) for _, other in both] for both in known]
+        rows.append((Path(folder).name, *_least(images, names), *_least(masks, names)))
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -27,6 +27,13 @@ def _generators(groups: Groups) -> list[str]:
     return [name for name in GENERATORS if groups[name]]
 
 
+def as_many(groups: Groups) -> Groups:
+    """As many patients of each group as the smallest has: the distance of two samples falls with
+    their number, so that more of them would seem to be nearer."""
+    count = min(len(folders) for folders in groups.values() if folders)
+    return {name: folders[:count] for name, folders in groups.items()}
+
+
 def brain_rows(groups: Groups, grid: Grid) -> Iterator[Row]:
     """Means of ``whole_brain`` over those of the test patients; the training patients' are the
     floor, so that 1 is right for both."""
@@ -46,10 +53,10 @@ def feature_rows(
 ) -> Iterator[Row]:
     """Distances to the test patients in the features of each network, with that of the training
     patients as the floor; the same number of patients in all groups."""
-    count = min(len(folders) for folders in groups.values() if folders)
+    groups = as_many(groups)
     for network, extract in networks.items():
         found = {
-            name: np.concatenate([extract(folder) for folder in folders[:count]])
+            name: np.concatenate([extract(folder) for folder in folders])
             for name, folders in groups.items()
             if folders
         }
@@ -66,8 +73,8 @@ def intensity_rows(
     groups: Groups, grid: Grid, ring_mm: tuple[float, float], modalities: Sequence[str]
 ) -> Iterator[Row]:
     """Distances of the intensities' distributions from the test patients', with that of the
-    training patients as the floor."""
-    found = {name: sampled(folders, grid, ring_mm) for name, folders in groups.items()}
+    training patients as the floor; the same number of patients in all groups."""
+    found = {name: sampled(folders, grid, ring_mm) for name, folders in as_many(groups).items()}
     floor = dict(intensity_distances(found["train"], found["test"], modalities))
     for name in _generators(groups):
         for measure, value in intensity_distances(found[name], found["test"], modalities):

@@ -29,7 +29,7 @@ class Raw:
 def row_of(reading: dict, files: dict[str, str]) -> dict:
     """A patient's row as ``participants.tsv`` has it: ``file#number`` where a file is 4-D."""
     places = {
-        name: f"{files[name]}#{part}" if part else files[name]
+        name: files[name] if part is None else f"{files[name]}#{part}"
         for name, part in reading["parts"].items()
     }
     return {"label_scheme": reading["label_scheme"], **places}

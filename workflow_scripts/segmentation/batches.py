@@ -32,6 +32,7 @@ class SegmentationBatches:
         synthetic: Folders,
         labels: str,
         settings: SegmentationSettings,
+        spacing_mm: tuple[float, float, float],
         seed: int,
     ) -> None:
         parts = arm.split("+")
@@ -39,14 +40,10 @@ class SegmentationBatches:
         added = {"synthetic", "phantoms"} & set(parts)
         self.synthetic = [Patient(f) for f in synthetic] if added else []
         self.fraction = settings.synthetic_fraction if self.synthetic else 0.0
-        self.augment = ClassicalAugmentation(settings.classical) if "classical" in parts else None
+        classical = ClassicalAugmentation(settings.classical, spacing_mm)
+        self.augment = classical if "classical" in parts else None
         self.labels, self.batch, self.seed = labels, settings.batch, seed
         self.foreground, self.patch = settings.foreground, settings.patch
-
-    @property
-    def patients(self) -> list[Patient]:
-        """Every patient that a batch may hold."""
-        return self.real + self.synthetic
 
     def patient(self, sample: int) -> Patient:
         """The patient of the n-th sample of the whole training, counted from 0.

@@ -17,6 +17,7 @@ from monai.transforms import (
     RandScaleIntensityFixedMean,
     RandSimulateLowResolution,
 )
+from monai.transforms.utils import create_rotate, create_scale
 from torch import Tensor
 
 from workflow_scripts.segmentation.settings import ClassicalSettings
@@ -45,8 +46,9 @@ def intensity_transforms(settings: ClassicalSettings) -> Compose:
 class ClassicalAugmentation:
     """Turns, scales, mirrors and re-contrasts one sample; the same for the same seed."""
 
-    def __init__(self, settings: ClassicalSettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: ClassicalSettings, spacing_mm: tuple[float, float, float]) -> None:
+        """``spacing_mm`` are the sides of a voxel: turns are in millimetres."""
+        self.settings, self.sides = settings, np.array([*spacing_mm, 1.0]) / min(spacing_mm)
         self.intensity = intensity_transforms(settings)
 
     @property
@@ -85,9 +87,9 @@ class ClassicalAugmentation:
         if not turn.any() and zoom == 1.0 and tuple(image.shape[1:]) == tuple(size):
             return image, maps
         # Affine moves the sampling grid, so that a magnification is a smaller grid.
+        turned = create_rotate(3, turn) * self.sides / self.sides[:, None]
         place = {
-            "rotate_params": turn.tolist(),
-            "scale_params": (1 / float(zoom),) * 3,
+            "affine": turned @ create_scale(3, (1 / float(zoom),) * 3),
             "spatial_size": tuple(size),
             "padding_mode": "zeros",
             "image_only": True,

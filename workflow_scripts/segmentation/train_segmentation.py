@@ -41,8 +41,9 @@ def main(snakemake) -> None:
         settings,
         lambda network: validation_dice(network, held_out, params.labels, settings),
     )
-    batches = SegmentationBatches(params.arm, real, synthetic, params.labels, settings, params.seed)
-    # Beside a GPU, the processors have nothing else to do than to make batches.
+    spacing = params.grid["spacing_mm"]
+    given = real, synthetic, params.labels, settings, spacing, params.seed
+    batches = SegmentationBatches(params.arm, *given)
     with training_job(snakemake, training, batches) as losses:
         config = {
             "settings": params.settings,
