@@ -65,4 +65,7 @@ def test_models_and_provenance_are_in_it_and_no_image_of_a_patient(unpacked):
     images = [*results.glob("**/*.nii.gz"), *results.glob("**/*.npy")]
     assert {file.parent.name for file in images} == {"model"}
     assert {file.name for file in images} == {"template.nii.gz", "brain.nii.gz"}
+    pictures = {file.name for file in results.glob("**/*.png")}
+    assert "dice_by_arm.png" in pictures
+    assert not pictures & {"picture.png", "real_and_synthetic.png"}
     assert (unpacked / "requirements.lock").is_file()

@@ -71,7 +71,7 @@ def project(tmp_path, monkeypatch):
         ("diffusion/process.py", '"""The diffusion process', '"""A diffusion process', False),
         ("common/grid.py", "# The middle", "# Middle", False),
         ("common/grid.py", "def to_mm(self, voxels", "def to_mm(\n        self, voxels", False),
-        ("segmentation/train.py", "import", "import", False),
+        ("segmentation/train.py", "predict_masks", "predict", False),
         ("evaluation/settings.py", "ge=100", "ge=101", False),
     ],
 )

@@ -27,9 +27,10 @@ PROJECT = (
     "prior", "tests", "Makefile", "pyproject.toml", "requirements.in", "requirements.lock",
     "README.md", "CHANGELOG.md",
 )  # fmt: skip
-# Images of patients, real or synthetic, stay where they are, and so does what is large. What a
-# model brings is nobody's image.
+# Images and pictures of patients stay where they are, and so does what is large. What a model
+# brings is nobody's image.
 LEFT = (".npy", ".nii.gz", ".tfm", ".ckpt", ".zip")
+LEFT_FILES = ("picture.png", "real_and_synthetic.png", "nearest_training_patients.png")
 # A directory of patients in part would look to Snakemake as if it had changed.
 LEFT_FOLDERS = (
     "phantoms", "reconstructions", "patients", "sweep", "predictions", "checkpoints",
@@ -46,6 +47,7 @@ def kept_results(results: Path) -> list[Path]:
         for file in sorted(results.rglob("*"))
         if file.is_file()
         and not file.name.startswith(".")
+        and file.name not in LEFT_FILES
         and (not file.name.endswith(LEFT) or file.parent.name == "model")
         and not set(file.relative_to(results).parts) & set(LEFT_FOLDERS)
     ]

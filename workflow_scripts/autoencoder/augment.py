@@ -89,8 +89,8 @@ def _tumour_field(
 ) -> NDArray[np.float64]:
     """Displacement (mm) near the tumour that stretches it by axis and moves it a little.
 
-    It fades as ``exp(-(r / R)^2 / 2)``, R twice the tumour's radius; its slope stays below 1, so
-    that the warp does not fold.
+    It fades as ``exp(-(r / R)^2 / 2)``, R twice the tumour's radius and 6 mm; its slope stays
+    below 1, so that the warp does not fold.
     """
     stretch = warp.tumour_scale * (0.87 * rng.normal() + 0.49 * rng.normal(0, 1, 3))
     reach = 2.0 * radius + 6.0

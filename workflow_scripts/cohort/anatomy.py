@@ -35,10 +35,6 @@ def _rise(value: Array, width: float = 1.0) -> Array:
     return np.clip(value * np.float32(1 / width) + np.float32(0.5), 0, 1)
 
 
-def _full(half: Array, frame: Frame) -> Array:
-    return resize(half[None], frame.shape)[0]
-
-
 def outer_tissues(plan: Plan, frame: Frame, from_brain: Array, under_skin: Array) -> dict:
     """Fluid, bone, marrow, fat and muscle around the brain, from distances on the half grid."""
     rng = plan.generator(4)

@@ -11,6 +11,7 @@ from workflow_scripts.cohort.sampling import Array, rotation, sample, voxel_poin
 from workflow_scripts.cohort.template import FLOOR_MM, LOW_MM, Template
 from workflow_scripts.common.grid import TEMPLATE_CENTRE_MM, Grid
 
+DOUBLINGS = 5  # of a small step of the deformation
 STEP_MM = 4.0  # of the grid on which the deformation is computed
 HEAD_MM = 1.0  # of the voxels of a whole head
 GRID_MM = 1.5  # at most, of the voxels of a brain that is made on a grid
@@ -51,15 +52,15 @@ def head_matrix(plan: Plan) -> NDArray[np.float64]:
     return matrix
 
 
-def integrate(velocity: Array, steps: int = 5) -> Array:
+def integrate(velocity: Array) -> Array:
     """Displacement (3, X, Y, Z) in voxels of the flow of a stationary velocity field at time 1.
 
-    Scaling and squaring (Arsigny et al. 2006): a small step is composed with itself ``steps``
+    Scaling and squaring (Arsigny et al. 2006): a small step is composed with itself ``DOUBLINGS``
     times, which keeps the map invertible.
     """
     points = voxel_points(velocity.shape[1:])
-    displacement = velocity / 2**steps
-    for _ in range(steps):
+    displacement = velocity / 2**DOUBLINGS
+    for _ in range(DOUBLINGS):
         displacement = displacement + sample(displacement, points + displacement)
     return displacement
 
