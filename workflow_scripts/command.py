@@ -34,11 +34,13 @@ def info(folder):
 
 
 @main.command()
-@click.argument("files", nargs=-1, required=True, type=FILE)
-def check(files):
+@click.argument("files", nargs=-1, type=FILE)
+@click.option("--config", "values", multiple=True, metavar="KEY=VALUE", help="as Snakemake's")
+def check(files, values):
     """Check configuration FILES and the patients that they name, before any job runs.
 
-    Each file says what differs from those before it, as after Snakemake's --configfile.
+    Each file says what differs from those before it, as after Snakemake's --configfile; --config
+    comes last, once for each KEY=VALUE.
     """
     from workflow_scripts.cohort.count import usable_patients
     from workflow_scripts.configuration import read_config
@@ -49,11 +51,13 @@ def check(files):
                 "check needs the workflow itself; in its folder: "
                 "python -m workflow_scripts.command check FILES"
             )
-        config = read_config(DEFAULTS, *files)
+        config = read_config(DEFAULTS, *files, command_line=values)
         count = usable_patients(config.cohort, config.modalities)
     except UserError as error:
         raise click.ClickException(str(error)) from None
     splits, arms = len(config.cohort.splits.names), len(config.segmentation.arms)
+    if config.cohort.source == "phantom_on_grid":
+        arms = 0  # they are there to train a prior on, and nothing else
     click.echo(f"{count} patients, {splits} splits of them, {arms} arms")
     click.echo(
         f"{splits} autoencoders, {splits} denoisers and {splits * arms} segmentation networks are "

@@ -5,7 +5,7 @@
 
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,13 +15,14 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from workflow_scripts.autoencoder.settings import AutoencoderSection, SliceNetworkSettings
 from workflow_scripts.bench.settings import BenchSettings
 from workflow_scripts.cohort.settings import CohortSettings
-from workflow_scripts.common.files import UserError, read_json
+from workflow_scripts.common.files import UserError, read_json, read_table
 from workflow_scripts.common.prior import prior_file
-from workflow_scripts.common.settings import Section
+from workflow_scripts.common.settings import Section, UserPath
 from workflow_scripts.diffusion.settings import DenoiserSettings, DiffusionSection
 from workflow_scripts.evaluation.settings import EvaluationSettings
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.segmentation.settings import SegmentationSection
+from workflow_scripts.synthesis.folder import check_model_folder
 from workflow_scripts.synthesis.settings import SynthesisSettings
 
 SCHEMA = Path(__file__).resolve().parents[1] / "config" / "config.schema.json"
@@ -52,7 +53,7 @@ class GridSettings(Section):
 class Config(Section):
     """All values of a run, in the order of the stages."""
 
-    results: str = Field(description="folder that everything is written to", min_length=1)
+    results: UserPath = Field(description="folder that everything is written to", min_length=1)
     seed: int = Field(description="seed of everything that is not a split", ge=0)
     modalities: list[Modality] = Field(description="MRI modalities used", min_length=1)
     labels: Literal["whole_tumour", "subregions"] = Field(
@@ -83,6 +84,7 @@ class Config(Section):
             *_values_that_do_not_fit(self),
             *_priors_that_do_not_fit(self),
             *_phantoms_without_a_prior(self),
+            *_files_that_synthesis_lacks(self),
         ]
         if faults:
             raise ValueError("; ".join(faults))
@@ -199,6 +201,22 @@ def _phantoms_without_a_prior(config: Config) -> Iterator[str]:
         )
 
 
+def _files_that_synthesis_lacks(config: Config) -> Iterator[str]:
+    """What is wrong with the model and the requests that synthesis is given, in words."""
+    try:
+        if folder := config.synthesis.model:
+            check_model_folder(folder)
+        if file := config.synthesis.requests:
+            # Only who has a table of his own waits for the packages that measure tumours.
+            from workflow_scripts.synthesis.request_table import check_requests
+
+            if not Path(file).is_file():
+                raise UserError(f"{file} is no file; name a table of requests")
+            check_requests(read_table(file))
+    except UserError as error:
+        yield f"synthesis: {error}"
+
+
 def _section(path: tuple) -> type[BaseModel] | None:
     model: Any = Config
     for key in path:
@@ -216,6 +234,10 @@ def _explain(error: dict) -> str:
     name = ".".join(str(part) for part in (*parents, key))
     if error["type"] == "missing":
         return f"{name} is missing"
+    if error["input"] == "null":
+        return f"{name}: null is text on the command line; set it in a file of --configfile"
+    if error["type"] in ("model_type", "model_attributes_type"):
+        return f"{name}: is a section; give its keys, or leave it out"
     if error["type"] != "extra_forbidden":
         value = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
         return f"{name}{value}: {error['msg'].removeprefix('Value error, ')}"
@@ -238,20 +260,28 @@ def check(values: dict) -> Config:
         raise UserError("configuration: " + "; ".join(lines)) from None
 
 
-def read_config(*files: str | Path) -> Config:
+def read_config(*files: str | Path, command_line: Sequence[str] = ()) -> Config:
     """The configuration of YAML files, each saying what differs from those before it, as
-    Snakemake merges them.
+    Snakemake merges them, and of ``KEY=VALUE`` as its ``--config`` takes them.
 
     Raises ``UserError`` for a file that cannot be read, and for what ``check`` refuses.
     """
     values: dict = {}
     for file in files:
         try:
-            _update(values, yaml.safe_load(Path(file).read_text()) or {})
+            _update(values, yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {})
         except OSError as error:
             raise UserError(f"{file}: {error.strerror}") from None
-        except (yaml.YAMLError, AttributeError) as error:
+        except (yaml.YAMLError, AttributeError, UnicodeDecodeError) as error:
             raise UserError(f"{file}: is no YAML of sections: {error}".replace("\n", " ")) from None
+    for given in command_line:
+        key, mark, text = given.partition("=")
+        if not mark:
+            raise UserError(f"--config {given}: is no KEY=VALUE")
+        try:
+            _update(values, {key: yaml.load(text, yaml.BaseLoader)})
+        except yaml.YAMLError as error:
+            raise UserError(f"--config {given}: is no YAML ({error})".replace("\n", " ")) from None
     return check(values)
 
 

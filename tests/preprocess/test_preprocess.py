@@ -51,7 +51,7 @@ def preprocess(patient, row, modalities, folder, grid=COARSE, **changed):
                 settings={**SETTINGS, **changed},
                 grid=grid,
                 modalities=modalities,
-                reading={"label_scheme": row["label_scheme"], "parts": dict.fromkeys(files, "")},
+                reading={"label_scheme": row["label_scheme"], "parts": dict.fromkeys(files)},
             ),
             wildcards=SimpleNamespace(patient=patient),
             output=Named(

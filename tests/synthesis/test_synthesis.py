@@ -23,7 +23,8 @@ from workflow_scripts.synthesis.draw_requests import draw
 from workflow_scripts.synthesis.draw_sweep import sweep
 from workflow_scripts.synthesis.model import SynthesisModel
 from workflow_scripts.synthesis.patients import make_patients
-from workflow_scripts.synthesis.requests import CENTROID, complete, load_brain, reason_to_refuse
+from workflow_scripts.synthesis.request_table import CENTROID
+from workflow_scripts.synthesis.requests import complete, load_brain, reason_to_refuse
 from workflow_scripts.synthesis.sampling import misfits, synthesise
 from workflow_scripts.synthesis.settings import SamplingSettings
 from workflow_scripts.synthesis.synthesise_patients import check_model
@@ -117,7 +118,13 @@ def test_a_completed_request_is_the_same_when_read_back(table, tmp_path):
         ({"sphericity": [1.4]}, "sphericity must lie between"),
         ({"patient_id": ["../../etc"]}, "letters, digits"),
         ({"box_x_mm": [-1.0]}, "box_x_mm must be above 0"),
-        ({"seed": [-1]}, "seed must be at least 0"),
+        ({"box_x_mm": ["wide"]}, "row 1: box_x_mm is no number"),
+        ({"seed": [-1]}, "seed must be a whole number"),
+        ({"seed": [1.5]}, "seed must be a whole number"),
+        ({"seed": [np.inf]}, "row 1: seed is no number"),
+        ({"patient_id": ["é"]}, "letters, digits"),
+        ({"spherecity": [0.7]}, "'spherecity' is unknown; is 'sphericity' meant"),
+        ({"box_x": [20.0]}, "'box_x' is unknown; is 'box_x_mm' meant"),
     ],
 )
 def test_bad_requests_are_named(table, columns, words):

@@ -98,14 +98,48 @@ def test_its_volumes_are_the_workflows(site, model, tumour, snakemake, tmp_path)
         (["--volume-ml", "20"], "give --volume-ml and --centroid-mm"),
         (["--volume-ml", "20", "--centroid-mm", "1,2"], "'1,2' is not three numbers"),
         (["--volume-ml", "20", "--centroid-mm", "400,0,0"], "20 mL at (400, 0, 0) mm lie in"),
+        (["--volume-ml", "20", "--requests", "requests.tsv"], "--requests names all tumours"),
+        (["--requests", "requests.tsv"], "requests: the table has no rows"),
     ],
 )
 def test_what_cannot_be_made_is_refused_in_words(site, model, tmp_path, options, words):
-    done = sbldm(site, tmp_path, "--model", model, "--out", "made", *options)
+    header = "volume_ml\tcentroid_x_mm\tcentroid_y_mm\tcentroid_z_mm\n"
+    (tmp_path / "requests.tsv").write_text(header)
+    done = sbldm(site, tmp_path, "--model", model, "--out", "made/deep", *options)
     assert done.returncode != 0
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("out", [".", "full", "file/deep"])
+def test_a_folder_that_patients_cannot_go_to_is_refused_at_once(site, tumour, tmp_path, out):
+    (tmp_path / "full").mkdir()
+    for file in (tmp_path / "full" / "kept", tmp_path / "file"):
+        file.touch()
+    done = sbldm(site, tmp_path, "--model", "none", "--out", out, *asked(tumour))
+    assert done.returncode != 0
+    assert f"{out}: " in done.stderr
+    assert "name a new folder" in done.stderr
+
+
+def test_patients_go_where_a_link_points(site, model, tumour, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    done = sbldm(site, tmp_path, "--model", model, "--out", "link", *asked(tumour))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "empty" / "attributes.tsv").is_file()
+
+
+@pytest.mark.parametrize("name", ["diffusion/weights.safetensors", "diffusion/config.json"])
+def test_a_damaged_model_is_named(site, model, tumour, tmp_path, name):
+    shutil.copytree(model, tmp_path / "cut")
+    content = (tmp_path / "cut" / name).read_bytes()
+    (tmp_path / "cut" / name).write_bytes(content[: len(content) // 2])
+    done = sbldm(site, tmp_path, "--model", "cut", "--out", "made", *asked(tumour))
+    assert done.returncode != 0
+    assert f"cut/{name}: is damaged" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_folder_that_is_no_model_is_refused(site, tumour, tmp_path):
@@ -147,7 +181,7 @@ def test_a_model_of_another_version_is_refused_in_words(site, model, tumour, tmp
     assert "Traceback" not in done.stderr
 
 
-def checked(folder: Path, text: str, *before: Path) -> subprocess.CompletedProcess:
+def checked(folder: Path, text: str, *before: Path | str) -> subprocess.CompletedProcess:
     """What the workflow's own copy of the command says of a configuration."""
     (folder / "mine.yaml").write_text(text)
     command = [sys.executable, "-m", "workflow_scripts.command", "check", *before, "mine.yaml"]
@@ -164,6 +198,15 @@ def test_a_configuration_is_counted(tmp_path):
     assert "4 splits of them" in done.stdout
     assert "4 autoencoders" in done.stdout
     assert "results go to mine/" in done.stdout
+
+
+def test_values_on_the_command_line_come_last(tmp_path):
+    values = "--config", "results=yours", "--config", "cohort={splits: {train_sizes: [3]}}"
+    done = checked(tmp_path, "results: mine\n", *values)
+    assert done.returncode == 0, done.stderr
+    assert "1 splits of them" in done.stdout
+    assert "results go to yours/" in done.stdout
+    assert "nothing: is no KEY=VALUE" in checked(tmp_path, "", "--config", "nothing").stderr
 
 
 @pytest.mark.parametrize(

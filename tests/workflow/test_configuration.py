@@ -30,9 +30,9 @@ def test_config_yaml_is_complete():
 @pytest.mark.parametrize("path", SETUPS, ids=lambda path: path.name)
 def test_every_set_up_is_right(path):
     values = merged(default(), yaml.safe_load(path.read_text()))
-    if not values["cohort"]["source"].startswith("phantom"):
-        # Where the user's patients are is for the user to say.
-        values["cohort"] |= {"root": "/data", "table": "patients.tsv"}
+    # Where the user's patients are is for the user to say.
+    theirs = {"brats": {"root": "/data"}, "table": {"table": "patients.tsv"}}
+    values["cohort"] |= theirs.get(values["cohort"]["source"], {})
     check(values)
 
 
@@ -85,6 +85,17 @@ def test_the_schema_has_not_drifted():
             "subregions cannot be told apart",
         ),
         ({"cohort": {"label_scheme": "msd"}}, "label_scheme is not for source 'phantom'"),
+        ({"cohort": {"root": "/data"}}, "root is not for source 'phantom'; set source: brats"),
+        ({"cohort": {"table": "t.tsv"}}, "table is not for source 'phantom'; set source: table"),
+        ({"cohort": None}, "cohort: is a section; give its keys"),
+        ({"synthesis": {"model": "null"}}, "synthesis.model: null is text"),
+        ({"segmentation": {"patch": "null"}}, "segmentation.patch: null is text"),
+        ({"synthesis": {"model": "/nowhere"}}, "/nowhere: is no model folder"),
+        ({"synthesis": {"requests": "/nowhere.tsv"}}, "/nowhere.tsv is no file"),
+        ({"synthesis": {"sweep_ml": [5, 0]}}, "sweep_ml.1 = 0: Input should be greater than 0"),
+        ({"segmentation": {"widths": [8, -8]}}, "widths.1 = -8: Input should be greater than 0"),
+        ({"diffusion": {"lr": float("inf")}}, "diffusion.lr = inf: Input should be a finite"),
+        ({"results": "a{b}"}, "results = 'a{b}': paths cannot hold braces"),
     ],
 )
 def test_mistakes_are_named(change, words):
@@ -95,6 +106,16 @@ def test_mistakes_are_named(change, words):
 def test_a_home_folder_is_meant_by_a_tilde():
     config = check(merged(default(), {"cohort": {"source": "brats", "root": "~/data"}}))
     assert config.cohort.root == str(Path.home() / "data")
+
+
+def test_requests_are_looked_at_before_any_job(tmp_path):
+    table = tmp_path / "requests.tsv"
+    change = {"synthesis": {"requests": str(table)}}
+    table.write_text("volume_ml\tcentroid_x_mm\n30\t1\n")
+    with pytest.raises(UserError, match="columns centroid_y_mm, centroid_z_mm are missing"):
+        check(merged(default(), change))
+    table.write_text("volume_ml\tcentroid_x_mm\tcentroid_y_mm\tcentroid_z_mm\n30\t1\t2\t3\n")
+    assert check(merged(default(), change)).synthesis.requests == str(table)
 
 
 def test_text_from_the_command_line_becomes_numbers():

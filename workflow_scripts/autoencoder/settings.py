@@ -1,6 +1,6 @@
 """Values of the ``autoencoder`` section."""
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from workflow_scripts.common.settings import OptimiserSettings, Prior, Section
 
@@ -69,7 +69,7 @@ class SliceNetworkSettings(Section):
     """The 2-D variational autoencoder of slices."""
 
     stem: int = Field(description="pixel-unshuffle before the first convolution", ge=1, le=8)
-    widths: list[int] = Field(description="channels at each resolution", min_length=1)
+    widths: list[PositiveInt] = Field(description="channels at each resolution", min_length=1)
     blocks: int = Field(description="residual blocks at each resolution", ge=1)
     norm_groups: int = Field(description="groups of the group normalisation", ge=1)
     attention: bool = Field(description="self-attention at the lowest resolution")

@@ -95,8 +95,11 @@ def write_text(text: str, path: str | Path) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(Path(path).read_text())
+    """Read a JSON file. Raises ``UserError`` where it is none."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: is damaged, it cannot be read as JSON ({error})") from error
 
 
 def write_json(value: Any, path: str | Path) -> None:

@@ -6,8 +6,19 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+
+def _path(value: str) -> str:
+    # As text from the command line; a file of --configfile has a true one.
+    if value == "null":
+        raise ValueError("null is text on the command line; set it in a file of --configfile")
+    # Snakemake would take what is in braces for a wildcard.
+    if "{" in value or "}" in value:
+        raise ValueError("paths cannot hold braces")
+    return expanduser(value)
+
+
 # A path that a user writes; ~ is the home folder.
-UserPath = Annotated[str, AfterValidator(expanduser)]
+UserPath = Annotated[str, AfterValidator(_path)]
 # Where training starts: `embedded` (the networks in prior/), `none`, or a model folder.
 Prior = Annotated[UserPath, AfterValidator(normpath)]
 
@@ -24,9 +35,10 @@ def ordered_pair(fits: Callable[[float, float], bool], words: str) -> AfterValid
 
 
 class Section(BaseModel):
-    """A part of ``config.yaml``: unknown keys are refused, values cannot change after loading."""
+    """A part of ``config.yaml``: unknown keys are refused, values cannot change after loading, and
+    numbers are finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def part(self, kind: "type[Section]") -> dict:
         """The values that a smaller section has too, for a job that depends on those alone."""

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import torch
 from pydantic import ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from workflow_scripts.common.files import UserError, read_json, staged, write_json
@@ -36,7 +37,7 @@ def settings_of(config: dict, kind: type[Settings], folder: str | Path) -> Setti
     Raises ``UserError`` where a key is missing or unknown: another version wrote the folder.
     """
     try:
-        return kind.model_validate(config["settings"])
+        return kind.model_validate(config.get("settings", {}))
     except ValidationError as error:
         keys = ", ".join(".".join(map(str, e["loc"])) for e in error.errors())
         raise UserError(
@@ -48,10 +49,13 @@ def settings_of(config: dict, kind: type[Settings], folder: str | Path) -> Setti
 def load_weights(folder: str | Path, model: torch.nn.Module) -> None:
     """Load ``weights.safetensors`` into a network of the same layout; nothing is executed.
 
-    Raises ``UserError`` where it is of another layout: another version wrote the folder.
+    Raises ``UserError`` where it is damaged, or of another layout: another version wrote it.
     """
+    path = Path(folder) / "weights.safetensors"
     try:
-        model.load_state_dict(load_file(Path(folder) / "weights.safetensors"))
+        model.load_state_dict(load_file(path))
+    except SafetensorError as error:
+        raise UserError(f"{path}: is damaged, or only a pointer to the file ({error})") from error
     except RuntimeError:
         raise UserError(
             f"{folder}: weights.safetensors was written by another version of this code, whose "

@@ -23,7 +23,7 @@ class DenoiserSettings(Section):
         "0: it starts from uncorrelated places",
         ge=0,
     )
-    widths: list[int] = Field(description="channels at each resolution", min_length=1)
+    widths: list[PositiveInt] = Field(description="channels at each resolution", min_length=1)
     blocks: int = Field(description="residual blocks at each resolution", ge=1)
     norm_groups: int = Field(description="groups of the group normalisation", ge=1)
     attention: list[bool] = Field(description="self-attention at each resolution")

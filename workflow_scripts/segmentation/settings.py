@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from workflow_scripts.common.settings import OptimiserSettings, Section, ordered_pair
 
@@ -38,7 +38,7 @@ class SegmentationSettings(OptimiserSettings):
     """The 3-D segmentation network and its training."""
 
     stem: int = Field(description="voxels a side folded into channels first", ge=1, le=4)
-    widths: list[int] = Field(description="channels at each resolution", min_length=2)
+    widths: list[PositiveInt] = Field(description="channels at each resolution", min_length=2)
     patch: tuple[int, int, int] | None = Field(
         description="voxels of a training and inference patch; null is the whole volume"
     )

@@ -42,6 +42,8 @@ def asked(
 ) -> pd.DataFrame:
     """The requests of the command line: a table, or one tumour several times."""
     if requests:
+        if any(value is not None for value in (volume_ml, centroid_mm, sphericity)) or count > 1:
+            raise UserError("--requests names all tumours; leave -n and the tumour's options out")
         return read_table(requests)
     if volume_ml is None or centroid_mm is None:
         raise UserError("give --volume-ml and --centroid-mm, or a table by --requests")
@@ -50,6 +52,20 @@ def asked(
     if sphericity is not None:
         row["sphericity"] = sphericity
     return pd.DataFrame([row] * count)
+
+
+def new_folder(out: Path) -> Path:
+    """Where the patients go: a folder that is not there yet, or is empty.
+
+    Raises ``UserError`` where it can be no such folder.
+    """
+    target = out.resolve()
+    if target.is_dir() and (any(target.iterdir()) or target == Path.cwd()):
+        raise UserError(f"{out}: is not empty, or the working folder; name a new folder")
+    above = next(folder for folder in target.parents if folder.exists())
+    if not above.is_dir():
+        raise UserError(f"{out}: {above} is no folder; name a new folder")
+    return target
 
 
 @click.command()
@@ -64,7 +80,7 @@ def asked(
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="a table in place of one tumour; needs volume_ml, centroid_x_mm, _y_mm and _z_mm",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 @click.option(
     "--threads",
     type=click.IntRange(1),
@@ -77,22 +93,22 @@ def synthesize(model, out, volume_ml, centroid_mm, sphericity, count, requests, 
     them, and attributes.tsv with what was requested beside what was measured."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        if out.exists() and any(out.iterdir()):
-            raise UserError(f"{out}: is not empty; name a new folder")
+        target = new_folder(out)
         table = asked(requests, count, volume_ml, centroid_mm, sphericity)
         check_model_folder(model)
         # Networks take seconds to import: not before all that can be refused without them is.
         import torch
 
         from workflow_scripts.synthesis.model import SynthesisModel
-        from workflow_scripts.synthesis.patients import make_patients
+        from workflow_scripts.synthesis.patients import make_patients, refuse_impossible
         from workflow_scripts.synthesis.requests import complete
 
         torch.set_num_threads(threads)
         loaded = SynthesisModel.load(model)
         settings = SamplingSettings.model_validate(read_json(model / "sampling.json"))
         completed = complete(table, loaded.generator.scaling, seed)
-        with staged_directory(out) as folder:
+        refuse_impossible(completed, loaded)
+        with staged_directory(target) as folder:
             made = make_patients(completed, loaded, settings, folder)
             shutil.rmtree(folder / "batches", ignore_errors=True)
             write_table(made, folder / "attributes.tsv")

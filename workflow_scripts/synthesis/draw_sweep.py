@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from workflow_scripts.common.files import read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.diffusion.conditions import Scaling
-from workflow_scripts.synthesis.requests import CENTROID, complete, load_brain, reason_to_refuse
+from workflow_scripts.synthesis.request_table import CENTROID
+from workflow_scripts.synthesis.requests import complete, load_brain, reason_to_refuse
 
 
 def sweep(

@@ -10,7 +10,8 @@ from workflow_scripts.common.attributes import CONDITIONS
 from workflow_scripts.common.files import UserError, read_table, write_json, write_table
 from workflow_scripts.common.patients import save_patient
 from workflow_scripts.synthesis.model import SynthesisModel
-from workflow_scripts.synthesis.requests import CENTROID, reason_to_refuse
+from workflow_scripts.synthesis.request_table import CENTROID
+from workflow_scripts.synthesis.requests import reason_to_refuse
 from workflow_scripts.synthesis.sampling import Sample, synthesise
 from workflow_scripts.synthesis.settings import SamplingSettings
 

@@ -12,9 +12,8 @@ from workflow_scripts.common.geometry import same_grid
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.nifti import load_nifti
 from workflow_scripts.diffusion.conditions import Scaling
+from workflow_scripts.synthesis.request_table import CENTROID, check_requests
 
-CENTROID = tuple(f"centroid_{a}_mm" for a in AXES)
-REQUIRED = ("volume_ml", *CENTROID)
 # So that runs with neighbouring seeds share no sample's noise.
 SEEDS_A_RUN = 1_000_000
 # A requested ellipsoid must lie in the brain by at least this share.
@@ -40,22 +39,20 @@ def complete(requests: pd.DataFrame, scaling: Scaling, seed: int) -> pd.DataFram
 
     Sphericity is the training patients' mean; surface follows from volume and sphericity (the
     definition of sphericity, Wadell 1935), the box from the volume by the training patients'
-    mean ratio. Raises ``UserError`` for a missing column or an empty or illegal value.
+    mean ratio. Raises ``UserError`` as ``check_requests`` does.
     """
+    check_requests(requests)
     table = requests.copy().reset_index(drop=True)
-    absent = [name for name in REQUIRED if name not in table]
-    if absent:
-        raise UserError(f"requests: columns {', '.join(absent)} are missing")
     if "patient_id" not in table:
         table["patient_id"] = [f"synthetic-{row + 1:04d}" for row in range(len(table))]
     if "seed" not in table:
         table["seed"] = SEEDS_A_RUN * seed + np.arange(len(table))
     if "sphericity" not in table:
         table["sphericity"] = scaling.mean[CONDITIONS.index("sphericity")]
-    _check_values(table)
     side = np.cbrt(table["volume_ml"] * 1000)
     for axis, ratio in zip(AXES, scaling.box_ratio, strict=True):
         name = f"box_{axis}_mm"
+        # A column that holds text too has empty cells as "".
         given = pd.to_numeric(table[name], errors="coerce") if name in table else np.nan
         table[name] = pd.Series(given, index=table.index).fillna(ratio * side)
     table["surface_mm2"] = np.cbrt(36 * np.pi) * side**2 / table["sphericity"]
@@ -63,31 +60,6 @@ def complete(requests: pd.DataFrame, scaling: Scaling, seed: int) -> pd.DataFram
     for name in CONDITIONS:
         table[name] = [float(FLOATS % value) for value in table[name]]
     return table[["patient_id", "seed", *CONDITIONS]]
-
-
-def _check_values(table: pd.DataFrame) -> None:
-    names = table["patient_id"].astype(str)
-    for row, name in enumerate(names, start=1):
-        if not name.replace("-", "").replace("_", "").isalnum():
-            raise UserError(
-                f"requests: row {row}: patient_id '{name}' may hold letters, digits, "
-                "'-' and '_' only"
-            )
-    if names.duplicated().any():
-        raise UserError(f"requests: patient_id '{names[names.duplicated()].iloc[0]}' occurs twice")
-    for name in (*REQUIRED, "sphericity", "seed"):
-        values = pd.to_numeric(table[name], errors="coerce")
-        if values.isna().any():
-            row = int(values.isna().to_numpy().argmax()) + 1
-            raise UserError(f"requests: row {row}: {name} is no number")
-    boxes = [f"box_{axis}_mm" for axis in AXES if f"box_{axis}_mm" in table]
-    for name in ("volume_ml", *boxes):
-        if (pd.to_numeric(table[name], errors="coerce") <= 0).any():
-            raise UserError(f"requests: {name} must be above 0")
-    if (table["seed"].astype(float) < 0).any():
-        raise UserError("requests: seed must be at least 0")
-    if not table["sphericity"].astype(float).between(0.05, 1).all():
-        raise UserError("requests: sphericity must lie between 0.05 and 1")
 
 
 def reason_to_refuse(request: pd.Series, brain: NDArray[np.bool_], grid: Grid) -> str | None:

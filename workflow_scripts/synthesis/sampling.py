@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from workflow_scripts.common.attributes import tumour_attributes
 from workflow_scripts.common.randomness import generator as random_generator
 from workflow_scripts.synthesis.model import SynthesisModel
-from workflow_scripts.synthesis.requests import CENTROID
+from workflow_scripts.synthesis.request_table import CENTROID
 from workflow_scripts.synthesis.settings import SamplingSettings
 
 

@@ -1,6 +1,6 @@
 """Values of the ``synthesis`` section."""
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from workflow_scripts.common.settings import Section, UserPath
 
@@ -46,6 +46,6 @@ class SynthesisSettings(SamplingSettings):
     jitter_mm: float = Field(
         description="how far their places stray: standard deviation along each axis", ge=0
     )
-    sweep_ml: list[float] = Field(
+    sweep_ml: list[PositiveFloat] = Field(
         description="volumes of the sweep at a fixed position", min_length=1
     )

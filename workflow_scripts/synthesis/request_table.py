@@ -1,0 +1,65 @@
+"""What a table of requests must hold, told without loading any network."""
+
+import difflib
+
+import numpy as np
+import pandas as pd
+
+from workflow_scripts.common.attributes import AXES, CONDITIONS
+from workflow_scripts.common.files import UserError
+
+CENTROID = tuple(f"centroid_{a}_mm" for a in AXES)
+REQUIRED = ("volume_ml", *CENTROID)
+BOX = tuple(f"box_{axis}_mm" for axis in AXES)
+KNOWN = ("patient_id", "seed", *CONDITIONS)
+# A column of another name that is so much like one of these is a mistyped one.
+ALIKE = 0.75
+LARGEST_SEED = 2**63 - 1
+
+
+def check_requests(table: pd.DataFrame) -> None:
+    """Raise ``UserError`` naming the column, row or value that no request can have.
+
+    ``table`` has a row a request and at least the columns ``REQUIRED``; cells of a box may be
+    empty.
+    """
+    absent = [name for name in REQUIRED if name not in table]
+    if absent:
+        raise UserError(f"requests: columns {', '.join(absent)} are missing")
+    for name in table:
+        near = difflib.get_close_matches(str(name), KNOWN, 1, ALIKE)
+        if near and name not in KNOWN:
+            raise UserError(f"requests: column '{name}' is unknown; is '{near[0]}' meant?")
+    if table.empty:
+        raise UserError("requests: the table has no rows")
+    if "patient_id" in table:
+        _check_names(table["patient_id"].astype(str))
+    for name in (*REQUIRED, "sphericity", "seed", *BOX):
+        if name in table:
+            _check_numbers(name, table[name])
+
+
+def _check_names(names: pd.Series) -> None:
+    for row, name in enumerate(names, start=1):
+        if not (name.isascii() and name.replace("-", "").replace("_", "").isalnum()):
+            raise UserError(
+                f"requests: row {row}: patient_id '{name}' may hold letters, digits, "
+                "'-' and '_' only"
+            )
+    if names.duplicated().any():
+        raise UserError(f"requests: patient_id '{names[names.duplicated()].iloc[0]}' occurs twice")
+
+
+def _check_numbers(name: str, given: pd.Series) -> None:
+    if name in BOX:
+        given = given[given.notna() & (given != "")]
+    values = pd.to_numeric(given, errors="coerce").astype(float).to_numpy()
+    if not np.isfinite(values).all():
+        row = given.index.get_loc(given.index[~np.isfinite(values)][0]) + 1
+        raise UserError(f"requests: row {row}: {name} is no number")
+    if name in ("volume_ml", *BOX) and (values <= 0).any():
+        raise UserError(f"requests: {name} must be above 0")
+    if name == "seed" and not ((values % 1 == 0) & (values >= 0) & (values < LARGEST_SEED)).all():
+        raise UserError(f"requests: seed must be a whole number, 0 to {LARGEST_SEED}")
+    if name == "sphericity" and not ((values >= 0.05) & (values <= 1)).all():
+        raise UserError("requests: sphericity must lie between 0.05 and 1")
