@@ -1,4 +1,4 @@
-"""Phantom patients straight on the grid, thousands of them, and the prior that learns from them."""
+"""Phantom patients straight on the grid, thousands of them, to train a prior on."""
 
 from workflow_scripts.cohort.plan import phantom_ids
 from workflow_scripts.cohort.settings import PhantomSettings

@@ -19,7 +19,8 @@ from workflow_scripts.diffusion.latents import (
     map_channels,
     unfold,
 )
-from workflow_scripts.diffusion.model import StackDenoiser, predict
+from workflow_scripts.diffusion.model import StackDenoiser
+from workflow_scripts.diffusion.prediction import predict
 from workflow_scripts.diffusion.process import Process
 from workflow_scripts.diffusion.settings import DiffusionSettings
 from workflow_scripts.diffusion.train import DiffusionTraining, LatentBatches

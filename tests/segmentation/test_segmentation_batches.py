@@ -8,7 +8,7 @@ from workflow_scripts.common.masks import dice
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.segmentation.batches import SegmentationBatches
 from workflow_scripts.segmentation.classical import ClassicalAugmentation
-from workflow_scripts.segmentation.model import SegmentationNetwork, fold, unfold
+from workflow_scripts.segmentation.model import SegmentationNetwork
 from workflow_scripts.segmentation.volumes import (
     masks_to_classes,
     read_block,
@@ -182,12 +182,3 @@ def test_the_network_takes_volumes_of_any_size(shape):
     logits = network(torch.randn(1, 2, *shape))
     assert logits.shape == (1, 3, *shape)
     assert logits.sigmoid().mean() < 0.3  # it starts from tumours being rare
-
-
-def test_folding_and_unfolding():
-    volume = torch.arange(2 * 3 * 4 * 6 * 8).reshape(2, 3, 4, 6, 8)
-    folded = fold(volume, 2)
-    assert folded.shape == (2, 24, 2, 3, 4) and torch.equal(unfold(folded, 2), volume)
-    assert set(folded[0, :8, 1, 1, 1].tolist()) == set(
-        volume[0, 0, 2:4, 2:4, 2:4].flatten().tolist()
-    )

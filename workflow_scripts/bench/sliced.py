@@ -20,7 +20,7 @@ from workflow_scripts.configuration import Config
 from workflow_scripts.diffusion.conditions import Scaling, latent_points, place_of
 from workflow_scripts.diffusion.generator import Bundle, build_model, build_process
 from workflow_scripts.diffusion.latents import empty_space
-from workflow_scripts.diffusion.model import predict
+from workflow_scripts.diffusion.prediction import predict
 from workflow_scripts.diffusion.train import DiffusionTraining, LatentBatches
 
 # Volumes that a training draws its latents from.

@@ -67,6 +67,11 @@ class Patient:
         return np.ascontiguousarray(self.foreground_slices.transpose(1, 2, 0)) > 0
 
 
+def patient_folders(directory: str | Path) -> list[Path]:
+    """Patients' folders in a directory, in the order of their names."""
+    return [folder for folder in sorted(Path(directory).iterdir()) if folder.is_dir()]
+
+
 def save_patient(
     folder: str | Path,
     image: NDArray,

@@ -10,11 +10,13 @@ from torch import Tensor
 
 from workflow_scripts.common.attributes import CONDITIONS
 from workflow_scripts.common.device import autocast, device
+from workflow_scripts.common.fold import fold
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.weights import load_config, load_weights, settings_of
 from workflow_scripts.diffusion.conditions import Scaling, latent_points, place_of
-from workflow_scripts.diffusion.latents import LatentSpace, empty_space, fold, map_channels
-from workflow_scripts.diffusion.model import StackDenoiser, predict
+from workflow_scripts.diffusion.latents import LatentSpace, empty_space, map_channels
+from workflow_scripts.diffusion.model import StackDenoiser
+from workflow_scripts.diffusion.prediction import predict
 from workflow_scripts.diffusion.process import Process
 from workflow_scripts.diffusion.settings import DiffusionSettings
 

@@ -1,10 +1,7 @@
 """The space in which the denoiser works: folded, centred and whitened latents."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
-from einops import rearrange
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
@@ -13,6 +10,7 @@ from torch.nn import functional
 from workflow_scripts.common.choice import evenly_chosen
 from workflow_scripts.common.device import exact
 from workflow_scripts.common.files import UserError
+from workflow_scripts.common.fold import Patch, fold, unfold
 from workflow_scripts.common.stored import StoredRows
 from workflow_scripts.diffusion.conditions import MAPS, draw_maps
 from workflow_scripts.diffusion.settings import DenoiserSettings
@@ -26,8 +24,6 @@ SMALLEST_VARIANCE = 1e-4
 MODE_PATIENTS = 512
 # As many modes as patients would span these, and leave nothing to all others.
 PATIENTS_PER_MODE = 4
-# Neighbouring latents along x, y and z that are one position of the denoiser.
-Patch = Sequence[int]
 
 
 class LatentSpace(nn.Module):
@@ -220,19 +216,3 @@ def _fit_modes(space: LatentSpace, latents: NDArray | StoredRows, place: Tensor)
 def map_channels(patch: Patch) -> int:
     """How many maps stand beside latents that are folded by ``patch``."""
     return MAPS - 1 + int(np.prod(patch))
-
-
-def fold(x: Tensor, patch: Patch) -> Tensor:
-    """(B, C, h, w, Z) to (B, C · px · py · pz, h / px, w / py, Z / pz)."""
-    px, py, pz = patch
-    return rearrange(
-        x, "b c (h px) (w py) (z pz) -> b (c px py pz) h w z", px=px, py=py, pz=pz
-    ).contiguous()
-
-
-def unfold(x: Tensor, patch: Patch) -> Tensor:
-    """The inverse of ``fold``."""
-    px, py, pz = patch
-    return rearrange(
-        x, "b (c px py pz) h w z -> b c (h px) (w py) (z pz)", px=px, py=py, pz=pz
-    ).contiguous()

@@ -4,14 +4,11 @@ import torch
 from monai.networks.nets import DiffusionModelUNet
 from torch import Tensor, nn
 
-from workflow_scripts.diffusion.latents import LatentSpace
-from workflow_scripts.diffusion.process import Process
-
 
 class StackDenoiser(nn.Module):
     """A 3-D U-Net over a stack of slice latents (section 2.3 of Kebaili et al., ISBI 2024).
 
-    It works in the ``LatentSpace``, where neighbouring slices are the channels of one position,
+    It works in the ``LatentSpace``, where neighbours, slices too, are the channels of one position,
     so that each layer mixes slices. The conditions go through an MLP and are added to the time
     embedding, with a learned vector for the null; maps of the requested tumour stand beside the
     latents.
@@ -77,25 +74,3 @@ class ConditionEmbedding(nn.Module):
         """Embedding (B, width) of (B, conditions + 1), the last column telling presence."""
         values, present = condition[:, :-1], condition[:, -1:]
         return torch.where(present > 0, self.mlp(values), self.null)
-
-
-def predict(
-    denoiser: StackDenoiser,
-    space: LatentSpace,
-    process: Process,
-    x: Tensor,
-    t: Tensor,
-    condition: tuple[Tensor, Tensor, Tensor],
-) -> Tensor:
-    """What the process predicts at x_t: the Gaussian answer of the space, where it has one, and
-    the network's correction.
-
-    ``condition`` is (standardised conditions, presence, maps), as the denoiser takes them.
-    """
-    found = denoiser(x, t, *condition).float()
-    if not space.is_gaussian:
-        return found
-    expected = process.prediction(space.expected(x, *process.factors(t, x)), x, t)
-    if denoiser.reliance is not None:
-        expected = expected * denoiser.reliance.view(-1, 1, 1, 1)
-    return expected + found

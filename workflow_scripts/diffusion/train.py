@@ -8,7 +8,8 @@ from torch import Tensor
 from workflow_scripts.common.stored import StoredRows
 from workflow_scripts.common.training import Training
 from workflow_scripts.diffusion.latents import LatentSpace
-from workflow_scripts.diffusion.model import StackDenoiser, predict
+from workflow_scripts.diffusion.model import StackDenoiser
+from workflow_scripts.diffusion.prediction import predict
 from workflow_scripts.diffusion.process import Process
 from workflow_scripts.diffusion.settings import DiffusionSettings
 

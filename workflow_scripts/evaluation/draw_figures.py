@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from workflow_scripts.common.attributes import AXES
 from workflow_scripts.common.files import read_table, staged_directory
 from workflow_scripts.common.grid import Grid
-from workflow_scripts.common.patients import Patient
+from workflow_scripts.common.patients import Patient, patient_folders
 from workflow_scripts.evaluation import plots, slices
 from workflow_scripts.evaluation.look import note, style
 
@@ -66,7 +66,7 @@ def sweep_centre(table: pd.DataFrame) -> NDArray[np.float64]:
 
 def patients_in(folder: str | Path) -> list[Patient]:
     """Patients in a folder of folders, in the order of their names."""
-    return [Patient(path) for path in sorted(Path(folder).iterdir()) if path.is_dir()]
+    return [Patient(path) for path in patient_folders(folder)]
 
 
 def draw_images(files, params, grid: Grid) -> dict[str, Figure]:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from workflow_scripts.common.files import read_table, write_table
 from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.patients import patient_folders
 from workflow_scripts.evaluation.contrast import GROUPS, group_step, healthy_spread
 
 
@@ -24,7 +25,7 @@ def main(snakemake) -> None:
             [preprocessed / name for name in test],
             [Path(made) / name for name in test],
             [preprocessed / name for name in train],
-            sorted(folder for folder in Path(synthetic).iterdir() if folder.is_dir()),
+            patient_folders(synthetic),
         )
         # One unit for all groups: a smoother image is no more contrasted for being smoother.
         unit = healthy_spread(groups[0])

@@ -9,6 +9,7 @@ import torch
 from workflow_scripts.autoencoder.codec import Codec
 from workflow_scripts.common.files import write_table
 from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.patients import patient_folders
 from workflow_scripts.evaluation.features import autoencoder_features, segmentation_features
 from workflow_scripts.evaluation.neighbours import nearest
 from workflow_scripts.evaluation.quality import (
@@ -29,7 +30,7 @@ def main(snakemake) -> None:
         "train": train,
         "test": test,
         "reconstructed": [Path(given.reconstructions) / folder.name for folder in test],
-        "synthetic": sorted(f for f in Path(given.synthetic).iterdir() if f.is_dir()),
+        "synthetic": patient_folders(given.synthetic),
     }
     codec = Codec.load(Path(given.autoencoder).parent)
     networks = {"autoencoder": partial(autoencoder_features, codec=codec)}

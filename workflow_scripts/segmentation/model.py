@@ -6,22 +6,7 @@ from collections.abc import Sequence
 from monai.networks.nets import DynUNet
 from torch import Tensor, nn
 
-
-def fold(volume: Tensor, factor: int) -> Tensor:
-    """Cubes of ``factor`` voxels a side into channels: (B, C, X, Y, Z) to (B, C f³, X/f, …)."""
-    b, c, x, y, z = volume.shape
-    f = factor
-    parts = volume.reshape(b, c, x // f, f, y // f, f, z // f, f)
-    return parts.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, c * f**3, x // f, y // f, z // f)
-
-
-def unfold(volume: Tensor, factor: int) -> Tensor:
-    """The inverse of ``fold``."""
-    b, c, x, y, z = volume.shape
-    f = factor
-    parts = volume.reshape(b, c // f**3, f, f, f, x, y, z)
-    return parts.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // f**3, x * f, y * f, z * f)
-
+from workflow_scripts.common.fold import fold, unfold
 
 # A tumour fills a few hundredths of the volume: where the first predictions start.
 PRIOR = 0.03
@@ -60,5 +45,6 @@ class SegmentationNetwork(nn.Module):
             max(2 * self.multiple, -(-n // self.multiple) * self.multiple) - n for n in (z, y, x)
         ]
         padded = nn.functional.pad(image, [n for a in after for n in (0, a)])
-        logits = unfold(self.unet(fold(padded, self.stem)), self.stem)
+        cube = (self.stem,) * 3
+        logits = unfold(self.unet(fold(padded, cube)), cube)
         return logits[..., :x, :y, :z]

@@ -9,7 +9,7 @@ import torch
 from workflow_scripts.common.device import arithmetic
 from workflow_scripts.common.files import write_table
 from workflow_scripts.common.job import training_job
-from workflow_scripts.common.patients import Patient
+from workflow_scripts.common.patients import Patient, patient_folders
 from workflow_scripts.common.weights import save_model
 from workflow_scripts.segmentation.batches import SegmentationBatches
 from workflow_scripts.segmentation.segmenter import network_of
@@ -21,17 +21,12 @@ from workflow_scripts.segmentation.train import (
 )
 
 
-def synthetic_folders(directories: list[str]) -> list[Path]:
-    """Patients' folders in the given directories, in the order of their names."""
-    return [folder for d in directories for folder in sorted(Path(d).iterdir()) if folder.is_dir()]
-
-
 def main(snakemake) -> None:
     params = snakemake.params
     settings = SegmentationSettings.model_validate(params.settings)
     torch.set_num_threads(snakemake.threads)
     real = [Path(path).parent for path in snakemake.input.images]
-    synthetic = synthetic_folders(snakemake.input.synthetic)
+    synthetic = [f for d in snakemake.input.synthetic for f in patient_folders(d)]
     if "synthetic" in params.arm.split("+") and not synthetic:
         logging.warning("%s: no synthetic patient was made; it learns from real ones", params.arm)
     held_out = [Patient(Path(path).parent) for path in snakemake.input.validation]

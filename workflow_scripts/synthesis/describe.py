@@ -28,14 +28,15 @@ def describe_model(folder: str | Path) -> dict[str, str]:
     sampling = read_json(folder / "sampling.json")
     attributes = read_table(folder / "attributes.tsv")
     patients = attributes[attributes["copy"] == 0]
-    volumes = patients["volume_ml"]
+    copies, volumes = len(attributes) - len(patients), patients["volume_ml"]
     low, middle, high = volumes.min(), volumes.median(), volumes.max()
     shape, spacing = config["grid"]["shape"], config["grid"]["spacing_mm"]
     lines = {
         "modalities": ", ".join(config["modalities"]),
         "labels": config["labels"].replace("_", " "),
         "grid": f"{_times(shape)} voxels of {_times(spacing)} mm (MNI152)",
-        "learned from": f"{len(patients)} patients and {len(attributes) - len(patients)} copies",
+        # A prior keeps no table of its copies.
+        "learned from": f"{len(patients)} patients" + (f" and {copies} copies" if copies else ""),
         "tumours": f"{low:.1f} to {high:.1f} mL, median {middle:.1f}",
     }
     for axis in "xyz":

@@ -6,7 +6,7 @@ from workflow_scripts.common.settings import Section, UserPath
 
 
 class SamplingSettings(Section):
-    """How the generator is sampled. A model folder brings its own."""
+    """How the generator is sampled. A model folder has its run's values, which ``sbldm`` takes."""
 
     sampling_steps: int = Field(description="steps of the sampler", ge=1)
     temperature: float = Field(
