@@ -28,6 +28,7 @@ rule measure_speed:
         gpu=1,
     params:
         configs=lambda wildcards: compared(ROOT, SETUPS[wildcards.setup]),
+        # Tells apart what jobs keep that were killed.
         repetition=lambda wildcards: wildcards.repetition,
         seconds=CONFIG.bench.seconds,
         slices=CONFIG.bench.slices,

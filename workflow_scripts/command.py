@@ -33,6 +33,16 @@ def info(folder):
         raise click.ClickException(str(error)) from None
 
 
+def from_command_line(values: tuple[str, ...]) -> dict:
+    """What Snakemake makes of KEY=VALUE; raises ``UserError`` where it is none."""
+    from snakemake.cli import parse_config
+
+    try:
+        return parse_config(values)
+    except ValueError as error:
+        raise UserError(f"--config {' '.join(values)}: is no KEY=VALUE ({error})") from None
+
+
 @main.command()
 @click.argument("files", nargs=-1, type=FILE)
 @click.option("--config", "values", multiple=True, metavar="KEY=VALUE", help="as Snakemake's")
@@ -51,7 +61,7 @@ def check(files, values):
                 "check needs the workflow itself; in its folder: "
                 "python -m workflow_scripts.command check FILES"
             )
-        config = read_config(DEFAULTS, *files, command_line=values)
+        config = read_config(DEFAULTS, *files, changes=from_command_line(values))
         count = usable_patients(config.cohort, config.modalities)
     except UserError as error:
         raise click.ClickException(str(error)) from None

@@ -5,7 +5,7 @@
 
 import difflib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -260,9 +260,9 @@ def check(values: dict) -> Config:
         raise UserError("configuration: " + "; ".join(lines)) from None
 
 
-def read_config(*files: str | Path, command_line: Sequence[str] = ()) -> Config:
+def read_config(*files: str | Path, changes: dict | None = None) -> Config:
     """The configuration of YAML files, each saying what differs from those before it, as
-    Snakemake merges them, and of ``KEY=VALUE`` as its ``--config`` takes them.
+    Snakemake merges them, and of ``changes`` of the command line.
 
     Raises ``UserError`` for a file that cannot be read, and for what ``check`` refuses.
     """
@@ -274,14 +274,7 @@ def read_config(*files: str | Path, command_line: Sequence[str] = ()) -> Config:
             raise UserError(f"{file}: {error.strerror}") from None
         except (yaml.YAMLError, AttributeError, UnicodeDecodeError) as error:
             raise UserError(f"{file}: is no YAML of sections: {error}".replace("\n", " ")) from None
-    for given in command_line:
-        key, mark, text = given.partition("=")
-        if not mark:
-            raise UserError(f"--config {given}: is no KEY=VALUE")
-        try:
-            _update(values, {key: yaml.load(text, yaml.BaseLoader)})
-        except yaml.YAMLError as error:
-            raise UserError(f"--config {given}: is no YAML ({error})".replace("\n", " ")) from None
+    _update(values, changes or {})
     return check(values)
 
 

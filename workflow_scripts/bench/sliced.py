@@ -9,11 +9,12 @@ from torch import Tensor
 
 from workflow_scripts.autoencoder.codec import build_model as build_autoencoder
 from workflow_scripts.autoencoder.codec import encode_slices, slices_at_once
-from workflow_scripts.autoencoder.model import slice_positions
+from workflow_scripts.autoencoder.model import SliceAutoencoder, slice_positions
 from workflow_scripts.autoencoder.train import AutoencoderTraining
 from workflow_scripts.bench.work import Work, optimiser_step
 from workflow_scripts.common.attributes import CONDITIONS
 from workflow_scripts.common.device import autocast, device
+from workflow_scripts.common.fold import fold
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.training import Training
 from workflow_scripts.configuration import Config
@@ -44,8 +45,7 @@ class SlicedSystem:
 
     def autoencoder_train(self) -> Work:
         """A step of the slice autoencoder."""
-        settings = self.config.autoencoder
-        model = build_autoencoder(settings, self.config.modalities, self.config.labels)
+        settings, model = self.config.autoencoder, self._autoencoder()
         training = AutoencoderTraining(model, settings, seed=0).to(device())
         images, labels = self._volume(self.slices)
         batch = tuple(
@@ -57,9 +57,7 @@ class SlicedSystem:
 
     def encode(self) -> Work:
         """Latents of one patient's slices, as many as are encoded at once."""
-        settings = self.config.autoencoder
-        model = build_autoencoder(settings, self.config.modalities, self.config.labels)
-        model.eval().to(device())
+        settings, model = self.config.autoencoder, self._autoencoder().eval()
         count = self._at_once()
         call = partial(_encode, model, *self._volume(count), settings.precision)
         return Work(call, count, "slice", (model.encoder,), settings.precision)
@@ -79,10 +77,10 @@ class SlicedSystem:
         step = self._training_step(training, batch, settings)
         if not self.encodes_anew:
             return Work(step, 1, "volume", (bundle.denoiser,), settings.precision)
-        encoding = self._encoding()
+        autoencoder, volume = self._autoencoder().eval(), self._volume(self.grid.shape[2])
 
         def encode_and_step() -> None:
-            encoding()
+            _encode(autoencoder, *volume, self.config.autoencoder.precision)
             step()
 
         return Work(encode_and_step, 1, "volume", (bundle.denoiser,), settings.precision)
@@ -95,7 +93,7 @@ class SlicedSystem:
         vectors = Scaling.fit(requests).vectors(requests)[:1].to(device())
         place = place_of(requests)[:1].to(device())
         present = torch.ones(1, dtype=torch.bool, device=device())
-        x = torch.randn(1, len(bundle.space.mix), *self._positions(), device=device())
+        x = fold(torch.randn(1, *self.latent_shape, device=device()), settings.patch)
         t = torch.full((1,), settings.timesteps // 2, device=device())
 
         @torch.inference_mode()
@@ -109,9 +107,7 @@ class SlicedSystem:
 
     def decode(self) -> Work:
         """Slices of latents, as many as are decoded at once."""
-        settings = self.config.autoencoder
-        model = build_autoencoder(settings, self.config.modalities, self.config.labels)
-        model.eval().to(device())
+        settings, model = self.config.autoencoder, self._autoencoder().eval()
         count = self._at_once()
         latents = torch.randn(count, *self.latent_shape[:3], device=device())
         positions = slice_positions(count).to(device())
@@ -133,10 +129,6 @@ class SlicedSystem:
         z = self.grid.shape[2]
         return min(z, slices_at_once(z, self.grid.shape[:2], device())[0].stop)
 
-    def _positions(self) -> tuple[int, ...]:
-        sides = zip(self.latent_shape[1:], self.config.diffusion.patch, strict=True)
-        return tuple(n // p for n, p in sides)
-
     def _volume(self, slices: int) -> tuple[np.ndarray, np.ndarray]:
         rng, (x, y, _) = np.random.default_rng(0), self.grid.shape
         images = rng.random((slices, len(self.config.modalities), x, y), np.float32)
@@ -154,13 +146,9 @@ class SlicedSystem:
         space = empty_space(self.latent_shape, points, settings)
         return Bundle(build_model(settings, self.latent_shape[0]), space)
 
-    def _encoding(self):
-        model = build_autoencoder(
-            self.config.autoencoder, self.config.modalities, self.config.labels
-        )
-        model.eval().to(device())
-        volume = self._volume(self.grid.shape[2])
-        return partial(_encode, model, *volume, self.config.autoencoder.precision)
+    def _autoencoder(self) -> SliceAutoencoder:
+        config = self.config
+        return build_autoencoder(config.autoencoder, config.modalities, config.labels).to(device())
 
     def _training_step(self, training: Training, batch: tuple[Tensor, ...], settings):
         adam = training.configure_optimizers()["optimizer"]

@@ -31,10 +31,9 @@ def make_patients(
     rows of ``attributes.tsv``: requested beside measured, volume 0 where no draw had a tumour.
 
     Batches that are in ``folder`` already, from a run that was killed, are not made again; what
-    was never met leaves its row, ``outcome`` says why. Raises ``UserError`` naming each request
-    that the brain has no room for.
+    was never met leaves its row, ``outcome`` says why. Requests that the brain has no room for are
+    refused before (``refuse_impossible``).
     """
-    refuse_impossible(requests, model)
     (folder / "patients").mkdir(parents=True, exist_ok=True)
     tables = [pd.DataFrame(columns=COLUMNS)]
     for first in range(0, len(requests), settings.batch):

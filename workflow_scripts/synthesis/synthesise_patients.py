@@ -8,7 +8,7 @@ from workflow_scripts.common.device import arithmetic, device
 from workflow_scripts.common.files import UserError, read_table, staged_directory, write_table
 from workflow_scripts.common.keep import kept_folder
 from workflow_scripts.synthesis.model import PARTS, SynthesisModel
-from workflow_scripts.synthesis.patients import make_patients
+from workflow_scripts.synthesis.patients import make_patients, refuse_impossible
 from workflow_scripts.synthesis.settings import SamplingSettings
 
 
@@ -28,6 +28,7 @@ def main(snakemake) -> None:
     model = SynthesisModel.of(*(snakemake.input[part] for part in PARTS))
     check_model(model, snakemake.params.modalities, snakemake.params.labels)
     requests = read_table(snakemake.input.requests)
+    refuse_impossible(requests, model)
     parts = (model.codec, model.generator)
     computed = {"arithmetic": " ".join(arithmetic(part.precision) for part in parts)}
     with kept_folder(snakemake, **computed, device=device().type) as kept:
