@@ -9,7 +9,7 @@ RESULTS := results
 # Their processes feed a GPU, or make phantoms.
 PRIOR_RULES := make_phantoms train_autoencoder encode_patients train_diffusion
 
-.PHONY: demo test test-kills test-slurm prior study bench archive lint format lock schema help
+.PHONY: demo test test-kills test-slurm prior study bench curves archive lint format lock schema help
 
 help:
 	@echo "make demo        the whole workflow on the embedded patients; prints the evaluation table"
@@ -19,6 +19,7 @@ help:
 	@echo "make prior       networks to start from, learned from phantoms, in prior/: a GPU, or a day"
 	@echo "make study       five and ten patients, three seeds: do synthetic patients help? hours"
 	@echo "make bench       time and memory beside the paper's networks and MONAI's; half an hour"
+	@echo "make curves      quality against time of training, and steps of sampling; hours"
 	@echo "make archive     the finished demo in one file"
 	@echo "make lint        style: ruff, snakefmt, snakemake --lint"
 
@@ -55,6 +56,10 @@ study: $(READY)
 bench: $(READY)
 	$(BIN)/snakemake --cores all --quiet rules $(RESULTS)/bench/bench.csv
 	@cat $(RESULTS)/bench/bench.md
+
+curves: $(READY)
+	$(BIN)/snakemake --cores all --quiet rules results-curves/bench/curves.csv \
+		--configfile config/curves.yaml
 
 archive: $(READY)
 	$(BIN)/snakemake --cores all $(RESULTS)/archive/run.zip

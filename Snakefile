@@ -92,6 +92,7 @@ include: "rules/segmentation.smk"
 include: "rules/evaluation.smk"
 include: "rules/archive.smk"
 include: "rules/bench.smk"
+include: "rules/curves.smk"
 
 
 if ON_GRID:

@@ -45,46 +45,38 @@ class VolumeSystem:
 
     def autoencoder_train(self) -> Work:
         """A step of the autoencoder on a patch, or on the volume where that is smaller."""
-        model = self._autoencoder().train()
+        model = self.autoencoder().train()
         adam = torch.optim.Adam(model.parameters(), RATE)
         patch = [min(n, p) for n, p in zip(self.shape, PATCH, strict=True)]
         x = torch.rand(1, self.channels, *patch, device=device())
 
-        def loss() -> Tensor:
-            made, mean, sd = model(x)
-            kl = 0.5 * (mean**2 + sd**2 - (sd**2 + 1e-8).log() - 1).float().sum() / len(x)
-            return functional.l1_loss(made.float(), x) + KL * kl
-
         slices = x[0, 0].numel() / (self.shape[0] * self.shape[1])
-        step = _step(model, adam, loss, self.precision)
+        step = _step(model, adam, lambda: reconstruction_loss(model, x), self.precision)
         return Work(step, slices, "slice", (model,), self.precision)
 
     def encode(self) -> Work:
         """Latents of a whole volume."""
-        model, x = self._autoencoder().eval(), self._volume()
+        model, x = self.autoencoder().eval(), self._volume()
         call = self._inference(lambda: model.encode(x)[0])
         return Work(call, self.shape[2], "slice", (model.encoder,), self.precision)
 
     def second_stage_train(self) -> Work:
         """A step of the denoiser on one volume, which the example encodes in each step."""
-        autoencoder, x = self._autoencoder().eval(), self._volume()
-        denoiser = self._denoiser().train()
+        autoencoder, x = self.autoencoder().eval(), self._volume()
+        denoiser = self.denoiser().train()
         adam = torch.optim.Adam(denoiser.parameters(), RATE)
-        t = torch.tensor([500], device=device())
 
         def loss() -> Tensor:
             with torch.no_grad():
                 latent = autoencoder.encode_stage_2_inputs(x).float()
-            noise = torch.randn_like(latent)
-            found = denoiser(self.process.noised(latent, noise, t), t)
-            return functional.mse_loss(found.float(), noise)
+            return noise_loss(denoiser, self.process, latent)
 
         step = _step(denoiser, adam, loss, self.precision)
         return Work(step, 1, "volume", (denoiser,), self.precision)
 
     def denoise(self) -> Work:
         """One evaluation of the denoiser in sampling, of one volume."""
-        denoiser = self._denoiser().eval()
+        denoiser = self.denoiser().eval()
         x = torch.randn(1, *self.latent_shape, device=device())
         t = torch.tensor([500], device=device())
         call = self._inference(lambda: denoiser(x, t))
@@ -92,7 +84,7 @@ class VolumeSystem:
 
     def decode(self) -> Work:
         """A whole volume of latents."""
-        model = self._autoencoder().eval()
+        model = self.autoencoder().eval()
         x = torch.randn(1, *self.latent_shape, device=device())
         call = self._inference(lambda: model.decode(x))
         return Work(call, self.shape[2], "slice", (model.decoder,), self.precision)
@@ -108,7 +100,8 @@ class VolumeSystem:
 
         return call
 
-    def _autoencoder(self) -> AutoencoderKL:
+    def autoencoder(self) -> AutoencoderKL:
+        """The 3-D autoencoder, untrained."""
         return AutoencoderKL(
             spatial_dims=3,
             in_channels=self.channels,
@@ -122,7 +115,8 @@ class VolumeSystem:
             with_decoder_nonlocal_attn=False,
         ).to(device())
 
-    def _denoiser(self) -> DiffusionModelUNet:
+    def denoiser(self) -> DiffusionModelUNet:
+        """The denoiser of its latents, untrained."""
         return DiffusionModelUNet(
             spatial_dims=3,
             in_channels=LATENT_CHANNELS,
@@ -133,6 +127,20 @@ class VolumeSystem:
             num_res_blocks=2,
             use_flash_attention=True,
         ).to(device())
+
+
+def reconstruction_loss(model: AutoencoderKL, x: Tensor) -> Tensor:
+    """L1 and KL of volumes (B, C, X, Y, Z), the example's without its other terms."""
+    made, mean, sd = model(x)
+    kl = 0.5 * (mean**2 + sd**2 - (sd**2 + 1e-8).log() - 1).float().sum() / len(x)
+    return functional.l1_loss(made.float(), x) + KL * kl
+
+
+def noise_loss(denoiser: DiffusionModelUNet, process: Process, latent: Tensor) -> Tensor:
+    """Squared error of the noise in latents (B, C, x, y, z) at random timesteps."""
+    t = torch.randint(process.timesteps, (len(latent),), device=latent.device)
+    noise = torch.randn_like(latent)
+    return functional.mse_loss(denoiser(process.noised(latent, noise, t), t).float(), noise)
 
 
 def _step(network, adam, loss, precision: str):

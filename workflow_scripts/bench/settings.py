@@ -1,14 +1,36 @@
 """Values of the ``bench`` section."""
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, PositiveInt, StringConstraints, field_validator, model_validator
 
 from workflow_scripts.common.settings import Section, UserPath
 
 
+class CurveSettings(Section):
+    """A system of `make curves`, and how long it is trained for each point of its curve."""
+
+    setup: UserPath | None = Field(
+        description="configuration file whose networks, training and sampling are taken; null: "
+        "MONAI's 3-D latent diffusion example"
+    )
+    autoencoder_steps: list[PositiveInt] = Field(
+        description="of the autoencoder's training, point by point", min_length=1
+    )
+    diffusion_steps: list[PositiveInt] = Field(
+        description="of the denoiser's training, point by point", min_length=1
+    )
+
+    @model_validator(mode="after")
+    def _pairs(self) -> "CurveSettings":
+        if len(self.autoencoder_steps) != len(self.diffusion_steps):
+            raise ValueError("autoencoder_steps and diffusion_steps must be as many")
+        return self
+
+
 class BenchSettings(Section):
-    """What `make bench` compares, and how long it measures."""
+    """What `make bench` and `make curves` compare, and how long they measure."""
 
     setups: list[UserPath] = Field(
         description="configuration files whose networks are timed, each beside the paper's and "
@@ -18,6 +40,12 @@ class BenchSettings(Section):
     repetitions: int = Field(description="times that everything is measured", ge=1)
     seconds: float = Field(description="a step is repeated until it took this long", gt=0)
     slices: int = Field(description="slices of an autoencoder's batch", ge=1)
+    curves: dict[Annotated[str, StringConstraints(pattern="^[a-z0-9_]+$")], CurveSettings] = Field(
+        description="systems whose quality is measured after trainings of several lengths, by name"
+    )
+    sampling_steps: list[PositiveInt] = Field(
+        description="steps of the sampler with which this configuration's own model is measured"
+    )
 
     @field_validator("setups")
     @classmethod

@@ -1,0 +1,48 @@
+"""Rule ``judge_run``: how far a run's synthetic patients are from real ones, and how well its
+autoencoder gives back patients that it never saw."""
+
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from workflow_scripts.common.files import read_json, read_table, write_table
+from workflow_scripts.common.patients import patient_folders
+from workflow_scripts.evaluation.features import segmentation_features
+from workflow_scripts.evaluation.quality import feature_rows
+from workflow_scripts.segmentation.segmenter import Segmenter
+
+# Of the run's autoencoder, means over patients.
+RECONSTRUCTION = ("psnr_db", "label_dice")
+
+
+def main(snakemake) -> None:
+    params, given = snakemake.params, snakemake.input
+    torch.set_num_threads(snakemake.threads)
+    test, train = ([Path(path).parent for path in given[side]] for side in ("test", "train"))
+    groups = {
+        "train": train,
+        "test": test,
+        "reconstructed": [],
+        "synthetic": patient_folders(given.patients),
+    }
+    segmenter = Segmenter.load(Path(given.segmenter).parent)
+    # One network for all systems, of none of them, and trained on real patients alone.
+    networks = {"segmentation": partial(segmentation_features, segmenter=segmenter)}
+    scores = read_table(given.reconstruction)
+    rows = [(name, scores[name].mean(), float("nan")) for name in RECONSTRUCTION]
+    # Samples without any tumour are no patients. A system that makes no others has no distance.
+    rows += [("patients", len(groups["synthetic"]), len(test))]
+    rows += [row[1:] for row in feature_rows(groups, networks)]
+    table = pd.DataFrame(rows, columns=["measure", "value", "floor"])
+    first = {"system": params.system, "steps": params.steps, **read_json(given.times)}
+    for place, (name, value) in enumerate(first.items()):
+        table.insert(place, name, value)
+    write_table(table, snakemake.output.table)
+
+
+if __name__ == "__main__":
+    from workflow_scripts.common.script import run_script
+
+    run_script(main, snakemake)  # noqa: F821

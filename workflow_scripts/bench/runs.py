@@ -1,0 +1,59 @@
+"""The runs behind the curves: a system and a length of training, or a number of sampling steps."""
+
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.bench.compared import DEFAULTS
+from workflow_scripts.bench.settings import BenchSettings
+from workflow_scripts.common.files import UserError
+from workflow_scripts.configuration import Config, check, read_config
+from workflow_scripts.synthesis.settings import SamplingSettings
+
+# The system whose runs differ by their sampling steps.
+SAMPLED = "sampling"
+
+
+def runs(bench: BenchSettings) -> dict[str, dict[str, Any]]:
+    """Each run by its name: its ``system``, the ``setup`` it takes networks from, and the steps of
+    each stage that it changes."""
+    found: dict[str, dict[str, Any]] = {}
+    for system, curve in bench.curves.items():
+        pairs = zip(curve.autoencoder_steps, curve.diffusion_steps, strict=True)
+        for number, (autoencoder, diffusion) in enumerate(pairs, start=1):
+            found[f"{system}-{number}"] = {
+                "system": system,
+                "setup": curve.setup,
+                "steps": {"autoencoder": autoencoder, "diffusion": diffusion},
+            }
+    for count in bench.sampling_steps:
+        steps = {"synthesis": count}
+        found[f"{SAMPLED}-{count}"] = {"system": SAMPLED, "setup": DEFAULTS, "steps": steps}
+    return found
+
+
+def run_values(root: str | Path, config: Config, run: dict[str, Any]) -> dict[str, Any]:
+    """Values of the workflow for a run: patients and volumes are this configuration's, networks,
+    training and sampling those of the run's set-up.
+
+    Every request is drawn once, and there are as many as test patients. Raises ``UserError`` where
+    the set-up cannot be read, or its networks cannot take the volumes.
+    """
+    root = Path(root)
+    values = config.model_dump(mode="json")
+    theirs = read_config(root / DEFAULTS, root / run["setup"]).model_dump(mode="json")
+    values |= {stage: theirs[stage] for stage in ("autoencoder", "diffusion")}
+    sampling = theirs["synthesis"]
+    values["synthesis"] |= {name: sampling[name] for name in SamplingSettings.model_fields}
+    values["synthesis"] |= {"patients": config.cohort.splits.test, "attempts": 1}
+    for stage, steps in run["steps"].items():
+        values[stage]["sampling_steps" if stage == "synthesis" else "steps"] = steps
+    # Phantoms of a prior, which some have none of, are no part of these runs.
+    values["segmentation"]["arms"] = ["real"]
+    values["results"] = "results"
+    for place in ("root", "table"):
+        if given := values["cohort"][place]:
+            values["cohort"][place] = str(Path(given).resolve())
+    try:
+        return check(values).model_dump(mode="json")
+    except UserError as error:
+        raise UserError(f"bench.curves: {run['setup']} on these volumes: {error}") from None
