@@ -8,25 +8,13 @@ RUNS = runs(CONFIG.bench)
 CURVE_SPLIT = SPLITS[0]
 
 
-def run_names(rival):
-    """Pattern of the names of runs: of MONAI's example, or of this workflow."""
-    names = [name for name, run in RUNS.items() if (run["setup"] is None) == rival]
-    return "|".join(names) or "none"
-
-
-def of_run(key):
-    """Parameter function: a value of the run."""
-    return lambda wildcards: RUNS[wildcards.run][key]
-
-
-def on_curve_split(role, *names):
-    """Input function: files of the patients of a role in the split that is measured."""
-    return lambda wildcards: arrays(patients_of(CURVE_SPLIT, role), names)
-
-
-def curve_judge():
-    """The segmentation network that measures, of that split."""
-    return {name: file and file.replace("{split}", CURVE_SPLIT) for name, file in judge().items()}
+# Wildcard patterns of the runs of this workflow, and of MONAI's example.
+OF_SETUPS = "|".join(name for name, run in RUNS.items() if run["setup"]) or "none"
+OF_LDM3D = "|".join(name for name, run in RUNS.items() if not run["setup"]) or "none"
+# The segmentation network that measures, of that split.
+CURVE_JUDGE = {
+    name: file and file.replace("{split}", CURVE_SPLIT) for name, file in judge().items()
+}
 
 
 rule run_setup:
@@ -40,7 +28,7 @@ rule run_setup:
     benchmark:
         f"{BENCHMARKS}/bench/run_setup/{{run}}.tsv"
     wildcard_constraints:
-        run=run_names(rival=False),
+        run=OF_SETUPS,
     conda:
         "../envs/workflow.yaml"
     # All of the machine, so that times compare.
@@ -62,10 +50,10 @@ rule run_setup:
 
 rule run_ldm3d:
     input:
-        train=on_curve_split("train", "image"),
-        train_labels=on_curve_split("train", "label"),
-        test=on_curve_split("test", "image"),
-        test_labels=on_curve_split("test", "label", "brain"),
+        train=everybody("train", "image", splits=[CURVE_SPLIT]),
+        train_labels=everybody("train", "label", splits=[CURVE_SPLIT]),
+        test=everybody("test", "image", splits=[CURVE_SPLIT]),
+        test_labels=everybody("test", "label", "brain", splits=[CURVE_SPLIT]),
     output:
         reconstruction=f"{CURVES}/{{run}}/reconstruction.csv",
         patients=directory(f"{CURVES}/{{run}}/patients"),
@@ -76,7 +64,7 @@ rule run_ldm3d:
     benchmark:
         f"{BENCHMARKS}/bench/run_ldm3d/{{run}}.tsv"
     wildcard_constraints:
-        run=run_names(rival=True),
+        run=OF_LDM3D,
     conda:
         "../envs/workflow.yaml"
     threads: max(1, workflow.cores or 1)
@@ -86,7 +74,7 @@ rule run_ldm3d:
         gpu=1,
     params:
         configuration=CONFIG.model_dump(mode="json"),
-        steps=of_run("steps"),
+        steps=lambda wildcards: RUNS[wildcards.run]["steps"],
         seed=CONFIG.seed,
         code=code("bench/run_ldm3d"),
     script:
@@ -95,14 +83,14 @@ rule run_ldm3d:
 
 rule judge_run:
     input:
-        **curve_judge(),
+        **CURVE_JUDGE,
         reconstruction=f"{CURVES}/{{run}}/reconstruction.csv",
         patients=f"{CURVES}/{{run}}/patients",
         times=f"{CURVES}/{{run}}/times.json",
-        test=on_curve_split("test", "image"),
-        train=on_curve_split("train", "image"),
-        masks=on_curve_split("test", "foreground"),
-        train_masks=on_curve_split("train", "foreground"),
+        test=everybody("test", "image", splits=[CURVE_SPLIT]),
+        train=everybody("train", "image", splits=[CURVE_SPLIT]),
+        masks=everybody("test", "foreground", splits=[CURVE_SPLIT]),
+        train_masks=everybody("train", "foreground", splits=[CURVE_SPLIT]),
     output:
         table=f"{CURVES}/{{run}}/quality.csv",
         provenance=f"{CURVES}/{{run}}/provenance/judge_run.json",
@@ -111,7 +99,7 @@ rule judge_run:
     benchmark:
         f"{BENCHMARKS}/bench/judge_run/{{run}}.tsv"
     wildcard_constraints:
-        run="|".join(RUNS) or "none",
+        run=f"{OF_SETUPS}|{OF_LDM3D}",
     conda:
         "../envs/workflow.yaml"
     threads: 1
@@ -120,7 +108,7 @@ rule judge_run:
         runtime=60,
         gpu=1,
     params:
-        system=of_run("system"),
+        system=lambda wildcards: RUNS[wildcards.run]["system"],
         steps=lambda wildcards: list(RUNS[wildcards.run]["steps"].values())[-1],
         code=code("bench/judge_run"),
     script:
