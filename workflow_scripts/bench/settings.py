@@ -44,7 +44,7 @@ class BenchSettings(Section):
         description="systems whose quality is measured after trainings of several lengths, by name"
     )
     sampling_steps: list[PositiveInt] = Field(
-        description="steps of the sampler with which this configuration's own model is measured"
+        description="steps of the sampler with which the model of config.yaml is measured"
     )
 
     @field_validator("setups")
