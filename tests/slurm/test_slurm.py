@@ -21,6 +21,7 @@ HERE = (
 )  # fmt: skip
 # Every kind of job is there with one arm of the four and one test patient.
 SHORT = ("segmentation={arms: [real+synthetic]}", "cohort={splits: {test: 1}}")
+SAID = "said.txt"
 MODEL = "results-tiny/autoencoder/n2-s0/model/weights.safetensors"
 
 
@@ -47,17 +48,15 @@ def start(folder: Path, profile: str, *arguments: str) -> subprocess.Popen:
     """Start the workflow in a folder with a profile that users take."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     given = ["--workflow-profile", str(ROOT / "profiles" / profile), "--configfile", str(TINY)]
-    return subprocess.Popen(
-        [*command, *given, *arguments],
-        cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    with open(folder / SAID, "w") as said:
+        return subprocess.Popen(
+            [*command, *given, *arguments], cwd=folder, stdout=said, stderr=said, text=True
+        )
 
 
-def succeeds(*processes: subprocess.Popen) -> None:
-    """Wait for runs to end, all of them well."""
-    for process in processes:
-        _, said = process.communicate()
-        assert process.returncode == 0, said[-4000:]
+def succeeds(folder: Path, process: subprocess.Popen) -> None:
+    """Wait for a run to end, and see that it ended well."""
+    assert process.wait() == 0, (folder / SAID).read_text()[-4000:]
 
 
 def slurm_jobs() -> dict[str, dict[str, str]]:
@@ -73,7 +72,7 @@ def slurm_jobs() -> dict[str, dict[str, str]]:
 def run(tmp_path_factory) -> Path:
     """A folder in which the tiny set-up ran through Slurm."""
     folder = tmp_path_factory.mktemp("slurm")
-    succeeds(start(folder, "slurm", *HERE, "--config", *SHORT))
+    succeeds(folder, start(folder, "slurm", *HERE, "--config", *SHORT))
     return folder
 
 
@@ -121,21 +120,16 @@ def test_short_jobs_share_one(run):
 
 def test_a_job_killed_at_its_time_goes_on_to_the_same_weights(run, copy_run, tmp_path):
     # Slurm's shortest limit is a minute, and it may look only half a minute later: these steps take
-    # longer on a machine half as fast again as the one where they take two minutes and a half. The
+    # longer on a machine half as fast again as the one where they take two minutes. The
     # second attempt has the time it needs. Each has a core.
     limits = ("train_autoencoder:runtime=attempt**6", "train_autoencoder:checkpoint_seconds=10")
-    longer = (
-        "--set-threads",
-        "train_autoencoder=1",
-        "--config",
-        *SHORT,
-        "autoencoder={steps: 3200}",
-    )
+    config = ("--config", *SHORT, "autoencoder={steps: 2600}")
+    longer = ("--set-threads", "train_autoencoder=1", *config)
     whole, broken = (copy_run(run, tmp_path / name) for name in ("whole", "broken"))
-    succeeds(
-        start(whole, "default", "--cores", "1", *longer, "--", MODEL),
-        start(broken, "slurm", *HERE, "--set-resources", *limits, *longer, "--", MODEL),
-    )
+    unbroken = start(whole, "default", "--cores", "1", *longer, "--", MODEL)
+    again = start(broken, "slurm", *HERE, "--set-resources", *limits, *longer, "--", MODEL)
+    succeeds(whole, unbroken)
+    succeeds(broken, again)
     logs = broken / "results-tiny" / "logs" / "autoencoder" / "train_autoencoder"
     # The first is of the run that was copied.
     attempts = [file.read_text() for file in sorted(logs.glob("n2-s0.log.*"))][1:]
