@@ -1,13 +1,11 @@
 """Quality against time of training, and against steps of sampling: `make curves`."""
 
-from workflow_scripts.bench.runs import run_values, runs
+from workflow_scripts.bench.runs import SCRIPTS, priors, run_values, runs
 
 CURVES = f"{BENCH}/curves"
 RUNS = runs(CONFIG.bench)
 # One split tells; what differs between systems is larger than what differs between splits.
 CURVE_SPLIT = SPLITS[0]
-
-
 # Wildcard patterns of the runs of this workflow, and of MONAI's example.
 OF_SETUPS = "|".join(name for name, run in RUNS.items() if run["setup"]) or "none"
 OF_LDM3D = "|".join(name for name, run in RUNS.items() if not run["setup"]) or "none"
@@ -18,6 +16,12 @@ CURVE_JUDGE = {
 
 
 rule run_setup:
+    input:
+        # The run reads the cohort and the prior itself; these are named so that it runs again where
+        # they change.
+        patients=everybody("train", "image", "label", splits=[CURVE_SPLIT]),
+        held_out=everybody("test", "image", "label", splits=[CURVE_SPLIT]),
+        prior=lambda wildcards: priors(run_values(ROOT, CONFIG, RUNS[wildcards.run])),
     output:
         reconstruction=f"{CURVES}/{{run}}/reconstruction.csv",
         patients=directory(f"{CURVES}/{{run}}/patients"),
@@ -41,9 +45,9 @@ rule run_setup:
         configuration=lambda wildcards: run_values(ROOT, CONFIG, RUNS[wildcards.run]),
         split=CURVE_SPLIT,
         snakefile=str(ROOT / "Snakefile"),
-        folder=lambda wildcards: f"{CURVES}/work/{wildcards.run}",
-        shared=f"{CURVES}/work/shared",
-        code=code("bench/run_setup"),
+        folder=lambda wildcards: f"{CURVES}/runs/{wildcards.run}",
+        shared=f"{CURVES}/runs/shared",
+        code=[code(script) for script in SCRIPTS],
     script:
         "../workflow_scripts/bench/run_setup.py"
 

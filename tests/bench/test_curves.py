@@ -13,13 +13,15 @@ from workflow_scripts.bench.collect_curves import against_steps, against_time, w
 from workflow_scripts.bench.ldm3d import VolumeSystem
 from workflow_scripts.bench.run_ldm3d import VolumeDiffusion, scores, volume
 from workflow_scripts.bench.run_setup import main as run_setup
-from workflow_scripts.bench.runs import run_values, runs
+from workflow_scripts.bench.runs import priors, run_values, runs
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.patients import Patient, save_patient
 from workflow_scripts.configuration import check, read_config
+from workflow_scripts.synthesis.request_table import CENTROID
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = read_config(ROOT / "config.yaml", ROOT / "config" / "curves.yaml")
+RUNS = {name: run for name, run in runs(CONFIG.bench).items() if run["setup"]}
 TINY = read_config(ROOT / "config.yaml", ROOT / "config" / "tiny.yaml")
 
 
@@ -46,6 +48,26 @@ def test_sampling_steps_change_nothing_that_is_trained():
     assert few["synthesis"].pop("sampling_steps") == 2
     assert many["synthesis"].pop("sampling_steps") == 48
     assert few == many
+
+
+def test_a_run_samples_its_own_model_wherever_it_works(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("patients.tsv").touch()
+    values = CONFIG.model_dump(mode="json")
+    values["cohort"] |= {"source": "table", "table": "patients.tsv", "label_scheme": "msd"}
+    requests = pd.DataFrame({"volume_ml": [30.0], **dict.fromkeys(CENTROID, [0.0])})
+    requests.to_csv("mine.tsv", sep="\t", index=False)
+    values["synthesis"]["requests"] = "mine.tsv"
+    found = run_values(ROOT, check(values), runs(CONFIG.bench)["sbldm-1"])
+    assert found["cohort"]["table"] == str(tmp_path / "patients.tsv")
+    assert found["autoencoder"]["prior"] == "embedded"
+    assert found["synthesis"]["requests"] is None
+
+
+def test_a_run_depends_on_the_weights_that_it_starts_from():
+    found = {name: priors(run_values(ROOT, CONFIG, run)) for name, run in RUNS.items()}
+    assert [path.is_file() for path in found["sbldm-1"]] == [True, True]
+    assert found["scratch-1"] == []
 
 
 def test_volumes_that_the_networks_cannot_take_are_named():

@@ -6,11 +6,24 @@ from typing import Any
 from workflow_scripts.bench.compared import DEFAULTS
 from workflow_scripts.bench.settings import BenchSettings
 from workflow_scripts.common.files import UserError
+from workflow_scripts.common.prior import prior_file
 from workflow_scripts.configuration import Config, check, read_config
 from workflow_scripts.synthesis.settings import SamplingSettings
 
 # The system whose runs differ by their sampling steps.
 SAMPLED = "sampling"
+# Whose code decides what a run makes.
+SCRIPTS = (
+    "bench/run_setup",
+    "preprocess/preprocess_patient",
+    "autoencoder/train_autoencoder",
+    "autoencoder/reconstruct_patients",
+    "autoencoder/encode_patients",
+    "diffusion/train_diffusion",
+    "synthesis/draw_requests",
+    "synthesis/synthesise_patients",
+)
+TRAINED = ("autoencoder", "diffusion")
 
 
 def runs(bench: BenchSettings) -> dict[str, dict[str, Any]]:
@@ -41,19 +54,34 @@ def run_values(root: str | Path, config: Config, run: dict[str, Any]) -> dict[st
     root = Path(root)
     values = config.model_dump(mode="json")
     theirs = read_config(root / DEFAULTS, root / run["setup"]).model_dump(mode="json")
-    values |= {stage: theirs[stage] for stage in ("autoencoder", "diffusion")}
+    values |= {stage: theirs[stage] for stage in TRAINED}
     sampling = theirs["synthesis"]
     values["synthesis"] |= {name: sampling[name] for name in SamplingSettings.model_fields}
     values["synthesis"] |= {"patients": config.cohort.splits.test, "attempts": 1}
+    # Each run samples its own model, asked for the same tumours.
+    values["synthesis"] |= {"model": None, "requests": None}
     for stage, steps in run["steps"].items():
         values[stage]["sampling_steps" if stage == "synthesis" else "steps"] = steps
     # Phantoms of a prior, which some have none of, are no part of these runs.
     values["segmentation"]["arms"] = ["real"]
     values["results"] = "results"
-    for place in ("root", "table"):
-        if given := values["cohort"][place]:
-            values["cohort"][place] = str(Path(given).resolve())
+    _name_paths_from_anywhere(values)
     try:
         return check(values).model_dump(mode="json")
     except UserError as error:
         raise UserError(f"bench.curves: {run['setup']} on these volumes: {error}") from None
+
+
+def priors(values: dict[str, Any]) -> list[Path]:
+    """Weights that the trainings of a run start from."""
+    files = (prior_file(values[s]["prior"], f"{s}/weights.safetensors") for s in TRAINED)
+    return [file for file in files if file]
+
+
+def _name_paths_from_anywhere(values: dict[str, Any]) -> None:
+    """A run has a working directory of its own."""
+    sections = [(values["cohort"], name) for name in ("root", "table")]
+    sections += [(values[stage], "prior") for stage in TRAINED]
+    for section, name in sections:
+        if section[name] not in (None, "embedded", "none"):
+            section[name] = str(Path(section[name]).resolve())
