@@ -16,8 +16,8 @@ HERE = (
     "--slurm-no-account", "--slurm-status-command", "squeue",
     "--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "1",
     "--latency-wait", "5",
-    # Jobs of a group run side by side, and this node has two cores.
-    "--group-components", "patient=2", "--cores", "2",
+    # This node has two cores, and the tables of a group would ask for more.
+    "--cores", "2",
 )  # fmt: skip
 # Every kind of job is there with one arm of the four and one test patient.
 SHORT = ("segmentation={arms: [real+synthetic]}", "cohort={splits: {test: 1}}")
@@ -111,11 +111,15 @@ def test_each_job_asked_for_what_its_rule_says(run, rule, cpus, memory, time_lim
     assert ("gpu" in job.get("TresPerJob", "") + job.get("TresPerNode", "")) == gpu
 
 
-def test_short_jobs_share_one(run):
-    records = provenance(run)
-    ids = [r["machine"]["slurm_job"] for r in records if r["rule"] == "preprocess_patient"]
-    assert len(ids) == 4
-    assert len(set(ids)) == 2  # two patients a job
+def test_the_short_jobs_of_a_patient_share_one(run):
+    ids = {
+        (r["rule"], r["wildcards"].get("patient")): r["machine"]["slurm_job"]
+        for r in provenance(run)
+    }
+    made = {patient: job for (rule, patient), job in ids.items() if rule == "make_phantom"}
+    assert len(made) == len(set(made.values())) == 4
+    for patient, job in made.items():
+        assert ids["preprocess_patient", patient] == job
 
 
 def test_a_job_killed_at_its_time_goes_on_to_the_same_weights(run, copy_run, tmp_path):
