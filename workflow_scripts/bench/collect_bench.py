@@ -16,6 +16,22 @@ COLUMNS = [
     *KEYS, "seconds", "seconds_min", "seconds_max", "per", "peak_mb", "parameters", "gflop",
     "share_of_peak", "arithmetic", "repetitions",
 ]  # fmt: skip
+INTRODUCTION = """\
+# Speed and memory
+
+`make bench` makes this page (`results/bench/bench.md`), and `bench.csv` with the least and the most
+of each number. Networks are untrained and volumes random, which changes no time. Three systems do
+the same steps on volumes of the same size, in turns, each in a process of its own:
+
+- **paper**: the networks of `config/paper.yaml`, and the procedure of the paper's reference
+  implementation, which encodes each volume again in every step of the denoiser;
+- **ldm3d**: the 3-D latent diffusion example of MONAI, in the arithmetic of ours, which encodes
+  again as well;
+- **sbldm**: this workflow's networks, for which latents are stored once.
+
+A synthetic patient takes the denoiser's evaluations and the decoding of all slices. A share of peak
+is of what the machine reaches in a product of two large matrices, in the same arithmetic.
+"""
 NAMES = {
     "autoencoder_train": "autoencoder, training",
     "encode": "autoencoder, encoding",
@@ -44,21 +60,24 @@ def add_samples(table: pd.DataFrame) -> pd.DataFrame:
     for system, group in table.groupby("system", sort=False):
         steps = group.set_index("step")
         denoise = steps.loc["denoise"]
-        times = {"denoise": denoise["evaluations"], "decode": denoise["slices"]}
+        counts = {"denoise": denoise["evaluations"], "decode": denoise["slices"]}
         row = {"system": system, "step": "sample", "geometry": denoise["geometry"]}
         for name in ("seconds", "gflop"):
-            row[name] = sum(count * steps.loc[step, name] for step, count in times.items())
-        row["peak_mb"] = steps.loc[list(times), "peak_mb"].max()
-        row["parameters"] = steps.loc[list(times), "parameters"].sum()
+            row[name] = sum(count * steps.loc[step, name] for step, count in counts.items())
+        row["peak_mb"] = steps.loc[list(counts), "peak_mb"].max()
+        row["parameters"] = steps.loc[list(counts), "parameters"].sum()
         rows.append({**row, "per": "volume"})
     return pd.concat([table, pd.DataFrame(rows)])
 
 
 def text(table: pd.DataFrame, machines: list[dict]) -> str:
-    """The table for people: a part for each geometry."""
-    parts = [f"Measured on {where(machines)}.\n"]
+    """The page for people: for each geometry tables of time, memory and operations."""
+    repetitions = table.loc[table["step"] != "sample", "repetitions"].max()
+    parts = [f"{INTRODUCTION}\nMedians of {repetitions} repetitions, on {where(machines)}.\n"]
     for geometry, group in table.groupby("geometry", sort=False):
-        parts += [f"## {geometry}\n", markdown(readable(group.set_index(["step", "system"])))]
+        parts.append(f"## {geometry.replace('x', ' × ')}\n")
+        for build in (times, memory, operations):
+            parts.append(markdown(build(group.set_index(["step", "system"]))))
     return "\n".join(parts)
 
 
@@ -71,21 +90,38 @@ def where(machines: list[dict]) -> str:
     return "; ".join(sorted(named))
 
 
-def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """Seconds and memory of each system, and ours as a share of the others', as text."""
+def times(table: pd.DataFrame) -> pd.DataFrame:
+    """Seconds of each system, and how many times ours the others' are, as text."""
     rows = []
     for step in (*STEPS, "sample"):
-        row = {"step": f"{NAMES[step]}, a {table.loc[(step, OURS), 'per']}"}
-        for system in SYSTEMS:
-            found = table.loc[(step, system)]
-            row[f"{system}, s"] = significant(found["seconds"])
-        for rival in RIVALS:
-            ratio = table.loc[(step, rival), "seconds"] / table.loc[(step, OURS), "seconds"]
-            row[f"{rival} / {OURS}"] = significant(ratio)
-        for system in SYSTEMS:
-            row[f"{system}, GB"] = significant(table.loc[(step, system), "peak_mb"] / 1e3)
-        for system in SYSTEMS:
-            row[f"{system}, of peak"] = percent(table.loc[(step, system), "share_of_peak"])
+        seconds = {system: table.loc[(step, system), "seconds"] for system in SYSTEMS}
+        row = {"seconds": f"{NAMES[step]}, a {table.loc[(step, OURS), 'per']}"}
+        row |= {system: significant(value) for system, value in seconds.items()}
+        row |= {f"{r} / {OURS}": significant(seconds[r] / seconds[OURS]) for r in RIVALS}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def memory(table: pd.DataFrame) -> pd.DataFrame:
+    """Peak memory of each system, in GB, as text."""
+    rows = []
+    for step in STEPS:
+        peaks = {system: table.loc[(step, system), "peak_mb"] / 1e3 for system in SYSTEMS}
+        row = {"peak memory, GB": NAMES[step]}
+        rows.append(row | {system: significant(value) for system, value in peaks.items()})
+    return pd.DataFrame(rows)
+
+
+def operations(table: pd.DataFrame) -> pd.DataFrame:
+    """Parameters, floating-point operations and the share of the machine's peak, as text."""
+    rows = []
+    for step in STEPS:
+        found = {system: table.loc[(step, system)] for system in SYSTEMS}
+        unit = found[OURS]["per"]
+        row = {"million parameters; GFLOP; of peak": f"{NAMES[step]}, a {unit}"}
+        for system, of in found.items():
+            size, gflop = significant(of["parameters"] / 1e6), significant(of["gflop"])
+            row[system] = f"{size}; {gflop}; {percent(of['share_of_peak'])}"
         rows.append(row)
     return pd.DataFrame(rows)
 
