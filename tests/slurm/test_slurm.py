@@ -14,7 +14,7 @@ TINY = ROOT / "config" / "tiny.yaml"
 # What this Slurm lacks: an accounting database, a queue to wait in, and room.
 HERE = (
     "--slurm-no-account", "--slurm-status-command", "squeue",
-    "--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "1",
+    "--slurm-init-seconds-before-status-checks", "4", "--seconds-between-status-checks", "1",
     "--latency-wait", "5",
     # This node has two cores, and the tables of a group would ask for more.
     "--cores", "2",
