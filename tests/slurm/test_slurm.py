@@ -14,7 +14,7 @@ TINY = ROOT / "config" / "tiny.yaml"
 # What this Slurm lacks: an accounting database, a queue to wait in, and room.
 HERE = (
     "--slurm-no-account", "--slurm-status-command", "squeue",
-    "--slurm-init-seconds-before-status-checks", "4", "--seconds-between-status-checks", "1",
+    "--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "1",
     "--latency-wait", "5",
     # This node has two cores, and the tables of a group would ask for more.
     "--cores", "2",
@@ -126,12 +126,14 @@ def test_a_job_killed_at_its_time_goes_on_to_the_same_weights(run, copy_run, tmp
     # Slurm's shortest limit is a minute, and it may look only half a minute later: these steps take
     # longer on a machine half as fast again as the one where they take two minutes. The
     # second attempt has the time it needs. Each has a core.
+    # The plugin asks after 7, 24, 51 and 88 s: then the first attempt has just ended.
+    polls = ("--slurm-init-seconds-before-status-checks", "7")
     limits = ("train_autoencoder:runtime=attempt**6", "train_autoencoder:checkpoint_seconds=10")
     config = ("--config", *SHORT, "autoencoder={steps: 2600}")
     longer = ("--set-threads", "train_autoencoder=1", *config)
     whole, broken = (copy_run(run, tmp_path / name) for name in ("whole", "broken"))
     unbroken = start(whole, "default", "--cores", "1", *longer, "--", MODEL)
-    again = start(broken, "slurm", *HERE, "--set-resources", *limits, *longer, "--", MODEL)
+    again = start(broken, "slurm", *HERE, *polls, "--set-resources", *limits, *longer, "--", MODEL)
     succeeds(whole, unbroken)
     succeeds(broken, again)
     logs = broken / "results-tiny" / "logs" / "autoencoder" / "train_autoencoder"
