@@ -54,11 +54,11 @@ study: $(READY)
 	@cat results-study/evaluation/summary.md
 
 bench: $(READY)
-	$(BIN)/snakemake --cores all --quiet rules $(RESULTS)/bench/bench.csv
+	$(BIN)/snakemake $(RESULTS)/bench/bench.csv --cores all --quiet rules
 	@cat $(RESULTS)/bench/bench.md
 
 curves: $(READY)
-	$(BIN)/snakemake --cores all --quiet rules results-curves/bench/curves.csv \
+	$(BIN)/snakemake results-curves/bench/curves.csv --cores all --quiet rules \
 		--configfile config/curves.yaml
 
 archive: $(READY)
