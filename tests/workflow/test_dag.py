@@ -1,6 +1,8 @@
 """What Snakemake would do, without doing it."""
 
+import shlex
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,17 @@ def test_a_typo_is_refused_in_one_line(snakemake, tmp_path):
     ]
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob("results*"))
+
+
+@pytest.mark.parametrize("target", ["demo", "prior", "study", "bench", "curves", "archive"])
+def test_make_s_commands_are_what_snakemake_takes(target, snakemake, tmp_path):
+    make = ["make", "--dry-run", target]
+    said = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    lines = said.replace("\\\n", " ").splitlines()
+    _, *arguments = shlex.split(next(line for line in lines if "/bin/snakemake " in line))
+    given = [str(ROOT / a) if a.startswith("config/") else a for a in arguments]
+    done = snakemake(tmp_path, *given, "--dry-run")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture
