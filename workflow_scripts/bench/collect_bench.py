@@ -24,7 +24,9 @@ of each number. Networks are untrained and volumes random, which changes no time
 the same steps on volumes of the same size, in turns, each in a process of its own:
 
 - **paper**: the networks of `config/paper.yaml`, and the procedure of the paper's reference
-  implementation, which encodes each volume again in every step of the denoiser;
+  implementation, which encodes each volume again in every step of the denoiser. Of that
+  implementation's networks the autoencoder has two thirds of the operations that are counted here
+  (501 GFLOP a slice of 192 × 192 in training), and the denoiser about twice as many;
 - **ldm3d**: the 3-D latent diffusion example of MONAI, in the arithmetic of ours, which encodes
   again as well;
 - **sbldm**: this workflow's networks, for which latents are stored once.
