@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from workflow_scripts.bench.collect_bench import add_samples, medians, text
+from workflow_scripts.bench.collect_bench import add_samples, medians, significant, text
 from workflow_scripts.bench.compared import compared
 from workflow_scripts.bench.ldm3d import VolumeSystem
 from workflow_scripts.bench.measure import measure, timed
@@ -142,4 +142,12 @@ def test_the_table_for_people_has_ratios_and_names_the_machine():
     line = next(line for line in page.splitlines() if "denoiser, training" in line)
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells[1:] == ["10.0", "–", "1.00", "10.0", "–"]
-    assert "2.00; 25 %" in page
+    assert "2.00; 25 % fp32" in page
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.0011657, "0.00117"), (56.0, "56.0"), (8368.8, "8,370"), (float("nan"), "–")],
+)
+def test_numbers_for_people_have_three_digits(value, said):
+    assert significant(value) == said

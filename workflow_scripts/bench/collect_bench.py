@@ -75,7 +75,7 @@ def add_samples(table: pd.DataFrame) -> pd.DataFrame:
 def text(table: pd.DataFrame, machines: list[dict]) -> str:
     """The page for people: for each geometry tables of time, memory and operations."""
     repetitions = table.loc[table["step"] != "sample", "repetitions"].max()
-    parts = [f"{INTRODUCTION}\nMedians of {repetitions} repetitions, on {where(machines)}.\n"]
+    parts = [f"{INTRODUCTION}\nMedians of {repetitions} repetitions. Machine: {where(machines)}.\n"]
     for geometry, group in table.groupby("geometry", sort=False):
         parts.append(f"## {geometry.replace('x', ' × ')}\n")
         for build in (times, memory, operations):
@@ -120,17 +120,20 @@ def operations(table: pd.DataFrame) -> pd.DataFrame:
     for step in STEPS:
         found = {system: table.loc[(step, system)] for system in SYSTEMS}
         unit = found[OURS]["per"]
-        row = {"million parameters; GFLOP; of peak": f"{NAMES[step]}, a {unit}"}
+        row = {"million parameters; GFLOP; share of peak": f"{NAMES[step]}, a {unit}"}
         for system, of in found.items():
             size, gflop = significant(of["parameters"] / 1e6), significant(of["gflop"])
-            row[system] = f"{size}; {gflop}; {percent(of['share_of_peak'])}"
+            row[system] = f"{size}; {gflop}; {percent(of['share_of_peak'])} {of['arithmetic']}"
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def significant(value: float) -> str:
     """Three digits; a dash where there is no number."""
-    return "–" if pd.isna(value) else f"{value:#.3g}".rstrip(".")
+    if pd.isna(value):
+        return "–"
+    digits = f"{value:#.3g}".rstrip(".")
+    return f"{float(digits):,.0f}" if "e" in digits else digits
 
 
 def percent(share: float) -> str:
