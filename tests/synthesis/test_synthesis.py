@@ -172,7 +172,7 @@ def test_a_sweep_changes_the_volume_alone(table, brain):
 
 
 SETTINGS = SamplingSettings(
-    sampling_steps=3, temperature=1.0, guidance=1.5, batch=2, attempts=1,
+    sampling_steps=3, temperature=1.0, guidance=1.5, precision="fp32", batch=2, attempts=1,
     volume_tolerance=1.5, centroid_tolerance_mm=10,
 )  # fmt: skip
 

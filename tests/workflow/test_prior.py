@@ -137,7 +137,7 @@ def test_the_embedded_prior_makes_the_tumour_that_is_asked_for():
         [-30, 10, 30], [30, -40, 25], [-32, -10, 20], [35, 25, 15],
     ]  # fmt: skip
     settings = json.loads((EMBEDDED / "sampling.json").read_text())
-    sampling = SamplingSettings.model_validate({**settings, "attempts": 1})
+    sampling = SamplingSettings.model_validate({**settings, "attempts": 1, "precision": "fp32"})
     made = synthesise(complete(asked, model.generator.scaling, 0), model, sampling)
     assert [sample.outcome for sample in made] == ["met"] * len(asked)
     brains_ml = np.array([sample.brain.sum() for sample in made]) * model.codec.grid.voxel_ml

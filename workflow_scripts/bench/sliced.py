@@ -88,6 +88,7 @@ class SlicedSystem:
     def denoise(self) -> Work:
         """One evaluation of the denoiser in sampling, of one volume."""
         settings = self.config.diffusion
+        precision = self.config.synthesis.precision
         bundle = self._bundle().eval().to(device())
         process, requests = build_process(settings), self._requests(2)
         vectors = Scaling.fit(requests).vectors(requests)[:1].to(device())
@@ -100,10 +101,10 @@ class SlicedSystem:
         def call() -> Tensor:
             maps = bundle.space.maps(place, present) if settings.maps else x[:, :0]
             condition = vectors, present, maps
-            with autocast(settings.precision, device()):
+            with autocast(precision, device()):
                 return predict(bundle.denoiser, bundle.space, process, x, t, condition)
 
-        return Work(call, 1, "volume", (bundle.denoiser,), settings.precision)
+        return Work(call, 1, "volume", (bundle.denoiser,), precision)
 
     def decode(self) -> Work:
         """Slices of latents, as many as are decoded at once."""

@@ -19,6 +19,7 @@ def _path(value: str) -> str:
 
 # A path that a user writes; ~ is the home folder.
 UserPath = Annotated[str, AfterValidator(_path)]
+Precision = Literal["auto", "bf16", "fp32"]
 # Where training starts: `embedded` (the networks in prior/), `none`, or a model folder.
 Prior = Annotated[UserPath, AfterValidator(normpath)]
 
@@ -65,6 +66,6 @@ class OptimiserSettings(Section):
         ge=0,
         lt=1,
     )
-    precision: Literal["auto", "bf16", "fp32"] = Field(
+    precision: Precision = Field(
         description="arithmetic; auto is bf16 where the device computes in it"
     )

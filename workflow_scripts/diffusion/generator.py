@@ -74,17 +74,18 @@ class Generator:
     process: Process
     scaling: Scaling
     maps: bool
-    precision: str = "fp32"
 
     @classmethod
     def load(cls, folder: str | Path) -> "Generator":
         """Load a model folder written by ``train_diffusion``, onto the GPU where there is one."""
         bundle, settings, scaling = load_bundle(folder)
         bundle.eval().requires_grad_(False).to(device())
-        return cls(bundle, build_process(settings), scaling, settings.maps, settings.precision)
+        return cls(bundle, build_process(settings), scaling, settings.maps)
 
     @torch.inference_mode()
-    def sample(self, requests: pd.DataFrame, noise: Tensor, steps: int, guidance: float) -> Tensor:
+    def sample(
+        self, requests: pd.DataFrame, noise: Tensor, steps: int, guidance: float, precision: str
+    ) -> Tensor:
         """Scaled latents (N, C, h, w, Z) for requests with all nine attributes, one row each.
 
         ``noise`` (N, C, h, w, Z) is standard normal. What is returned lies on the processor.
@@ -96,7 +97,7 @@ class Generator:
             present = torch.full((len(x),), conditioned, device=where)
             maps = space.maps(place, present) if self.maps else x[:, :0]
             condition = vectors, present, maps
-            with autocast(self.precision, where):
+            with autocast(precision, where):
                 return predict(self.bundle.denoiser, space, self.process, x, t, condition)
 
         start = fold(noise.to(where), space.patch)

@@ -73,7 +73,9 @@ def _draw(
         ]
     )
     noise *= settings.temperature
-    latents = generator.sample(requests, noise, settings.sampling_steps, settings.guidance)
+    latents = generator.sample(
+        requests, noise, settings.sampling_steps, settings.guidance, settings.precision
+    )
     samples = []
     for latent, (_, request) in zip(latents.numpy(), requests.iterrows(), strict=True):
         image, label, brain = codec.decode(latent)

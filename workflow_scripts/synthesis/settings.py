@@ -2,7 +2,7 @@
 
 from pydantic import Field, PositiveFloat
 
-from workflow_scripts.common.settings import Section, UserPath
+from workflow_scripts.common.settings import Precision, Section, UserPath
 
 
 class SamplingSettings(Section):
@@ -16,6 +16,9 @@ class SamplingSettings(Section):
         le=1,
     )
     guidance: float = Field(description="classifier-free guidance; 1 is none", ge=0)
+    precision: Precision = Field(
+        description="arithmetic of the denoiser; auto is bf16 where the device computes in it"
+    )
     batch: int = Field(description="patients sampled at once", ge=1)
     attempts: int = Field(
         description="draws for a request; one that was never met keeps the closest", ge=1

@@ -29,8 +29,8 @@ def main(snakemake) -> None:
     check_model(model, snakemake.params.modalities, snakemake.params.labels)
     requests = read_table(snakemake.input.requests)
     refuse_impossible(requests, model)
-    parts = (model.codec, model.generator)
-    computed = {"arithmetic": " ".join(arithmetic(part.precision) for part in parts)}
+    used = (model.codec.precision, settings.precision)
+    computed = {"arithmetic": " ".join(arithmetic(precision) for precision in used)}
     with kept_folder(snakemake, **computed, device=device().type) as kept:
         table = make_patients(requests, model, settings, kept)
         with staged_directory(snakemake.output.patients) as folder:
