@@ -31,21 +31,20 @@ def cohort_listing():
     return str(listing)
 
 
-def cached_table(path):
-    """Rows of a checkpoint's table, read once for each version of the file."""
+def cached_table(path, index):
+    """Rows of a checkpoint's table by a column, read once for each version of the file."""
     key = (str(path), os.stat(path).st_mtime_ns)
     if key not in TABLES:
-        TABLES[key] = read_table(path)
+        TABLES[key] = read_table(path).set_index(index, drop=False)
     return TABLES[key]
 
 
 def participant(patient):
     """The row of a patient: its files, label scheme and tumour volume."""
-    table = cached_table(checkpoints.list_participants.get().output.participants)
-    rows = table[table["patient_id"] == patient]
-    if rows.empty:
+    table = cached_table(checkpoints.list_participants.get().output.participants, "patient_id")
+    if patient not in table.index:
         raise WorkflowError(f"no patient '{patient}' in the cohort")
-    return rows.iloc[0].to_dict()
+    return table.loc[patient].to_dict()
 
 
 def volumes(row):
@@ -82,7 +81,7 @@ def memory(mb, kb_per_voxel=0.0):
 
 def patients_of(split, role):
     """Names of a split's patients of a role: train, validation or test."""
-    table = cached_table(checkpoints.draw_splits.get().output.splits)
+    table = cached_table(checkpoints.draw_splits.get().output.splits, "split")
     rows = table[(table["split"] == split) & (table["role"] == role)]
     if rows.empty:
         raise WorkflowError(f"no split '{split}'; there are {', '.join(SPLITS)}")
