@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from workflow_scripts.common.masks import dice
 from workflow_scripts.common.patients import Patient
 
-# Longest side of the images that are compared, of larger ones every second voxel or fewer: all
-# training patients are held in memory.
+# Longest side of the images that are compared, of larger ones every second voxel or fewer: all but
+# the training patients are held in memory.
 LONGEST = 64
 COLUMNS = [
     "patient_id",
@@ -30,9 +30,8 @@ def mask_distance(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return 1 - dice(a, b)
 
 
-def _least(distances: list[list[float]], names: Sequence[str]) -> tuple[str, bool, float]:
+def _least(found: NDArray, names: Sequence[str]) -> tuple[str, bool, float]:
     """Whose distance is the smallest, whether as a mirror image, and how small it is."""
-    found = np.array(distances)
     row, mirrored = np.unravel_index(found.argmin(), found.shape)
     return names[row], bool(mirrored), float(found.min())
 
@@ -52,12 +51,18 @@ def nearest(folders: Sequence[Path], training: Sequence[Path]) -> pd.DataFrame:
     One row a patient, with the columns ``COLUMNS``. Training patients are compared with mirrored
     too, but not warped.
     """
-    known = [[_small(folder, mirrored) for mirrored in (False, True)] for folder in training]
+    asked = [_small(folder) for folder in folders]
+    images = np.empty((len(folders), len(training), 2))
+    masks = np.empty_like(images)
+    for column, folder in enumerate(training):
+        for mirrored in (False, True):
+            image, mask = _small(folder, mirrored)
+            cell = column, int(mirrored)
+            images[:, *cell] = [image_distance(one, image) for one, _ in asked]
+            masks[:, *cell] = [mask_distance(one, mask) for _, one in asked]
     names = [Path(folder).name for folder in training]
-    rows = []
-    for folder in folders:
-        image, mask = _small(folder)
-        images = [[image_distance(image, other) for other, _ in both] for both in known]
-        masks = [[mask_distance(mask, other) for _, other in both] for both in known]
-        rows.append((Path(folder).name, *_least(images, names), *_least(masks, names)))
+    rows = [
+        (Path(folder).name, *_least(image, names), *_least(mask, names))
+        for folder, image, mask in zip(folders, images, masks, strict=True)
+    ]
     return pd.DataFrame(rows, columns=COLUMNS)
