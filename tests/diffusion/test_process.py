@@ -39,6 +39,16 @@ def test_the_sampler_finds_a_gaussian_that_it_knows_nothing_of(target, schedule,
     assert samples.std() == pytest.approx(SD, rel=0.08)
 
 
+@pytest.mark.parametrize("schedule", ["scaled_linear_beta", "cosine"])
+def test_twice_the_steps_leave_less_than_half_of_the_error(schedule):
+    p, noise = process("velocity", schedule), many()
+    signal, sigma = p.factors(torch.tensor([p.timesteps - 1]), noise)
+    wanted = MEAN + SD * (noise - signal * MEAN) / (signal**2 * SD**2 + sigma**2).sqrt()
+    found = [p.sample(perfect_denoiser(p), noise, steps) for steps in (10, 20)]
+    error, half = [(x0 - wanted).square().mean().sqrt() for x0 in found]
+    assert half < 0.4 * error < 0.02
+
+
 @pytest.mark.parametrize("sd", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("schedule", ["scaled_linear_beta", "cosine"])
 def test_a_gaussian_of_known_variance_keeps_it_in_few_steps(sd, schedule):
