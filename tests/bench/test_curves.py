@@ -27,7 +27,9 @@ TINY = read_config(ROOT / "config.yaml", ROOT / "config" / "tiny.yaml")
 
 def test_each_length_of_training_is_a_run():
     found = runs(CONFIG.bench)
-    assert found["paper-1"]["steps"] == {"autoencoder": 4, "diffusion": 40}
+    paper = CONFIG.bench.curves["paper"]
+    first = {"autoencoder": paper.autoencoder_steps[0], "diffusion": paper.diffusion_steps[0]}
+    assert found["paper-1"]["steps"] == first
     assert found["ldm3d-3"]["setup"] is None
     assert found["sampling-12"]["steps"] == {"synthesis": 12}
 
@@ -35,7 +37,7 @@ def test_each_length_of_training_is_a_run():
 def test_a_run_has_its_networks_and_our_patients():
     values = run_values(ROOT, CONFIG, runs(CONFIG.bench)["paper-2"])
     assert values["autoencoder"]["widths"] == [128, 256, 384, 512]
-    assert values["diffusion"]["steps"] == 120
+    assert values["diffusion"]["steps"] == CONFIG.bench.curves["paper"].diffusion_steps[1]
     assert values["synthesis"]["guidance"] == 1
     assert values["synthesis"]["jitter_mm"] == CONFIG.synthesis.jitter_mm
     for section in ("cohort", "modalities", "grid", "seed"):

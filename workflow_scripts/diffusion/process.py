@@ -73,12 +73,12 @@ class Process:
     ) -> Tensor:
         """Latents (B, …) from noise, by the probability-flow ODE (Song et al. 2021).
 
-        ``variance`` v > 0, of the latents, broadcasts to their shape. The ODE of Gaussian latents of
-        that variance is solved exactly: x_t over the root of ``total`` = a_t v + 1 - a_t stays what
-        it is. ``rest``, what the denoiser's estimate of x_0 differs from theirs by, moves it: an
-        exponential integrator (Zhang & Chen 2023) of second order, which takes for a whole step
-        what the middle of the step would have if ``rest`` went on changing as it last did (Adams
-        and Bashforth). DDIM, which holds the whole estimate, loses variance, of Gaussian latents a
+        ``variance`` v > 0, of the latents, broadcasts to their shape. The ODE of Gaussian latents
+        of that variance is solved exactly: x_t over the root of ``total`` = a_t v + 1 - a_t stays
+        what it is. What moves it is ``rest``, by which the denoiser's estimate of x_0 differs from
+        theirs: an exponential integrator (Zhang & Chen 2023) of second order. A whole step has the
+        ``rest`` that its middle would have if it went on changing as it last did (Adams and
+        Bashforth). DDIM, which holds the whole estimate, loses variance, of Gaussian latents a
         fifth in 12 steps.
 
         Each step goes to the next timestep of ``times`` and the last to x_0. ``guidance`` w gives
