@@ -32,6 +32,7 @@ rule measure_speed:
         repetition=lambda wildcards: wildcards.repetition,
         seconds=CONFIG.bench.seconds,
         slices=CONFIG.bench.slices,
+        volumes=CONFIG.bench.volumes,
         checkpoints=f"{RESULTS}/checkpoints/bench",
         code=code("bench/measure_speed"),
     script:
@@ -59,6 +60,8 @@ rule collect_bench:
         mem_mb=memory(1000),
         runtime=10,
     params:
+        slices=CONFIG.bench.slices,
+        volumes=CONFIG.bench.volumes,
         code=code("bench/collect_bench"),
     script:
         "../workflow_scripts/bench/collect_bench.py"

@@ -137,7 +137,7 @@ def test_the_median_of_the_repetitions_counts():
 
 
 def test_the_table_for_people_has_ratios_and_names_the_machine():
-    page = text(medians([repetition(1)]), [MACHINE])
+    page = text(medians([repetition(1)]), [MACHINE], slices=4, volumes=2)
     assert "no GPU, a processor, 2 cores" in page
     line = next(line for line in page.splitlines() if "denoiser, training" in line)
     cells = [cell.strip() for cell in line.strip("|").split("|")]
@@ -147,7 +147,13 @@ def test_the_table_for_people_has_ratios_and_names_the_machine():
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(0.0011657, "0.00117"), (56.0, "56.0"), (8368.8, "8,370"), (float("nan"), "–")],
+    [
+        (0.0000374, "0.0000374"),
+        (0.0011657, "0.00117"),
+        (56.0, "56.0"),
+        (8368.8, "8,370"),
+        (float("nan"), "–"),
+    ],
 )
 def test_numbers_for_people_have_three_digits(value, said):
     assert significant(value) == said

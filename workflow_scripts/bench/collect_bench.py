@@ -1,5 +1,6 @@
 """Rule ``collect_bench``: medians over all repetitions, and how many times faster we are."""
 
+import numpy as np
 import pandas as pd
 
 from workflow_scripts.bench.work import STEPS
@@ -72,10 +73,17 @@ def add_samples(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([table, pd.DataFrame(rows)])
 
 
-def text(table: pd.DataFrame, machines: list[dict]) -> str:
-    """The page for people: for each geometry tables of time, memory and operations."""
+def text(table: pd.DataFrame, machines: list[dict], slices: int, volumes: int) -> str:
+    """The page for people: for each geometry tables of time, memory and operations.
+
+    ``slices`` and ``volumes`` are the batches of the trainings.
+    """
     repetitions = table.loc[table["step"] != "sample", "repetitions"].max()
-    parts = [f"{INTRODUCTION}\nMedians of {repetitions} repetitions. Machine: {where(machines)}.\n"]
+    parts = [
+        INTRODUCTION,
+        f"A step of training takes {slices} slices (ldm3d: one patch), or {volumes} volumes.",
+        f"Medians of {repetitions} repetitions. Machine: {where(machines)}.\n",
+    ]
     for geometry, group in table.groupby("geometry", sort=False):
         parts.append(f"## {geometry.replace('x', ' × ')}\n")
         for build in (times, memory, operations):
@@ -133,7 +141,9 @@ def significant(value: float) -> str:
     if pd.isna(value):
         return "–"
     digits = f"{value:#.3g}".rstrip(".")
-    return f"{float(digits):,.0f}" if "e" in digits else digits
+    if "e" not in digits:
+        return digits
+    return f"{float(digits):,.0f}" if value > 1 else np.format_float_positional(float(digits))
 
 
 def percent(share: float) -> str:
@@ -146,7 +156,10 @@ def main(snakemake) -> None:
     table = medians([read_table(path) for path in given.tables])
     machines = [read_json(path)["machine"] for path in given.provenance]
     write_table(table, snakemake.output.table)
-    write_text(text(table, machines), snakemake.output.markdown)
+    write_text(
+        text(table, machines, snakemake.params.slices, snakemake.params.volumes),
+        snakemake.output.markdown,
+    )
 
 
 if __name__ == "__main__":

@@ -30,15 +30,17 @@ EVALUATIONS = 50
 class VolumeSystem:
     """A 3-D autoencoder and a denoiser of its latents, untrained, on random volumes.
 
-    ``precision`` is that of the system it is compared with.
+    ``precision`` is that of the system it is compared with; ``volumes`` are a batch of the
+    denoiser's training.
     """
 
     evaluations = EVALUATIONS
     autoencoder_widths = (64, 128, 256)
     denoiser_widths = (256, 256, 512)
 
-    def __init__(self, config: Config, precision: str) -> None:
+    def __init__(self, config: Config, precision: str, volumes: int = 1) -> None:
         self.shape, self.precision = tuple(config.grid.shape), precision
+        self.volumes = volumes
         self.channels = len(config.modalities) + class_count(config.labels) - 1
         self.latent_shape = (LATENT_CHANNELS, *(n // DOWN for n in self.shape))
         self.process = Process("noise", "scaled_linear_beta", 1000, 0.0015, 0.0195)
@@ -61,8 +63,8 @@ class VolumeSystem:
         return Work(call, self.shape[2], "slice", (model.encoder,), self.precision)
 
     def second_stage_train(self) -> Work:
-        """A step of the denoiser on one volume, which the example encodes in each step."""
-        autoencoder, x = self.autoencoder().eval(), self._volume()
+        """A step of the denoiser on a batch, which the example encodes in each step."""
+        autoencoder, x = self.autoencoder().eval(), self._volume(self.volumes)
         denoiser = self.denoiser().train()
         adam = torch.optim.Adam(denoiser.parameters(), RATE)
 
@@ -72,7 +74,7 @@ class VolumeSystem:
             return noise_loss(denoiser, self.process, latent)
 
         step = _step(denoiser, adam, loss, self.precision)
-        return Work(step, 1, "volume", (denoiser,), self.precision)
+        return Work(step, self.volumes, "volume", (denoiser,), self.precision)
 
     def denoise(self) -> Work:
         """One evaluation of the denoiser in sampling, of one volume."""
@@ -89,8 +91,8 @@ class VolumeSystem:
         call = self._inference(lambda: model.decode(x))
         return Work(call, self.shape[2], "slice", (model.decoder,), self.precision)
 
-    def _volume(self) -> Tensor:
-        return torch.rand(1, self.channels, *self.shape, device=device())
+    def _volume(self, count: int = 1) -> Tensor:
+        return torch.rand(count, self.channels, *self.shape, device=device())
 
     def _inference(self, forward):
         @torch.inference_mode()

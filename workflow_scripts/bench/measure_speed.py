@@ -17,19 +17,19 @@ from workflow_scripts.configuration import check
 logger = logging.getLogger(__name__)
 
 
-def systems(configs: dict[str, dict], slices: int) -> dict[str, Callable]:
+def systems(configs: dict[str, dict], slices: int, volumes: int) -> dict[str, Callable]:
     """The paper's system, MONAI's and ours by name, each built where it is measured."""
     paper, ours = check(configs["paper"]), check(configs["sbldm"])
     return {
-        "paper": SlicedSystem(paper, slices, encodes_anew=True),
-        "ldm3d": VolumeSystem(ours, ours.autoencoder.precision),
-        "sbldm": SlicedSystem(ours, slices),
+        "paper": SlicedSystem(paper, slices, volumes, encodes_anew=True),
+        "ldm3d": VolumeSystem(ours, ours.autoencoder.precision, volumes),
+        "sbldm": SlicedSystem(ours, slices, volumes),
     }
 
 
 def main(snakemake) -> None:
     params = snakemake.params
-    compared = systems(params.configs, params.slices)
+    compared = systems(params.configs, params.slices, params.volumes)
     rows = []
     with kept_folder(snakemake) as folder:
         # Systems take turns, so that a machine that is slow for a while is slow for all.

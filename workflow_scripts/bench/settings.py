@@ -40,6 +40,7 @@ class BenchSettings(Section):
     repetitions: int = Field(description="times that everything is measured", ge=1)
     seconds: float = Field(description="a step is repeated until it took this long", gt=0)
     slices: int = Field(description="slices of an autoencoder's batch", ge=1)
+    volumes: int = Field(description="volumes of a denoiser's batch in training", ge=1)
     curves: dict[Annotated[str, StringConstraints(pattern="^[a-z0-9_]+$")], CurveSettings] = Field(
         description="systems whose quality is measured after trainings of several lengths, by name"
     )

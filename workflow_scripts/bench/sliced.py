@@ -32,12 +32,16 @@ class SlicedSystem:
     """A slice autoencoder and a denoiser of stacks, untrained, on random volumes: what they
     compute does not change how long they take.
 
+    Batches in training are of ``slices``, and of ``volumes``.
     ``encodes_anew`` is the procedure of the paper's reference implementation: each training step
     of the denoiser encodes its patients again. Here latents are stored.
     """
 
-    def __init__(self, config: Config, slices: int, encodes_anew: bool = False) -> None:
-        self.config, self.slices, self.encodes_anew = config, slices, encodes_anew
+    def __init__(
+        self, config: Config, slices: int, volumes: int = 1, encodes_anew: bool = False
+    ) -> None:
+        self.config, self.encodes_anew = config, encodes_anew
+        self.slices, self.volumes = slices, volumes
         self.grid = Grid.from_settings(config.grid.model_dump())
         x, y, z = self.grid.shape
         down = config.autoencoder.down
@@ -63,7 +67,7 @@ class SlicedSystem:
         return Work(call, count, "slice", (model.encoder,), settings.precision)
 
     def second_stage_train(self) -> Work:
-        """A step of the denoiser on one volume, which is encoded first where that is done anew."""
+        """A step of the denoiser on a batch, which is encoded first where that is done anew."""
         settings = self.config.diffusion
         bundle = self._bundle()
         process = build_process(settings)
@@ -72,18 +76,19 @@ class SlicedSystem:
         requests = self._requests(STORED)
         latents = np.zeros((STORED, *self.latent_shape), np.float16)
         conditions, place = Scaling.fit(requests).vectors(requests), place_of(requests)
-        batches = LatentBatches(latents, conditions, place, 1, seed=0)
+        batches = LatentBatches(latents, conditions, place, self.volumes, seed=0)
         batch = tuple(part.to(device()) for part in batches(0))
         step = self._training_step(training, batch, settings)
         if not self.encodes_anew:
-            return Work(step, 1, "volume", (bundle.denoiser,), settings.precision)
+            return Work(step, self.volumes, "volume", (bundle.denoiser,), settings.precision)
         autoencoder, volume = self._autoencoder().eval(), self._volume(self.grid.shape[2])
 
         def encode_and_step() -> None:
-            _encode(autoencoder, *volume, self.config.autoencoder.precision)
+            for _ in range(self.volumes):
+                _encode(autoencoder, *volume, self.config.autoencoder.precision)
             step()
 
-        return Work(encode_and_step, 1, "volume", (bundle.denoiser,), settings.precision)
+        return Work(encode_and_step, self.volumes, "volume", (bundle.denoiser,), settings.precision)
 
     def denoise(self) -> Work:
         """One evaluation of the denoiser in sampling, of one volume."""
