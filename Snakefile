@@ -57,6 +57,7 @@ else:
     WANTED = [
         f"{RESULTS}/evaluation/summary.md",
         f"{RESULTS}/evaluation/figures",
+        f"{RESULTS}/report",
         expand(f"{RESULTS}/synthesis/{{split}}/model/sampling.json", split=SPLITS),
     ]
 
@@ -90,6 +91,7 @@ include: "rules/diffusion.smk"
 include: "rules/synthesis.smk"
 include: "rules/segmentation.smk"
 include: "rules/evaluation.smk"
+include: "rules/report.smk"
 include: "rules/archive.smk"
 include: "rules/bench.smk"
 include: "rules/curves.smk"

@@ -1,0 +1,39 @@
+"""The run as pages that open from disk."""
+
+PAGE = ROOT / "workflow_scripts" / "report" / "page"
+
+
+rule write_report:
+    input:
+        summary=rules.write_summary.output.summary,
+        figures=rules.draw_figures.output.figures,
+        splits=f"{COHORT}/splits.tsv",
+        pictures=lambda wildcards: [
+            file
+            for role in ("train", "validation", "test")
+            for file in everybody(role, "picture.png")(wildcards)
+        ],
+        images=everybody("test", "image", splits=[SHOWN]),
+        tests=everybody("test", "label", "attributes.tsv", splits=[SHOWN]),
+        synthetic=expand(rules.synthesise_patients.output.patients, split=SHOWN),
+        attributes=expand(rules.synthesise_patients.output.attributes, split=SHOWN),
+        page=[str(file) for file in sorted(PAGE.iterdir())],
+    output:
+        report=directory(f"{RESULTS}/report"),
+        provenance=f"{RESULTS}/evaluation/provenance/write_report.json",
+    log:
+        f"{LOGS}/evaluation/write_report.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/write_report.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1000, 0.3),
+        runtime=30,
+    params:
+        config=CONFIG.model_dump(mode="json"),
+        benchmarks=BENCHMARKS,
+        code=code("report/write_report"),
+    script:
+        "../workflow_scripts/report/write_report.py"

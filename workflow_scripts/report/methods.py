@@ -1,0 +1,208 @@
+"""The methods section of a paper, written from what a run really did."""
+
+from typing import Any
+
+import pandas as pd
+
+from workflow_scripts.configuration import Config
+
+REFERENCES = {
+    "kebaili": "Kebaili A, Lapuyade-Lahorgue J, Vera P, Ruan S. 3D MRI synthesis with slice-based "
+    "latent diffusion models: improving tumor segmentation tasks in data-scarce regimes. IEEE "
+    "ISBI, 2024. arXiv:2406.05421.",
+    "snakemake": "Mölder F, Jablonski KP, Letcher B, et al. Sustainable data analysis with "
+    "Snakemake. F1000Research 10:33, 2021.",
+    "mni": "Fonov V, Evans AC, Botteron K, et al. Unbiased average age-appropriate atlases for "
+    "pediatric studies. NeuroImage 54:313–327, 2011.",
+    "itk": "Lowekamp BC, Chen DT, Ibáñez L, Blezek D. The design of SimpleITK. Frontiers in "
+    "Neuroinformatics 7:45, 2013.",
+    "deepbet": "Fisch L, Zumdick S, Barkhau C, et al. deepbet: fast brain extraction of "
+    "T1-weighted MRI using convolutional neural networks. Computers in Biology and Medicine "
+    "179:108845, 2024.",
+    "ldm": "Rombach R, Blattmann A, Lorenz D, Esser P, Ommer B. High-resolution image synthesis "
+    "with latent diffusion models. CVPR, 2022.",
+    "guidance": "Ho J, Salimans T. Classifier-free diffusion guidance. arXiv:2207.12598, 2022.",
+    "deis": "Zhang Q, Chen Y. Fast sampling of diffusion models with exponential integrator. ICLR, "
+    "2023.",
+    "nnunet": "Isensee F, Jaeger PF, Kohl SAA, Petersen J, Maier-Hein KH. nnU-Net: a "
+    "self-configuring method for deep learning-based biomedical image segmentation. Nature "
+    "Methods 18:203–211, 2021.",
+    "monai": "Cardoso MJ, Li W, Brown R, et al. MONAI: an open-source framework for deep learning "
+    "in healthcare. arXiv:2211.02701, 2022.",
+    "nsd": "Nikolov S, Blackwell S, Zverovitch A, et al. Clinically applicable segmentation of "
+    "head and neck anatomy for radiotherapy. Journal of Medical Internet Research 23:e26151, 2021.",
+    "holm": "Holm S. A simple sequentially rejective multiple test procedure. Scandinavian Journal "
+    "of Statistics 6:65–70, 1979.",
+}
+NAMES = {"t1": "T1", "t1ce": "contrast-enhanced T1", "t2": "T2", "flair": "FLAIR"}
+SOURCES = {
+    "phantom": "phantoms: deformed MNI152 brains with painted tumours, so that no figure below "
+    "says anything about patients",
+    "brats": "a BraTS cohort",
+    "msd": "the brain-tumour task of the Medical Segmentation Decathlon",
+    "table": "a cohort of one's own",
+}
+STRIPPERS = {
+    "auto": "deepbet {deepbet}, where images were not skull-stripped already",
+    "hd-bet": "HD-BET",
+    "synthstrip": "SynthStrip",
+    "given": "the masks that came with the images",
+}
+
+
+class Citations:
+    """Numbers references in the order in which a text names them: ``{cite.key}``."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+    def __getattr__(self, key: str) -> str:
+        if key not in REFERENCES:
+            raise AttributeError(key)
+        if key not in self.keys:
+            self.keys.append(key)
+        return f"[{self.keys.index(key) + 1}]"
+
+
+def methods(config: Config, splits: pd.DataFrame, packages: dict[str, str]) -> str:
+    """Paragraphs in Markdown and the numbered references that they cite.
+
+    ``splits`` has a row for each split and patient, with a ``role``; ``packages`` are versions by
+    name.
+    """
+    cite = Citations()
+    parts = [
+        _patients(config, splits, cite),
+        _preprocessing(config, cite),
+        _generator(config, cite),
+        _synthesis(config, cite),
+        _segmentation(config, cite),
+        _statistics(config, cite),
+        _software(cite, packages),
+    ]
+    listed = [f"{number}. {REFERENCES[key]}" for number, key in enumerate(cite.keys, start=1)]
+    return "\n\n".join(parts) + "\n\n" + "\n".join(listed) + "\n"
+
+
+def _patients(config: Config, splits: pd.DataFrame, cite: Citations) -> str:
+    roles = splits.groupby(["split", "role"]).size().unstack(fill_value=0)
+    counts = {role: _span(roles[role]) for role in ("train", "validation", "test")}
+    modalities = _listed([NAMES[m] for m in config.modalities])
+    drawn = _times(splits["split"].str.split("-s").str[1].nunique())
+    if config.cohort.splits.scheme == "folds":
+        drawn = f"in {config.cohort.splits.folds} folds, {drawn}"
+    return (
+        f"**Patients.** Images ({modalities}) and tumour labels came from "
+        f"{SOURCES[config.cohort.source]}. Patients were split before anything was fitted: "
+        f"{counts['train']} training, {counts['validation']} validation and {counts['test']} test "
+        f"patients, drawn {drawn}. Everything that learns saw the training patients of its "
+        "split alone; validation patients chose the segmentation network's weights."
+    )
+
+
+def _preprocessing(config: Config, cite: Citations) -> str:
+    settings, grid = config.preprocess, config.grid
+    steps = []
+    if settings.coregister != "never":
+        steps.append("Modalities were registered rigidly to each other where they were not aligned")
+    if stripper := STRIPPERS.get(settings.skull_strip):
+        named = stripper.format(deepbet=cite.deepbet) if "{" in stripper else stripper
+        steps.append(f"brains were masked by {named}")
+    kind = "affinely" if settings.template == "affine" else "rigidly"
+    steps.append(f"images were registered {kind} to MNI152 {cite.mni} with SimpleITK {cite.itk}")
+    if settings.n4:
+        steps.append("bias fields were corrected by N4")
+    low, high = settings.percentiles
+    size, spacing = (" × ".join(f"{v:g}" for v in s) for s in (grid.shape, grid.spacing_mm))
+    steps.append(
+        f"resampled once to {size} voxels of {spacing} mm, and scaled so that the percentiles "
+        f"{low:g} and {high:g} inside the brain became 0 and 1"
+    )
+    return "**Preprocessing.** " + "; ".join(steps) + "."
+
+
+def _generator(config: Config, cite: Citations) -> str:
+    auto, diffusion = config.autoencoder, config.diffusion
+    start = "" if auto.prior == "none" else ", starting from weights learned from phantoms"
+    start = start if auto.prior in ("none", "embedded") else ", starting from another run's weights"
+    augmented = (
+        f" Of each training patient {auto.copies} augmented copies were encoded too."
+        if auto.copies
+        else ""
+    )
+    return (
+        f"**Generator.** After Kebaili et al. {cite.kebaili}, a 2-D variational autoencoder "
+        f"encoded each axial slice, modalities and label together, with its position, {auto.down} "
+        f"times smaller along x and y into {auto.latent_channels} channels ({auto.steps} steps of "
+        f"{auto.batch} slices{start}). The stacked latents of all slices were learned by a 3-D "
+        f"latent diffusion model {cite.ldm} conditioned by the tumour's volume, place, extent and "
+        f"sphericity ({diffusion.steps} steps of {diffusion.batch} patients, "
+        f"{diffusion.timesteps} timesteps, prediction of {_target(diffusion.target)}, "
+        f"{diffusion.schedule.replace('_', ' ')} schedule).{augmented}"
+    )
+
+
+def _synthesis(config: Config, cite: Citations) -> str:
+    synthesis = config.synthesis
+    model = " The model was another run's." if synthesis.model else ""
+    if synthesis.requests:
+        asked = "from a table"
+    else:
+        asked = (
+            f"{synthesis.patients} for each split, near the training tumours (log volume ± "
+            f"{synthesis.jitter:g}, place ± {synthesis.jitter_mm:g} mm)"
+        )
+    return (
+        f"**Synthesis.** Tumours were asked for by volume, place and sphericity: {asked}. Samples "
+        f"took {synthesis.sampling_steps} steps of an exponential integrator {cite.deis} with "
+        f"classifier-free guidance {cite.guidance} of {synthesis.guidance:g}. A sample was drawn "
+        f"again, up to {synthesis.attempts} times in all, while its tumour's volume was "
+        f"{synthesis.volume_tolerance:g} times larger or smaller than asked for, or lay more than "
+        f"{synthesis.centroid_tolerance_mm:g} mm away.{model}"
+    )
+
+
+def _segmentation(config: Config, cite: Citations) -> str:
+    segmentation = config.segmentation
+    share = f"{100 * segmentation.synthetic_fraction:g} %"
+    return (
+        f"**Segmentation.** A 3-D U-Net (MONAI's DynUNet {cite.monai}) learned from each arm "
+        f"({_listed([a.replace('+', ' + ') for a in segmentation.arms])}) for the same "
+        f"{segmentation.steps} steps of {segmentation.batch} patients. Classical augmentation is "
+        f"nnU-Net's {cite.nnunet}; in arms with synthetic patients, {share} of the samples were "
+        "synthetic."
+    )
+
+
+def _statistics(config: Config, cite: Citations) -> str:
+    evaluation = config.evaluation
+    tolerance = config.segmentation.nsd_tolerance_mm
+    return (
+        "**Statistics.** Test patients were scored by Dice, the 95th percentile of the Hausdorff "
+        f"distance, the surface Dice at {tolerance:g} mm {cite.nsd} and the volume error, averaged "
+        "over seeds for each patient first. Arms were compared with real patients and classical "
+        "augmentation by the paired Wilcoxon signed-rank test, corrected by Holm's method "
+        f"{cite.holm}; intervals are of {evaluation.bootstrap} bootstrap resamplings of the "
+        f"patients ({100 * evaluation.confidence:g} %)."
+    )
+
+
+def _software(cite: Citations, packages: dict[str, str]) -> str:
+    named = ", ".join(f"{name} {version}" for name, version in packages.items())
+    return f"**Software.** SBLDM, a Snakemake {cite.snakemake} workflow, with {named}."
+
+
+def _target(target: str) -> str:
+    return {"velocity": "the velocity", "noise": "the noise", "x0": "the clean latents"}[target]
+
+
+def _span(counts: pd.Series) -> str:
+    return "–".join(str(count) for count in sorted({int(counts.min()), int(counts.max())}))
+
+
+def _listed(names: list[Any]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times with different seeds"

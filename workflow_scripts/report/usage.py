@@ -1,0 +1,29 @@
+"""Time and memory of the jobs of a run, rule by rule."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from workflow_scripts.common.files import read_table
+
+
+def usage(folder: str | Path) -> pd.DataFrame:
+    """Jobs, seconds and peak memory of each rule that a run has benchmarks of, in the order of
+    the time they took.
+
+    Columns: ``stage``, ``rule``, ``jobs``, ``seconds`` of all, ``longest_s``, ``peak_mb``.
+    """
+    rows = []
+    for file in sorted(Path(folder).rglob("*.tsv")):
+        stage, rule = file.relative_to(folder).with_suffix("").parts[:2]
+        job = read_table(file).iloc[0]
+        rows.append({"stage": stage, "rule": rule, "seconds": job["s"], "peak_mb": job["max_rss"]})
+    table = pd.DataFrame(rows, columns=["stage", "rule", "seconds", "peak_mb"])
+    found = table.groupby(["stage", "rule"], sort=False).agg(
+        jobs=("seconds", "size"),
+        longest_s=("seconds", "max"),
+        seconds=("seconds", "sum"),
+        peak_mb=("peak_mb", "max"),
+    )
+    found = found.sort_values("seconds", ascending=False).reset_index()
+    return found[["stage", "rule", "jobs", "seconds", "longest_s", "peak_mb"]]

@@ -1,0 +1,255 @@
+"""Rule ``write_report``: the run as pages that open from disk, to look through and pass on."""
+
+import shutil
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+import yaml
+from PIL import Image
+
+from workflow_scripts.common.attributes import AXES
+from workflow_scripts.common.files import read_table, staged_directory
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.labels import regions
+from workflow_scripts.common.patients import Patient, patient_folders
+from workflow_scripts.common.provenance import machine, package_versions
+from workflow_scripts.configuration import Config, check
+from workflow_scripts.evaluation.slices import REGION_COLOURS
+from workflow_scripts.evaluation.tables import markdown, number
+from workflow_scripts.report import viewer
+from workflow_scripts.report.methods import methods
+from workflow_scripts.report.sections import html, sections
+from workflow_scripts.report.usage import usage
+
+PAGE = Path(__file__).parent / "page"
+COPIED = ("report.css", "report.js", "niivue.umd.js", "NIIVUE-LICENSE.txt")
+# Characters of all patients' volumes: with pictures and viewer the report stays under 40 MB.
+VOLUMES = 25_000_000
+PICTURE_WIDTH = 1200
+VERDICT, PROBLEMS = "Did synthetic patients help?", "Problems"
+ASKED = "Do synthetic patients have the tumour that was asked for?"
+QUALITY = "Synthetic patients beside real ones"
+# Sections of the summary in the order of the report, and the figures of each.
+FIGURES = {
+    PROBLEMS: {},
+    VERDICT: {
+        "dice_by_arm": "Dice of the test patients by arm: a dot a patient, the mean and its "
+        "interval.",
+    },
+    "Segmentation of the test patients": {},
+    ASKED: {
+        "requested_and_measured": "What was asked for and what was measured in the synthetic "
+        "patients; on the diagonal they agree.",
+        "size_sweep": "Tumours of rising volume at one place.",
+    },
+    QUALITY: {
+        "real_and_synthetic": "Real patients that nothing was trained on, each beside the "
+        "synthetic one nearest in tumour volume, in three planes.",
+        "synthetic_patients": "The first synthetic patients, unchosen, without contours.",
+        "nearest_training_patients": "Synthetic patients that come nearest to a training patient, "
+        "beside that one: copies would show here.",
+    },
+    "Held-out patients after the autoencoder": {},
+    "Contrast of tumours against their surroundings": {},
+}
+TRAINING = {"training_curves": "Losses and validation scores over the steps of training."}
+
+
+ROWS = {
+    "volume_ml": "volume (mL)",
+    "centroid_x_mm": "place, x (mm)",
+    "centroid_y_mm": "place, y (mm)",
+    "centroid_z_mm": "place, z (mm)",
+    "sphericity": "sphericity",
+}
+
+
+def section(title: str, text: str, figures: list[dict] | None = None, kind: str = "") -> dict:
+    """A part of the page from Markdown."""
+    identity = "-".join("".join(c if c.isalnum() else " " for c in title.lower()).split())
+    made = {"id": identity, "title": title, "html": html(text, title), "kind": kind}
+    return {**made, "figures": figures or []}
+
+
+def copied(source: Path, target: Path, caption: str) -> dict[str, Any]:
+    """A picture, copied into the report's folder, as WebP no wider than the page shows it."""
+    target = target.with_suffix(".webp")
+    target.parent.mkdir(exist_ok=True)
+    with Image.open(source) as picture:
+        picture = picture.convert("RGB")
+        if source.name == "picture.png":
+            picture.thumbnail((PICTURE_WIDTH, PICTURE_WIDTH))
+        picture.save(target, quality=88, method=4)
+        size = {"width": picture.width, "height": picture.height}
+    return {"file": f"{target.parent.name}/{target.name}", "caption": caption, **size}
+
+
+def usage_text(table: pd.DataFrame) -> str:
+    """Time and memory by rule, as Markdown."""
+    shown = pd.DataFrame(
+        {
+            "stage": table["stage"],
+            "rule": table["rule"],
+            "jobs": table["jobs"].astype(str),
+            "seconds, all": [number(value, 1) for value in table["seconds"]],
+            "seconds, longest": [number(value, 1) for value in table["longest_s"]],
+            "memory, most (MB)": [number(value, 0) for value in table["peak_mb"]],
+        }
+    )
+    return markdown(shown) + "\nStart-up of each job included; jobs that ran before count too.\n"
+
+
+def row_texts(values: dict[str, float]) -> list[str]:
+    """A tumour's attributes as text, in the order of ``ROWS``."""
+    return [number(values[name], 2 if name == "sphericity" else 1) for name in ROWS]
+
+
+def centre(values: dict[str, float]) -> list[float] | None:
+    """Where a tumour lies, in mm; nothing where there is none."""
+    place = [float(values[f"centroid_{axis}_mm"]) for axis in AXES]
+    return None if np.isnan(place).any() else place
+
+
+def real_patient(folder: Path) -> dict[str, Any]:
+    """A preprocessed patient as the page knows it."""
+    values = read_table(folder / "attributes.tsv").iloc[0].to_dict()
+    rows = zip(ROWS.values(), row_texts(values), strict=True)
+    return {
+        "title": f"{folder.name}, real, never trained on",
+        "columns": ["tumour", "measured"],
+        "rows": list(rows),
+        "centre": centre(values),
+    }
+
+
+def synthetic_patient(row: pd.Series) -> dict[str, Any]:
+    """A synthetic patient as the page knows it: asked for beside measured."""
+    asked, found = ({n: row[f"{side}_{n}"] for n in ROWS} for side in ("requested", "measured"))
+    rows = zip(ROWS.values(), row_texts(asked), row_texts(found), strict=True)
+    return {
+        "title": f"{row['patient_id']}, synthetic",
+        "columns": ["tumour", "requested", "measured"],
+        "rows": list(rows),
+        "centre": centre(found),
+        "synthetic": True,
+    }
+
+
+def write_volumes(
+    folder: Path, tests: list[Path], synthetic: list[Path], attributes: pd.DataFrame, config: Config
+) -> list[dict[str, Any]]:
+    """Write patients' volumes as scripts, real and synthetic in turns until the page is full, and
+    return what the page needs to know of them, real ones first."""
+    made = attributes.set_index("patient_id", drop=False)
+    known = {("real", path.name): real_patient(path) for path in tests}
+    known |= {
+        ("synthetic", path.name): synthetic_patient(made.loc[path.name]) for path in synthetic
+    }
+    grid = Grid.from_settings(config.grid.model_dump())
+    pairs = zip_longest(tests, synthetic)
+    turns = [path for path in chain.from_iterable(pairs) if path]
+    kinds = {path: "real" if path in tests else "synthetic" for path in turns}
+    look = (grid.affine, config.modalities, config.labels)
+    scripts = (
+        (
+            f"{kinds[path]}/{path.name}",
+            viewer.script(f"{kinds[path]}/{path.name}", Patient(path), *look),
+        )
+        for path in turns
+    )
+    patients = []
+    for name, text in viewer.within(scripts, VOLUMES):
+        file = folder / f"{name}.js"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        facts = known[tuple(name.split("/", 1))]
+        place = {"name": name, "file": f"{folder.name}/{name}.js"}
+        patients.append({**facts, **place, "modalities": list(config.modalities)})
+    return sorted(patients, key=lambda patient: patient["name"])
+
+
+def parts(snakemake, folder: Path, config: Config) -> list[dict]:
+    """All sections of the page, with their pictures copied."""
+    given = snakemake.input
+    text = sections(Path(given.summary).read_text(encoding="utf-8"))
+    drawn = Path(given.figures)
+
+    def figures(named: dict[str, str]) -> list[dict]:
+        return [
+            copied(drawn / f"{name}.png", folder / "figures" / name, caption)
+            for name, caption in named.items()
+        ]
+
+    kinds = {PROBLEMS: "problems", VERDICT: "verdict"}
+    found = [
+        section(title, text[title], figures(named), kinds.get(title, ""))
+        for title, named in FIGURES.items()
+        if title in text
+    ]
+    place = next(i for i, part in enumerate(found) if part["title"] == ASKED)
+    found.insert(place, section("Look at patients", "", kind="viewer"))
+    pictures = [
+        copied(Path(p), folder / "pictures" / Path(p).parent.name, f"{Path(p).parent.name}")
+        for p in given.pictures
+    ]
+    before = "Each patient as it came and after preprocessing; the tumour's outline is drawn."
+    splits = read_table(given.splits)
+    return [
+        *found,
+        section("Training", "", figures(TRAINING)),
+        section("Preprocessing", before, pictures, "gallery"),
+        section("Time and memory", usage_text(usage(snakemake.params.benchmarks))),
+        section("Methods", methods(config, splits, package_versions())),
+        section("Where to look", text["Where to look"]),
+    ]
+
+
+def facts(config: Config, splits: pd.DataFrame) -> str:
+    """The line under the title: what was run, and where."""
+    where = machine()
+    patients = splits["patient_id"].nunique()
+    return (
+        f"{patients} patients, {splits['split'].nunique()} split(s), "
+        f"{' and '.join(config.modalities)}, regions {', '.join(regions(config.labels))}, "
+        f"seed {config.seed}; {where.get('gpu', where['processor'])}, {where['cores']} cores."
+    )
+
+
+def main(snakemake) -> None:
+    given, params = snakemake.input, snakemake.params
+    config = check(params.config)
+    tests = [Path(path).parent for path in given.images]
+    synthetic = patient_folders(given.synthetic[0])
+    with staged_directory(snakemake.output.report) as folder:
+        for name in COPIED:
+            shutil.copyfile(PAGE / name, folder / name)
+        attributes = read_table(given.attributes[0])
+        patients = write_volumes(folder / "volumes", tests, synthetic, attributes, config)
+        loader = jinja2.FileSystemLoader(PAGE)
+        environment = jinja2.Environment(loader=loader, autoescape=True)
+        page = environment.get_template("report.html.j2").render(
+            results=Path(snakemake.output.report).parent.name,
+            facts=facts(config, read_table(given.splits)),
+            sections=parts(snakemake, folder, config),
+            configuration=yaml.safe_dump(params.config, sort_keys=False),
+            patients=patients,
+            colours=[REGION_COLOURS[name] for name in colours(config.labels)],
+        )
+        (folder / "index.html").write_text(page, encoding="utf-8")
+
+
+def colours(labels: str) -> list[str]:
+    """The region in whose colour each class value is shown, from 1 on: the smallest that has it."""
+    sizes = sorted(regions(labels).items(), key=lambda item: len(item[1]))
+    values = range(1, 1 + max(np.concatenate([v for _, v in sizes])))
+    return [next(name for name, held in sizes if value in held) for value in values]
+
+
+if __name__ == "__main__":
+    from workflow_scripts.common.script import run_script
+
+    run_script(main, snakemake)  # noqa: F821
