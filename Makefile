@@ -6,16 +6,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RESULTS := results
+# Playwright and a browser's tests, which the workflow needs nothing of.
+BROWSER := .venv-browser
 # Their processes feed a GPU, or make phantoms.
 PRIOR_RULES := make_phantoms train_autoencoder encode_patients train_diffusion
 
-.PHONY: demo test test-kills test-slurm prior study bench curves archive lint format lock schema help
+.PHONY: demo test test-kills test-slurm test-report prior study bench curves archive lint format lock schema help
 
 help:
 	@echo "make demo        the whole workflow on the embedded patients; prints the evaluation table"
-	@echo "make test        all tests but the two below"
+	@echo "make test        all tests but the three below"
 	@echo "make test-kills  twenty kills at random moments of the tiny set-up"
 	@echo "make test-slurm  the workflow on a real Slurm of one node, started here and stopped again"
+	@echo "make test-report the demo's report in a real browser: Chromium of this machine, or Playwright's"
 	@echo "make prior       networks to start from, learned from phantoms, in prior/: a GPU, or a day"
 	@echo "make study       five and ten patients, three seeds: do synthetic patients help? hours"
 	@echo "make bench       time and memory beside the paper's networks and MONAI's; half an hour"
@@ -32,6 +35,7 @@ $(READY): requirements.lock
 demo: $(READY)
 	$(BIN)/snakemake --cores all
 	@cat $(RESULTS)/evaluation/summary.md
+	@echo "All of it, with every patient to look at: $(RESULTS)/report/index.html"
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder
@@ -42,6 +46,15 @@ test-kills: $(READY)
 test-slurm: $(READY)
 	tests/slurm/one_node.sh start
 	$(BIN)/python -m pytest -m slurm tests/slurm; status=$$?; tests/slurm/one_node.sh stop; exit $$status
+
+$(BROWSER)/.ready: tests/browser/requirements.txt
+	$(PYTHON) -m venv $(BROWSER)
+	$(BROWSER)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+test-report: demo $(BROWSER)/.ready
+	REPORT=$(RESULTS)/report $(BROWSER)/bin/python -m pytest --override-ini addopts= \
+		--confcutdir tests/browser tests/browser
 
 prior: $(READY)
 	$(BIN)/snakemake --cores all --quiet rules --configfile config/prior.yaml \

@@ -9,13 +9,17 @@ from snakemake.utils import min_version, update_config
 
 min_version("9.0")
 
+
+report: "report/workflow.rst"
+
+
 ROOT = Path(workflow.current_basedir)
 sys.path.insert(0, str(ROOT))
 # The scripts of all rules import from the project, whichever environment they run in.
 os.environ.update(PYTHONPATH=os.pathsep.join([str(ROOT), os.getenv("PYTHONPATH", "")]))
 
 from workflow_scripts.common.files import UserError, read_table
-from workflow_scripts.common.fingerprint import fingerprint
+from workflow_scripts.common.fingerprint import content, fingerprint
 from workflow_scripts.common.keep import clear_stale_locks, remove_done
 from workflow_scripts.common.processes import has_gpu
 from workflow_scripts.configuration import check

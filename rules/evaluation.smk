@@ -9,7 +9,12 @@ rule collect_scores:
         tables=expand(rules.score_segmentation.output.scores, split=SPLITS, arm=ARMS),
         splits=f"{COHORT}/splits.tsv",
     output:
-        scores=f"{EVALUATION}/scores.csv",
+        scores=report(
+            f"{EVALUATION}/scores.csv",
+            category="Results",
+            labels={"result": "scores of each patient"},
+            caption="../report/scores.rst",
+        ),
         provenance=f"{EVALUATION}/provenance/collect_scores.json",
     log:
         f"{LOGS}/evaluation/collect_scores.log",
@@ -203,7 +208,13 @@ rule draw_figures:
         sweep_attributes=expand(rules.synthesise_sweep.output.attributes, split=SHOWN),
         scores=rules.collect_scores.output.scores,
     output:
-        figures=directory(f"{EVALUATION}/figures"),
+        figures=report(
+            directory(f"{EVALUATION}/figures"),
+            patterns=["{name}.png"],
+            category="Figures",
+            labels={"figure": "{name}"},
+            caption="../report/figures.rst",
+        ),
         provenance=f"{EVALUATION}/provenance/draw_figures.json",
     log:
         f"{LOGS}/evaluation/draw_figures.log",
@@ -242,7 +253,12 @@ rule write_summary:
         contrast=rules.evaluate_contrast.output.table,
         quality=rules.collect_quality.output.table,
     output:
-        summary=f"{EVALUATION}/summary.md",
+        summary=report(
+            f"{EVALUATION}/summary.md",
+            category="Results",
+            labels={"result": "summary"},
+            caption="../report/summary.rst",
+        ),
         provenance=f"{EVALUATION}/provenance/write_summary.json",
     log:
         f"{LOGS}/evaluation/write_summary.log",

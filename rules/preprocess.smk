@@ -16,7 +16,12 @@ rule preprocess_patient:
         attributes=f"{PREPROCESS}/attributes.tsv",
         native=f"{PREPROCESS}/native.json",
         to_template=f"{PREPROCESS}/to_template.tfm",
-        picture=f"{PREPROCESS}/picture.png",
+        picture=report(
+            f"{PREPROCESS}/picture.png",
+            category="Patients",
+            labels={"patient": "{patient}"},
+            caption="../report/picture.rst",
+        ),
         provenance=f"{PREPROCESS}/provenance/preprocess_patient.json",
     log:
         f"{LOGS}/preprocess/preprocess_patient/{{patient}}.log",

@@ -17,9 +17,14 @@ rule write_report:
         tests=everybody("test", "label", "attributes.tsv", splits=[SHOWN]),
         synthetic=expand(rules.synthesise_patients.output.patients, split=SHOWN),
         attributes=expand(rules.synthesise_patients.output.attributes, split=SHOWN),
-        page=[str(file) for file in sorted(PAGE.iterdir())],
     output:
-        report=directory(f"{RESULTS}/report"),
+        report=report(
+            directory(f"{RESULTS}/report"),
+            htmlindex="index.html",
+            category="Results",
+            labels={"result": "report"},
+            caption="../report/page.rst",
+        ),
         provenance=f"{RESULTS}/evaluation/provenance/write_report.json",
     log:
         f"{LOGS}/evaluation/write_report.log",
@@ -34,6 +39,6 @@ rule write_report:
     params:
         config=CONFIG.model_dump(mode="json"),
         benchmarks=BENCHMARKS,
-        code=code("report/write_report"),
+        code=[code("report/write_report"), content(PAGE)],
     script:
         "../workflow_scripts/report/write_report.py"

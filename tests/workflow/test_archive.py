@@ -68,4 +68,8 @@ def test_models_and_provenance_are_in_it_and_no_image_of_a_patient(unpacked):
     pictures = {file.name for file in results.glob("**/*.png")}
     assert "dice_by_arm.png" in pictures
     assert not pictures & {"picture.png", "real_and_synthetic.png"}
+    report = {str(f.relative_to(results / "report")) for f in results.glob("report/**/*.*")}
+    assert {"index.html", "figures/dice_by_arm.webp"} <= report
+    assert not [name for name in report if name.startswith(("volumes", "pictures"))]
+    assert "figures/real_and_synthetic.webp" not in report
     assert (unpacked / "requirements.lock").is_file()

@@ -44,6 +44,7 @@ def test_all_tables_and_figures_are_there(tiny_run):
     assert (folder / "segmentation.tex").read_text()
     assert (folder / "summary.md").read_text()
     assert len(list((folder / "figures").glob("*.png"))) >= 5
+    assert (folder.parent / "report" / "index.html").is_file()
 
 
 def test_no_patient_is_on_two_sides(tiny_run):

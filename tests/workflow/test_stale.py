@@ -10,12 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = "results-tiny"
 
-TABLES = {
-    "collect_scores",
-    "summarise_segmentation",
-    "draw_figures",
-    "write_summary",
-}
+PAGES = {"draw_figures", "write_summary", "write_report"}
+TABLES = {"collect_scores", "summarise_segmentation", *PAGES}
 TESTING = {"predict_segmentation", "score_segmentation", *TABLES}
 QUALITY = {"evaluate_quality", "collect_quality"}
 SEGMENTATION = {"train_segmentation", *QUALITY, *TESTING}
@@ -90,10 +86,10 @@ TABLE = {
         set(),
     ),
     "more memory for a job": (resources("train_diffusion:mem_mb=9000"), set()),
-    "evaluation.alpha": (value("evaluation={alpha: 0.01}"), {"write_summary"}),
+    "evaluation.alpha": (value("evaluation={alpha: 0.01}"), {"write_summary", "write_report"}),
     "evaluation.bootstrap": (
         value("evaluation={bootstrap: 300}"),
-        {"summarise_segmentation", "draw_figures", "write_summary"},
+        {"summarise_segmentation", *PAGES},
     ),
     "segmentation.lr": (value("segmentation={lr: 0.001}"), SEGMENTATION),
     "segmentation.nsd_tolerance_mm": (
@@ -105,7 +101,7 @@ TABLE = {
     "synthesis.jitter_mm": (value("synthesis={jitter_mm: 5}"), {"draw_requests", *PATIENTS}),
     "synthesis.sweep_ml": (
         value("synthesis={sweep_ml: [20, 40]}"),
-        {"draw_sweep", "synthesise_sweep", "draw_figures", "write_summary"},
+        {"draw_sweep", "synthesise_sweep", *PAGES},
     ),
     "segmentation.arms, fewer": (value("segmentation={arms: [real+classical]}"), TABLES),
     "diffusion.steps": (value("diffusion={steps: 90}"), DIFFUSION),
@@ -115,7 +111,7 @@ TABLE = {
     "preprocess.n4": (value("preprocess={n4: true}"), PREPROCESS),
     "code of a table": (
         edit("evaluation/statistics.py", "np.ptp(values) == 0", "not np.ptp(values)"),
-        {"summarise_segmentation", "draw_figures", "write_summary"},
+        {"summarise_segmentation", *PAGES},
     ),
     "code of the scores": (
         edit("segmentation/score_segmentation.py", "rows = []", "rows = list()"),

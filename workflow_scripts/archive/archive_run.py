@@ -23,18 +23,19 @@ PROFILES = (
 )
 # The project, without what is made in it.
 PROJECT = (
-    "Snakefile", "rules", "workflow_scripts", "config", "config.yaml", "profiles", "envs", "docs",
-    "prior", "tests", "Makefile", "pyproject.toml", "requirements.in", "requirements.lock",
+    "Snakefile", "rules", "report", "workflow_scripts", "config", "config.yaml", "profiles", "envs",
+    "docs", "prior", "tests", "Makefile", "pyproject.toml", "requirements.in", "requirements.lock",
     "README.md", "CHANGELOG.md",
 )  # fmt: skip
 # Images and pictures of patients stay where they are, and so does what is large. What a model
 # brings is nobody's image.
 LEFT = (".npy", ".nii.gz", ".tfm", ".ckpt", ".zip")
-LEFT_FILES = ("picture.png", "real_and_synthetic.png", "nearest_training_patients.png")
+PICTURES = ("real_and_synthetic", "nearest_training_patients")
+LEFT_FILES = ("picture.png", *(f"{name}{end}" for name in PICTURES for end in (".png", ".webp")))
 # A directory of patients in part would look to Snakemake as if it had changed.
 LEFT_FOLDERS = (
     "phantoms", "reconstructions", "patients", "sweep", "predictions", "checkpoints",
-    "tensorboard", "archive",
+    "tensorboard", "archive", "volumes", "pictures",
 )  # fmt: skip
 RUN = "run.yaml"
 MANIFEST = "manifest-sha256.txt"

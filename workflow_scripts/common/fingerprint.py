@@ -58,3 +58,11 @@ def fingerprint(script: str) -> str:
         pending |= {f for f in imports if f.relative_to(ROOT).as_posix() not in digests}
     joined = "\n".join(f"{name} {digest}" for name, digest in sorted(digests.items()))
     return hashlib.sha256(joined.encode()).hexdigest()[:16]
+
+
+def content(folder: str | Path) -> str:
+    """Digest of the files of a folder, which a rule's code reads."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(folder).iterdir()):
+        digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]

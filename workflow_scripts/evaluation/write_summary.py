@@ -24,6 +24,7 @@ ROLES = {
     "beside classical augmentation",
 }
 PLACES = """\
+- `{results}/report/index.html`: all of this as a page, with a viewer to look through patients
 - `{results}/evaluation/`: these tables; `scores.csv` has every patient, `segmentation.tex` LaTeX
 - `{results}/evaluation/figures/`: training curves, real beside synthetic, size sweep, Dice
 - `{results}/synthesis/<split>/patients/`: synthetic patients as NIfTI, with their requests

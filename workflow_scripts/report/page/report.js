@@ -30,7 +30,7 @@ const sbldm = (() => {
         loading.set(patient.name, resolve);
         const script = document.createElement("script");
         script.src = patient.file;
-        script.onerror = () => reject(new Error(`${patient.file} cannot be read`));
+        script.onerror = () => reject(new Error(`The patients' volumes are not here (${patient.file}): archives of runs leave them out.`));
         document.head.append(script);
       });
     }
@@ -168,6 +168,18 @@ const sbldm = (() => {
     element("viewer-note").textContent = error.message;
   }
 
+  // An archive of a run has no images of patients.
+  function leaveOut(image) {
+    const note = document.createElement("p");
+    note.className = "hint";
+    note.textContent = "Not here: images of patients are left out of archives.";
+    image.closest("a").replaceWith(note);
+  }
+
+  for (const image of document.querySelectorAll("figure img")) {
+    if (image.complete && !image.naturalWidth) leaveOut(image);
+    else image.addEventListener("error", () => leaveOut(image));
+  }
   if (element("viewer")) start().catch(failed);
   return { loaded, viewers };
 })();

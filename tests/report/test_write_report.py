@@ -1,0 +1,130 @@
+"""The page as a whole, from a run's files."""
+
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from workflow_scripts.common.attributes import AXES
+from workflow_scripts.configuration import read_config
+from workflow_scripts.report import write_report
+from workflow_scripts.report.write_report import FIGURES, TRAINING, colours, main
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("volume_ml", *(f"centroid_{axis}_mm" for axis in AXES), "sphericity")
+
+
+@pytest.fixture
+def job(tmp_path, patients):
+    """A run's files: two test patients, two synthetic ones, of whom one has no tumour."""
+    summary = tmp_path / "summary.md"
+    titles = [title for title in FIGURES if title != "Problems"] + ["Where to look"]
+    summary.write_text("# Results\n\n" + "".join(f"## {t}\n\n**{t}** text\n\n" for t in titles))
+    figures = tmp_path / "drawn"
+    figures.mkdir()
+    for named in [*FIGURES.values(), TRAINING]:
+        for name in named:
+            Image.new("RGB", (30, 20)).save(figures / f"{name}.png")
+    pd.DataFrame([dict.fromkeys(NAMES, 1.25)]).to_csv(
+        patients[0] / "attributes.tsv", sep="\t", index=False
+    )
+    pd.DataFrame([dict.fromkeys(NAMES, np.nan)]).to_csv(
+        patients[1] / "attributes.tsv", sep="\t", index=False
+    )
+    Image.new("RGB", (3000, 1000)).save(patients[0] / "picture.png")
+    splits = tmp_path / "splits.tsv"
+    splits.write_text(
+        "split\tpatient_id\trole\nn1-s0\tball-0\ttrain\nn1-s0\tball-1\ttest\n"
+        "n1-s0\tball-2\tvalidation\n"
+    )
+    made = tmp_path / "synthetic"
+    made.mkdir()
+    for number in (2, 3):
+        (made / f"synthetic-000{number}").symlink_to(patients[number])
+    rows = [
+        {"patient_id": f"synthetic-000{n}"}
+        | {f"requested_{name}": 7.0 for name in NAMES}
+        | {f"measured_{name}": 8.04 for name in NAMES}
+        for n in (2, 3)
+    ]
+    attributes = tmp_path / "attributes.tsv"
+    pd.DataFrame(rows).to_csv(attributes, sep="\t", index=False)
+    values = read_config(ROOT / "config.yaml", ROOT / "config" / "tiny.yaml").model_dump(
+        mode="json"
+    )
+    values["grid"] = {"shape": [32, 32, 24], "spacing_mm": [5.0, 5.0, 6.0]}
+    given = {
+        "summary": summary,
+        "figures": figures,
+        "splits": splits,
+        "pictures": [patients[0] / "picture.png"],
+        "images": [folder / "image.npy" for folder in patients[:2]],
+        "synthetic": [made],
+        "attributes": [attributes],
+    }
+    return SimpleNamespace(
+        input=SimpleNamespace(**given),
+        params=SimpleNamespace(config=values, benchmarks=str(tmp_path / "benchmarks")),
+        output=SimpleNamespace(report=str(tmp_path / "results" / "report")),
+    )
+
+
+def test_all_that_the_page_names_is_beside_it_and_nothing_elsewhere(job):
+    main(job)
+    folder = Path(job.output.report)
+    page = (folder / "index.html").read_text()
+    named = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(named) > 10
+    for name in named:
+        if name.startswith("#"):
+            assert f'id="{name[1:]}"' in page
+        elif name != "data:,":
+            assert (folder / name).is_file(), name
+    assert "http" not in "".join(named)
+
+
+def test_patients_and_their_tumours_are_handed_to_the_viewer(job):
+    main(job)
+    folder = Path(job.output.report)
+    page = (folder / "index.html").read_text()
+    patients = json.loads(re.search(r"const SBLDM = (.*);</script>", page)[1])
+    assert [patient["name"] for patient in patients] == [
+        "real/ball-0", "real/ball-1", "synthetic/synthetic-0002", "synthetic/synthetic-0003",
+    ]  # fmt: skip
+    assert [patient.get("synthetic", False) for patient in patients] == [False, False, True, True]
+    assert patients[0]["centre"] == [1.25] * 3
+    assert patients[1]["centre"] is None
+    assert patients[1]["rows"][0] == ["volume (mL)", "–"]
+    assert patients[2]["rows"][0] == ["volume (mL)", "7.0", "8.0"]
+    assert patients[2]["rows"][-1] == ["sphericity", "7.00", "8.04"]
+    assert all((folder / patient["file"]).is_file() for patient in patients)
+
+
+def test_a_large_cohort_shows_as_many_as_a_page_holds(job, monkeypatch):
+    monkeypatch.setattr(write_report, "VOLUMES", 1)
+    main(job)
+    files = sorted(file.stem for file in Path(job.output.report, "volumes").rglob("*.js"))
+    assert files == ["ball-0", "synthetic-0002"]
+
+
+def test_a_run_without_any_synthetic_patient_has_a_report(job, tmp_path):
+    (tmp_path / "none").mkdir()
+    job.input.synthetic = [tmp_path / "none"]
+    main(job)
+    assert "Look at patients" in Path(job.output.report, "index.html").read_text()
+
+
+def test_pictures_are_no_wider_than_the_page(job):
+    main(job)
+    with Image.open(Path(job.output.report, "pictures", "ball-0.webp")) as picture:
+        assert picture.size == (1200, 400)
+
+
+def test_each_class_has_the_colour_of_the_smallest_region_that_holds_it():
+    assert colours("whole_tumour") == ["WT"]
+    assert colours("subregions") == ["TC", "WT", "ET"]
