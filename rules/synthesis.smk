@@ -89,6 +89,8 @@ rule draw_sweep:
         runtime=30,
     params:
         volumes_ml=CONFIG.synthesis.sweep_ml,
+        places=CONFIG.synthesis.sweep_places,
+        place_ml=CONFIG.synthesis.sweep_place_ml,
         grid=GRID,
         seed=split_seed,
         code=code("synthesis/draw_sweep"),

@@ -146,6 +146,9 @@ def write(table, path):
     return str(path)
 
 
+SWEPT = ["size-01", "size-02", "place-01", "place-02"]
+
+
 def make_patients(folder, names, level):
     for k, name in enumerate(names):
         image, _, brain = phantom(level)
@@ -178,12 +181,13 @@ def run(tmp_path_factory):
     stages = ("autoencoder", "diffusion", "segmentation", "synthetic", "sweep", "reconstructions")
     tables = ("attributes", "sweep_attributes", "reconstruction", "scores")
     files |= {name: [] for name in (*stages, *tables)}
+    swept = attributes(4).assign(patient_id=SWEPT)
     for split in SPLITS:
         made_here = root / "synthesis" / split
         files.synthetic.append(make_patients(made_here / "patients", made, 0.7))
-        files.sweep.append(make_patients(made_here / "sweep", made[:3], 0.7))
+        files.sweep.append(make_patients(made_here / "sweep", SWEPT, 0.7))
         files.attributes.append(write(attributes(5), made_here / "attributes.tsv"))
-        files.sweep_attributes.append(write(attributes(3), made_here / "sweep_attributes.tsv"))
+        files.sweep_attributes.append(write(swept, made_here / "sweep_attributes.tsv"))
         encoded = root / "autoencoder" / split
         files.reconstructions.append(make_patients(encoded / "reconstructions", tests, 0.75))
         scores = {"patient_id": tests, "psnr_db": 30.0, "ssim": [0.9, 0.8, 0.9, 0.8]}
@@ -292,7 +296,7 @@ def test_figures_are_drawn_with_the_same_bytes(run, tables):
         call(draw_figures, run, inputs, figures=str(tables.folder / name))
         drawn.append({p.name: p.read_bytes() for p in (tables.folder / name).iterdir()})
     names = "training_curves real_and_synthetic size_sweep requested_and_measured dice_by_arm"
-    names += " synthetic_patients nearest_training_patients"
+    names += " synthetic_patients nearest_training_patients place_sweep"
     assert set(drawn[0]) == {f"{name}.png" for name in names.split()}
     assert drawn[0] == drawn[1]
 
@@ -320,7 +324,7 @@ def test_a_generator_that_makes_no_tumour_stops_nothing(run, tables, tmp_path):
     call(draw_figures, run, inputs, figures=str(tmp_path / "figures"))
     inputs = Named(found, attributes=lost.attributes, sweeps=lost.sweep_attributes)
     call(write_summary, run, inputs, summary=str(tmp_path / "summary.md"))
-    assert len(list((tmp_path / "figures").glob("*.png"))) == 7
+    assert len(list((tmp_path / "figures").glob("*.png"))) == 8
     text = (tmp_path / "summary.md").read_text()
     assert text.index("no synthetic patient could be made") < text.index("Did synthetic patients")
     table = read_table(found.adherence).set_index("attribute")

@@ -20,7 +20,7 @@ from workflow_scripts.diffusion.latents import LatentSpace, map_channels
 from workflow_scripts.diffusion.model import StackDenoiser
 from workflow_scripts.diffusion.process import Process
 from workflow_scripts.synthesis.draw_requests import draw
-from workflow_scripts.synthesis.draw_sweep import sweep
+from workflow_scripts.synthesis.draw_sweep import Room, places, sizes
 from workflow_scripts.synthesis.model import SynthesisModel
 from workflow_scripts.synthesis.patients import make_patients
 from workflow_scripts.synthesis.request_table import CENTROID
@@ -162,13 +162,33 @@ def test_drawn_requests_are_possible_seeded_and_near_the_training_patients(table
     )
 
 
-def test_a_sweep_changes_the_volume_alone(table, brain):
-    found = sweep(table, Scaling.fit(table), brain, GRID, [5.0, 20.0, 900.0], seed=4)
+@pytest.fixture
+def room(table, brain) -> Room:
+    return Room(Scaling.fit(table), brain, GRID)
+
+
+def test_a_sweep_of_sizes_changes_the_volume_alone(table, room):
+    found = sizes(table, room, [5.0, 20.0, 900.0], seed=4)
     assert found["volume_ml"].tolist() == [5, 20]  # 900 mL find no room anywhere
     assert found["centroid_x_mm"].nunique() == found["seed"].nunique() == 1
-    nothing_fits = sweep(table, Scaling.fit(table), brain, GRID, [900.0], seed=4)
+    nothing_fits = sizes(table, room, [900.0], seed=4)
     assert len(nothing_fits) == 0
     assert list(nothing_fits) == list(found)
+
+
+def test_a_sweep_of_places_changes_the_place_alone(table, room):
+    found = places(table, room, 5.0, 2, seed=4)
+    assert found["patient_id"].tolist() == ["place-01", "place-02"]
+    assert found["volume_ml"].tolist() == [5, 5]
+    assert found["seed"].nunique() == found["box_x_mm"].nunique() == 1
+    assert found["centroid_x_mm"].is_monotonic_increasing
+    everywhere = places(table, room, 5.0, 100, seed=4)
+    assert len(everywhere) == len(table)
+    points = table[list(CENTROID)].to_numpy()
+    farthest = np.linalg.norm(points - points[0], axis=1).max()
+    gap = np.subtract(*found[list(CENTROID)].to_numpy())
+    assert np.linalg.norm(gap) == pytest.approx(farthest)
+    assert len(places(table, room, 900.0, 2, seed=4)) == 0
 
 
 SETTINGS = SamplingSettings(

@@ -59,9 +59,34 @@ def nearest_pairs(
     ]
 
 
-def sweep_centre(table: pd.DataFrame) -> NDArray[np.float64]:
-    """The place (3,) in mm that all requests of a sweep share."""
-    return np.array([table[f"requested_centroid_{axis}_mm"].mean() for axis in AXES])
+def requested_places(table: pd.DataFrame) -> NDArray[np.float64]:
+    """Where tumours were asked for (N, 3), in mm."""
+    return table[[f"requested_centroid_{axis}_mm" for axis in AXES]].to_numpy(float)
+
+
+def draw_sweeps(files, params, look: tuple) -> dict[str, Figure]:
+    """Tumours of several sizes at one place, and of one size at several places."""
+    table = read_table(files.sweep_attributes[0])
+    # A request in which no draw had a tumour gave no patient to show.
+    table = table[table["measured_volume_ml"] > 0].sort_values("requested_volume_ml", kind="stable")
+    drawn = {}
+    for kind, title in {"size": "Size at one place", "place": "Place at one size"}.items():
+        rows = table[table["patient_id"].astype(str).str.startswith(kind)]
+        if rows.empty:
+            drawn[f"{kind}_sweep"] = note(f"No such tumour in {params.shown}")
+            continue
+        swept = [Patient(Path(files.sweep[0]) / str(name)) for name in rows["patient_id"]]
+        centres, volumes = requested_places(rows), rows["requested_volume_ml"]
+        at = [", ".join(f"{value:.0f}" for value in centre) for centre in centres]
+        headings = [f"asked {ml:.0f} mL" for ml in volumes]
+        if kind == "place":
+            headings = [f"{place} mm\n{asked}" for place, asked in zip(at, headings, strict=True)]
+        else:
+            title += f" ({at[0]} mm)"
+        drawn[f"{kind}_sweep"] = slices.sweep(
+            swept, headings, centres, *look, f"{title}, {params.shown}"
+        )
+    return drawn
 
 
 def patients_in(folder: str | Path) -> list[Patient]:
@@ -70,16 +95,13 @@ def patients_in(folder: str | Path) -> list[Patient]:
 
 
 def draw_images(files, params, grid: Grid) -> dict[str, Figure]:
-    """The figures of slices: real beside synthetic patients, and the size sweep, of one split."""
+    """The figures of slices: real beside synthetic patients, and the sweeps, of one split."""
     split = params.shown
     synthetic = patients_in(files.synthetic[0])
     real = [Patient(Path(path).parent) for path in files.images]
-    sweep = read_table(files.sweep_attributes[0]).sort_values("requested_volume_ml")
-    # A request in which no draw had a tumour gave no patient to show.
-    sweep = sweep[sweep["measured_volume_ml"] > 0]
     look = (grid, params.modalities, params.labels)
     drawn = dict.fromkeys(
-        ("real_and_synthetic", "synthetic_patients", "nearest_training_patients", "size_sweep"),
+        ("real_and_synthetic", "synthetic_patients", "nearest_training_patients"),
         note(f"No patient with a tumour in {split}"),
     )
     if pairs := pair_by_volume(real, synthetic, grid, PAIRS):
@@ -96,13 +118,7 @@ def draw_images(files, params, grid: Grid) -> dict[str, Figure]:
         drawn["nearest_training_patients"] = slices.side_by_side(
             pairs, *look, title, NEAREST, same_cut=True
         )
-    if len(sweep):
-        swept = [Patient(Path(files.sweep[0]) / str(name)) for name in sweep["patient_id"]]
-        centre, volumes = sweep_centre(sweep), sweep["requested_volume_ml"].tolist()
-        place = ", ".join(f"{value:.0f}" for value in centre)
-        title = f"Tumour size at a fixed position ({place} mm), {split}"
-        drawn["size_sweep"] = slices.size_sweep(swept, volumes, centre, *look, title)
-    return drawn
+    return drawn | draw_sweeps(files, params, look)
 
 
 def draw_plots(files, params) -> dict[str, Figure]:

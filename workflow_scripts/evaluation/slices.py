@@ -144,16 +144,16 @@ def side_by_side(
     return figure
 
 
-def size_sweep(
+def sweep(
     patients: Sequence[Patient],
-    requested_ml: Sequence[float],
-    centre_mm: NDArray[np.float64],
+    headings: Sequence[str],
+    centres_mm: NDArray[np.float64],
     grid: Grid,
     modalities: Sequence[str],
     labels: str,
     title: str,
 ) -> Figure:
-    """Tumours of growing size at one place: a column for each request, cut through that place.
+    """Tumours that differ in one thing: a column for each request, cut through its place (N, 3).
 
     Three planes of the first modality, then the axial plane of the second, where there is one.
     """
@@ -163,17 +163,15 @@ def size_sweep(
     width = max(sides[PLANES[plane][0]] for _, plane in views)
     figure, axes = _canvas([width] * len(patients), heights, 2.0 * len(patients), title)
     draw = functools.partial(_draw_slice, spacing=grid.spacing_mm, box=box, names=names)
-    voxel = np.clip(np.round(grid.to_voxel(centre_mm[None])[0]), 0, np.array(grid.shape) - 1)
-    for column, (patient, request) in enumerate(zip(patients, requested_ml, strict=True)):
+    voxels = np.clip(np.round(grid.to_voxel(centres_mm)), 0, np.array(grid.shape) - 1).astype(int)
+    for column, (patient, heading) in enumerate(zip(patients, headings, strict=True)):
         image, masks = patient.image(), reference_masks(patient.label(), labels)
         measured = (patient.label() > 0).sum() * grid.voxel_ml
         for row, (m, plane) in enumerate(views):
-            index, frame_mm = int(voxel[PLANES[plane][2]]), (width, heights[row])
+            index, frame_mm = voxels[column, PLANES[plane][2]], (width, heights[row])
             draw(axes[row, column], image[m], masks, plane, index, frame_mm=frame_mm)
             if column == 0:
                 _corner(axes[row, 0], f"{MODALITY_NAMES[modalities[m]]}, {plane}")
-        axes[0, column].set_title(
-            f"asked {request:.0f} mL\nmade {measured:.0f} mL", color="white", fontsize=9
-        )
+        axes[0, column].set_title(f"{heading}\nmade {measured:.0f} mL", color="white", fontsize=9)
     _legend(figure, names)
     return figure

@@ -152,7 +152,7 @@ def problems(
         elif missing:
             lines.append(f"- {split}: {missing} of {len(table)} requests gave no tumour.")
         if (sweeps[split]["outcome"] == "missing").all():
-            lines.append(f"- {split}: no tumour in the sweep of sizes.")
+            lines.append(f"- {split}: no tumour in the sweeps of size and place.")
     return "## Problems\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 

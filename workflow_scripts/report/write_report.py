@@ -45,6 +45,7 @@ FIGURES = {
         "requested_and_measured": "What was asked for and what was measured in the synthetic "
         "patients; on the diagonal they agree.",
         "size_sweep": "Tumours of rising volume at one place.",
+        "place_sweep": "Tumours of one volume at several places.",
     },
     QUALITY: {
         "real_and_synthetic": "Real patients that nothing was trained on, each beside the "

@@ -1,4 +1,6 @@
-"""Rule ``draw_sweep``: tumours of several sizes at one place."""
+"""Rule ``draw_sweep``: tumours of several sizes at one place, and of one size at several."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,14 +13,26 @@ from workflow_scripts.synthesis.request_table import CENTROID
 from workflow_scripts.synthesis.requests import complete, load_brain, reason_to_refuse
 
 
-def sweep(
-    attributes: pd.DataFrame,
-    scaling: Scaling,
-    brain: NDArray[np.bool_],
-    grid: Grid,
-    volumes: list[float],
-    seed: int,
-) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Room:
+    """What decides whether a request can be met: scaling of the model's conditions, brain mask
+    (X, Y, Z) and its grid."""
+
+    scaling: Scaling
+    brain: NDArray[np.bool_]
+    grid: Grid
+
+    def fitting(self, table: pd.DataFrame, name: str, seed: int) -> pd.DataFrame:
+        """Of requests, all with one seed, those that find room, completed and named."""
+        table = table.assign(
+            seed=seed, patient_id=[f"{name}-{k + 1:02d}" for k in range(len(table))]
+        )
+        table = complete(table, self.scaling, seed)
+        reasons = [reason_to_refuse(row, self.brain, self.grid) for _, row in table.iterrows()]
+        return table[[reason is None for reason in reasons]]
+
+
+def sizes(attributes: pd.DataFrame, room: Room, volumes: list[float], seed: int) -> pd.DataFrame:
     """Requests of several volumes (mL) at one training tumour's place, with one seed.
 
     The place is the one with room for most of the volumes; those that find none are left out.
@@ -26,27 +40,40 @@ def sweep(
     tables = []
     for _, row in attributes.iterrows():
         table = pd.DataFrame({"volume_ml": volumes, **{name: row[name] for name in CENTROID}})
-        table["patient_id"] = [f"sweep-{number + 1:02d}" for number in range(len(table))]
-        table["seed"] = seed
-        table = complete(table, scaling, seed)
-        fits = [reason_to_refuse(request, brain, grid) is None for _, request in table.iterrows()]
-        tables.append(table[fits])
+        tables.append(room.fitting(table, "size", seed))
     return max(tables, key=len)
+
+
+def places(
+    attributes: pd.DataFrame, room: Room, volume: float, count: int, seed: int
+) -> pd.DataFrame:
+    """Requests of one volume (mL) at training tumours' places, with one seed.
+
+    Of the places with room for it, as many as asked for, each as far as can be from those before,
+    in order from left to right.
+    """
+    table = attributes[list(CENTROID)].assign(volume_ml=volume)
+    found = room.fitting(table, "place", seed)
+    points = found[list(CENTROID)].to_numpy(float)
+    chosen = [0] if len(points) else []
+    while len(chosen) < min(count, len(points)):
+        gaps = np.linalg.norm(points[:, None] - points[chosen], axis=-1).min(axis=1)
+        chosen.append(int(gaps.argmax()))
+    found = found.iloc[chosen].sort_values(CENTROID[0])
+    return found.assign(patient_id=[f"place-{k + 1:02d}" for k in range(len(found))])
 
 
 def main(snakemake) -> None:
     params = snakemake.params
     attributes = read_table(snakemake.input.attributes)
     grid = Grid.from_settings(params.grid)
-    table = sweep(
-        attributes[attributes["copy"] == 0],
-        Scaling.fit(attributes),
-        load_brain(snakemake.input.brain, grid),
-        grid,
-        params.volumes_ml,
-        params.seed,
-    )
-    write_table(table, snakemake.output.requests)
+    room = Room(Scaling.fit(attributes), load_brain(snakemake.input.brain, grid), grid)
+    patients = attributes[attributes["copy"] == 0]
+    tables = [
+        sizes(patients, room, params.volumes_ml, params.seed),
+        places(patients, room, params.place_ml, params.places, params.seed),
+    ]
+    write_table(pd.concat(tables), snakemake.output.requests)
 
 
 if __name__ == "__main__":

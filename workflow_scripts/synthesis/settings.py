@@ -52,3 +52,5 @@ class SynthesisSettings(SamplingSettings):
     sweep_ml: list[PositiveFloat] = Field(
         description="volumes of the sweep at a fixed position", min_length=1
     )
+    sweep_places: int = Field(description="places of the sweep with a fixed volume", ge=0)
+    sweep_place_ml: PositiveFloat = Field(description="that volume")
