@@ -20,6 +20,7 @@ from workflow_scripts.evaluation import (
     draw_figures,
     evaluate_adherence,
     evaluate_contrast,
+    plots,
     summarise_segmentation,
     write_summary,
 )
@@ -355,3 +356,32 @@ def test_pairs_are_alike_in_volume_and_never_repeat(tmp_path):
     volumes = [[draw_figures.tumour_ml(p, GRID) for p in pair] for pair in pairs]
     assert len({second.patient_id for _, second in pairs}) == 2
     assert all(first == second for first, second in volumes)
+
+
+def test_learning_curves_go_through_the_means_of_each_size(run, tables):
+    rows = [
+        {
+            "n": n,
+            "seed": 0,
+            "arm": arm,
+            "patient_id": f"t{k}",
+            "region": "WT",
+            "dice": dice + 0.1 * k,
+        }
+        for (n, arm), dice in {
+            (5, "real"): 0.4,
+            (10, "real"): 0.6,
+            (5, "real+classical"): 0.5,
+            (10, "real+classical"): 0.7,
+        }.items()
+        for k in range(3)
+    ]
+    figure = plots.dice_by_n(pd.DataFrame(rows), ["real", "real+classical"], 100, 0.95, 0)
+    lines = [container.lines[0].get_ydata() for container in figure.axes[0].containers]
+    np.testing.assert_allclose(lines, [[0.5, 0.7], [0.6, 0.8]])
+    files, _ = run
+    scores = read_table(tables.scores)
+    more = pd.concat([scores, scores.assign(n=8)])
+    path = write(more, tables.folder / "more.csv")
+    call(draw_figures, run, Named(files, scores=path), figures=str(tables.folder / "more"))
+    assert (tables.folder / "more" / "dice_by_n.png").is_file()

@@ -128,12 +128,14 @@ def draw_plots(files, params) -> dict[str, Figure]:
         return dict(zip(keys, map(read_table, paths), strict=True))
 
     generators = {s: tables(files[s], params.splits) for s in ("autoencoder", "diffusion")}
-    arms = [(split, arm) for split in params.splits for arm in params.arms]
-    sureness = (params.bootstrap, params.confidence, params.seed)
-    return {
-        "training_curves": plots.training_curves(generators, tables(files.segmentation, arms)),
+    trainings = [(split, arm) for split in params.splits for arm in params.arms]
+    scores, arms = read_table(files.scores), params.arms
+    look = (scores, arms, params.bootstrap, params.confidence, params.seed)
+    drawn = {"dice_by_n": plots.dice_by_n(*look)} if scores["n"].nunique() > 1 else {}
+    return drawn | {
+        "training_curves": plots.training_curves(generators, tables(files.segmentation, trainings)),
         "requested_and_measured": plots.adherence_scatter(tables(files.attributes, params.splits)),
-        "dice_by_arm": plots.dice_by_arm(read_table(files.scores), params.arms, *sureness),
+        "dice_by_arm": plots.dice_by_arm(*look),
     }
 
 

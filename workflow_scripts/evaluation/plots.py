@@ -168,3 +168,32 @@ def dice_by_arm(
             panel.grid(axis="x", visible=False)
         axes[row, 0].set_ylabel("Dice")
     return figure
+
+
+def dice_by_n(
+    scores: pd.DataFrame, arms: Sequence[str], resamplings: int, confidence: float, seed: int
+) -> Figure:
+    """Mean Dice over the number of training patients: a line an arm, with bootstrap intervals.
+
+    A panel for each region. Arms are set apart a little, so that their intervals are seen.
+    """
+    table = per_patient(scores, ["dice"])
+    names, sizes = list(dict.fromkeys(scores["region"])), sorted(table["n"].unique())
+    figure = Figure(figsize=(1.2 + 3.9 * len(names), 3.4))
+    axes = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
+    for panel, region in zip(axes, names, strict=True):
+        for number, arm in enumerate(arms):
+            chosen = table[(table["region"] == region) & (table["arm"] == arm)]
+            groups = [chosen.loc[chosen["n"] == n, "dice"].to_numpy() for n in sizes]
+            means = np.array([group.mean() for group in groups])
+            ends = [bootstrap_interval(g, resamplings, confidence, seed) for g in groups]
+            bars = np.abs(np.array(ends).T - means)
+            apart = np.array(sizes) * 1.03 ** (number - (len(arms) - 1) / 2)
+            look = {"color": ARM_COLOURS[arm], "label": arm.replace("+", " + "), "ms": 5}
+            panel.errorbar(apart, means, bars, fmt="o-", lw=1.4, elinewidth=1.2, **look)
+        panel.set(title=region, xlabel="training patients", xscale="log")
+        panel.set_xticks(sizes, [str(size) for size in sizes])
+        panel.xaxis.set_minor_locator(NullLocator())
+    axes[0].set_ylabel("Dice")
+    axes[0].legend(loc="lower right", fontsize=8)
+    return figure

@@ -39,6 +39,7 @@ FIGURES = {
     VERDICT: {
         "dice_by_arm": "Dice of the test patients by arm: a dot a patient, the mean and its "
         "interval.",
+        "dice_by_n": "Dice over the number of training patients, with intervals.",
     },
     "Segmentation of the test patients": {},
     ASKED: {
@@ -183,6 +184,8 @@ def parts(snakemake, folder: Path, config: Config) -> list[dict]:
         return [
             copied(drawn / f"{name}.png", folder / "figures" / name, caption)
             for name, caption in named.items()
+            # Some are drawn only where there is something to compare.
+            if (drawn / f"{name}.png").is_file()
         ]
 
     kinds = {PROBLEMS: "problems", VERDICT: "verdict"}
