@@ -6,8 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RESULTS := results
-# Playwright and a browser's tests, which the workflow needs nothing of.
-BROWSER := .venv-browser
+EXPORT := $(RESULTS)/export/n8-s0
+# Of tests alone: a browser and the BIDS validator, and nnU-Net on top of the workflow's environment.
+OUTSIDE := .venv-outside
+NNUNET := .venv-nnunet
 # Their processes feed a GPU, or make phantoms.
 PRIOR_RULES := make_phantoms train_autoencoder encode_patients train_diffusion
 
@@ -18,7 +20,8 @@ help:
 	@echo "make test        all tests but the three below"
 	@echo "make test-kills  twenty kills at random moments of the tiny set-up"
 	@echo "make test-slurm  the workflow on a real Slurm of one node, started here and stopped again"
-	@echo "make test-report the demo's report in a real browser: Chromium of this machine, or Playwright's"
+	@echo "make test-report the demo's report in a real browser (Chromium of this machine, or Playwright's),"
+	@echo "                 and its patients as nnU-Net and the BIDS validator read them"
 	@echo "make prior       networks to start from, learned from phantoms, in prior/: a GPU, or a day"
 	@echo "make study       five and ten patients, three seeds: do synthetic patients help? hours"
 	@echo "make bench       time and memory beside the paper's networks and MONAI's; half an hour"
@@ -47,14 +50,24 @@ test-slurm: $(READY)
 	tests/slurm/one_node.sh start
 	$(BIN)/python -m pytest -m slurm tests/slurm; status=$$?; tests/slurm/one_node.sh stop; exit $$status
 
-$(BROWSER)/.ready: tests/browser/requirements.txt
-	$(PYTHON) -m venv $(BROWSER)
-	$(BROWSER)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+$(OUTSIDE)/.ready: tests/outside/requirements.txt
+	$(PYTHON) -m venv $(OUTSIDE)
+	$(OUTSIDE)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
-test-report: demo $(BROWSER)/.ready
-	REPORT=$(RESULTS)/report $(BROWSER)/bin/python -m pytest --override-ini addopts= \
-		--confcutdir tests/browser tests/browser
+$(NNUNET)/.ready: tests/nnunet/requirements.txt $(READY)
+	$(PYTHON) -m venv $(NNUNET)
+	$(BIN)/python -c "import site; print(*site.getsitepackages())" \
+		> $$($(NNUNET)/bin/python -c "import site; print(*site.getsitepackages())")/workflow.pth
+	$(NNUNET)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	touch $@
+
+test-report: demo $(OUTSIDE)/.ready $(NNUNET)/.ready
+	$(BIN)/snakemake $(EXPORT) --cores all --quiet rules
+	REPORT=$(RESULTS)/report EXPORT=$(EXPORT) $(OUTSIDE)/bin/python -m pytest \
+		--override-ini addopts= --confcutdir tests/outside tests/outside
+	EXPORT=$(EXPORT) $(NNUNET)/bin/python -m pytest \
+		--override-ini addopts= --confcutdir tests/nnunet tests/nnunet
 
 prior: $(READY)
 	$(BIN)/snakemake --cores all --quiet rules --configfile config/prior.yaml \

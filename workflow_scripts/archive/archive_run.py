@@ -25,7 +25,7 @@ PROFILES = (
 PROJECT = (
     "Snakefile", "rules", "report", "workflow_scripts", "config", "config.yaml", "profiles", "envs",
     "docs", "prior", "tests", "Makefile", "pyproject.toml", "requirements.in", "requirements.lock",
-    "README.md", "CHANGELOG.md",
+    "README.md", "CHANGELOG.md", "LICENSE", "CITATION.cff", "CONTRIBUTING.md",
 )  # fmt: skip
 # Images and pictures of patients stay where they are, and so does what is large. What a model
 # brings is nobody's image.

@@ -1,0 +1,33 @@
+"""Real and synthetic patients for other frameworks, where asked for."""
+
+EXPORTED = [f"{name}.nii.gz" for name in (*CONFIG.modalities, "label")]
+
+
+rule export_datasets:
+    input:
+        splits=f"{COHORT}/splits.tsv",
+        volumes=lambda wildcards: [
+            file
+            for role in ("train", "validation", "test")
+            for file in preprocessed(role, *EXPORTED)(wildcards)
+        ],
+        synthetic=rules.synthesise_patients.output.patients,
+    output:
+        datasets=directory(f"{RESULTS}/export/{{split}}"),
+        provenance=f"{RESULTS}/export/provenance/{{split}}.json",
+    log:
+        f"{LOGS}/export/export_datasets/{{split}}.log",
+    benchmark:
+        f"{BENCHMARKS}/export/export_datasets/{{split}}.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1000),
+        runtime=60,
+    params:
+        modalities=CONFIG.modalities,
+        labels=CONFIG.labels,
+        code=code("export/export_datasets"),
+    script:
+        "../workflow_scripts/export/export_datasets.py"

@@ -1,0 +1,36 @@
+"""A patient for another framework: its files, and what it may be used for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from workflow_scripts.common.labels import collapse
+from workflow_scripts.common.nifti import load_nifti, save_nifti
+
+SYNTHETIC = "synthetic"
+# Patients that a network may learn from, each framework in its own way.
+LEARNED = ("train", "validation", SYNTHETIC)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A patient's folder, and its ``role``: train, validation, test or synthetic."""
+
+    folder: Path
+    role: str
+
+    @property
+    def name(self) -> str:
+        """The patient's name."""
+        return self.folder.name
+
+    def volume(self, modality: str) -> Path:
+        """Its volume of a modality (NIfTI)."""
+        return self.folder / f"{modality}.nii.gz"
+
+
+def copy_label(case: Case, labels: str, target: Path) -> None:
+    """Write a case's label map with the classes that this run tells apart: 0, 1, …"""
+    label, affine, _ = load_nifti(case.volume("label"))
+    save_nifti(collapse(label.astype(np.uint8), labels), affine, target, np.uint8)

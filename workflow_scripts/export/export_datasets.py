@@ -1,0 +1,47 @@
+"""Rule ``export_datasets``: a split's real and synthetic patients for other frameworks."""
+
+from pathlib import Path
+
+from workflow_scripts.common.files import UserError, read_table, staged_directory
+from workflow_scripts.common.patients import patient_folders
+from workflow_scripts.export.bids import subject, write_bids
+from workflow_scripts.export.cases import SYNTHETIC, Case
+from workflow_scripts.export.datalist import write_datalist
+from workflow_scripts.export.nnunet import write_nnunet
+
+
+def cases(splits: Path, split: str, preprocessed: Path, synthetic: Path) -> list[Case]:
+    """A split's patients in the order of its table, then the synthetic ones.
+
+    Raises ``UserError`` where two patients would have one name in BIDS.
+    """
+    table = read_table(splits)
+    rows = table[table["split"] == split]
+    found = [Case(preprocessed / str(r.patient_id), str(r.role)) for r in rows.itertuples()]
+    found += [Case(folder, SYNTHETIC) for folder in patient_folders(synthetic)]
+    names: dict[str, str] = {}
+    for case in found:
+        other = names.setdefault(subject(case.name), case.name)
+        if other != case.name:
+            raise UserError(
+                f"patients '{other}' and '{case.name}' have the same letters and digits, which is "
+                "all that a name in BIDS may have; rename one of them in the cohort"
+            )
+    return found
+
+
+def main(snakemake) -> None:
+    given, params, target = snakemake.input, snakemake.params, Path(snakemake.output.datasets)
+    preprocessed = Path(given.volumes[0]).parent.parent
+    found = cases(given.splits, snakemake.wildcards.split, preprocessed, given.synthetic)
+    look = (found, params.modalities, params.labels)
+    with staged_directory(target) as folder:
+        write_nnunet(folder / "nnUNet_raw", *look)
+        write_bids(folder / "bids", *look)
+        write_datalist(folder / "monai", target.resolve() / "monai", *look)
+
+
+if __name__ == "__main__":
+    from workflow_scripts.common.script import run_script
+
+    run_script(main, snakemake)  # noqa: F821

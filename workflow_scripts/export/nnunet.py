@@ -1,0 +1,66 @@
+"""Cases as nnU-Net's raw data sets (https://github.com/MIC-DKFZ/nnUNet, dataset format of v2)."""
+
+import shutil
+from pathlib import Path
+
+from workflow_scripts.common.files import write_json
+from workflow_scripts.common.labels import regions
+from workflow_scripts.export.cases import LEARNED, SYNTHETIC, Case, copy_label
+
+# Data sets from 500 on are nobody's.
+DATASETS = {501: "SBLDMReal", 502: "SBLDMSynthetic", 503: "SBLDMRealAndSynthetic"}
+NAMES = {"WT": "whole_tumour", "TC": "tumour_core", "ET": "enhancing_tumour"}
+
+
+def chosen(number: int, cases: list[Case]) -> list[Case]:
+    """Cases of a data set: real ones, synthetic ones, or, where there are both, all."""
+    made = [case for case in cases if case.role == SYNTHETIC]
+    if number == 503:
+        return cases if made else []
+    return made if number == 502 else [case for case in cases if case not in made]
+
+
+def label_definition(labels: str) -> dict:
+    """``labels`` of ``dataset.json``, and the order of the regions where there are several.
+
+    Regions that hold each other are learned as such: each is a list of classes, and the order
+    says which class a voxel of the region gets.
+    """
+    found = regions(labels)
+    if len(found) == 1:
+        return {"labels": {"background": 0, NAMES["WT"]: 1}}
+    named = {NAMES[name]: list(classes) for name, classes in found.items()}
+    # Oedema is what whole tumour has beside core and enhancing tumour, and so on.
+    return {"labels": {"background": 0, **named}, "regions_class_order": [2, 1, 3]}
+
+
+def write_nnunet(folder: Path, cases: list[Case], modalities: list[str], labels: str) -> None:
+    """Write ``folder/Dataset…`` for real cases, synthetic ones and both; test cases lie in the
+    real ones' ``imagesTs`` and ``labelsTs``. Cases without any are no data set."""
+    for number, name in DATASETS.items():
+        of_set = chosen(number, cases)
+        learned = [case for case in of_set if case.role in LEARNED]
+        tested = [case for case in of_set if case.role not in LEARNED]
+        if not learned:
+            continue
+        dataset = folder / f"Dataset{number}_{name}"
+        for part, group in (("Tr", learned), ("Ts", tested)):
+            for case in group:
+                _write_case(dataset, part, case, modalities, labels)
+        channels = {str(index): modality for index, modality in enumerate(modalities)}
+        description = {
+            "channel_names": channels,
+            **label_definition(labels),
+            "numTraining": len(learned),
+            "file_ending": ".nii.gz",
+        }
+        write_json(description, dataset / "dataset.json")
+
+
+def _write_case(dataset: Path, part: str, case: Case, modalities: list[str], labels: str) -> None:
+    images, masks = dataset / f"images{part}", dataset / f"labels{part}"
+    for place in (images, masks):
+        place.mkdir(parents=True, exist_ok=True)
+    for index, modality in enumerate(modalities):
+        shutil.copyfile(case.volume(modality), images / f"{case.name}_{index:04d}.nii.gz")
+    copy_label(case, labels, masks / f"{case.name}.nii.gz")
