@@ -64,7 +64,7 @@ $(NNUNET)/.ready: tests/nnunet/requirements.txt $(READY)
 
 test-report: demo $(OUTSIDE)/.ready $(NNUNET)/.ready
 	$(BIN)/snakemake $(EXPORT) --cores all --quiet rules
-	REPORT=$(RESULTS)/report EXPORT=$(EXPORT) $(OUTSIDE)/bin/python -m pytest \
+	REPORT=$(RESULTS)/report EXPORT=$(EXPORT) PYTHON=$(BIN)/python $(OUTSIDE)/bin/python -m pytest \
 		--override-ini addopts= --confcutdir tests/outside tests/outside
 	EXPORT=$(EXPORT) $(NNUNET)/bin/python -m pytest \
 		--override-ini addopts= --confcutdir tests/nnunet tests/nnunet

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from workflow_scripts.common.files import UserError
+from workflow_scripts.serve.command import serve
 from workflow_scripts.synthesis.command import synthesize
 
 # Every value of a run; a wheel does not have it.
@@ -18,6 +19,7 @@ def main() -> None:
 
 
 main.add_command(synthesize)
+main.add_command(serve)
 
 
 @main.command()

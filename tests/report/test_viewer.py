@@ -10,7 +10,7 @@ import numpy as np
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import collapse
 from workflow_scripts.common.patients import Patient
-from workflow_scripts.report.viewer import script, within
+from workflow_scripts.report.viewer import class_colours, packed_volumes, script, within
 
 GRID = Grid((32, 32, 24), (5.0, 5.0, 6.0))
 
@@ -21,7 +21,8 @@ def unpacked(text: str) -> nib.Nifti1Image:
 
 def test_volumes_keep_their_values_and_geometry(patients):
     patient = Patient(patients[0])
-    text = script('real/"x"', patient, GRID.affine, ["flair", "t1ce"], "whole_tumour")
+    packed = packed_volumes(patient, GRID.affine, ["flair", "t1ce"], "whole_tumour")
+    text = script('real/"x"', packed)
     name, volumes = json.loads(
         f"[{text.removeprefix('sbldm.loaded(').removesuffix(');' + chr(10))}]"
     )
@@ -37,9 +38,9 @@ def test_volumes_keep_their_values_and_geometry(patients):
     np.testing.assert_array_equal(label, collapse(patient.label(), "whole_tumour"))
 
 
-def test_the_same_patient_is_the_same_script(patients):
+def test_the_same_patient_is_the_same_text(patients):
     look = (Patient(patients[0]), GRID.affine, ["flair", "t1ce"], "subregions")
-    assert script("a", *look) == script("a", *look)
+    assert packed_volumes(*look) == packed_volumes(*look)
 
 
 def test_a_page_holds_as_many_as_fit_but_two_at_least():
@@ -49,3 +50,9 @@ def test_a_page_holds_as_many_as_fit_but_two_at_least():
     assert names(15) == ["a", "b", "c"]
     assert names(14) == ["a", "b"]
     assert names(1) == ["a", "b"]
+
+
+def test_each_class_has_the_colour_of_the_smallest_region_that_holds_it():
+    colours = {"WT": "#FFB000", "TC": "#FE6100", "ET": "#DC267F"}
+    assert class_colours("whole_tumour") == [colours["WT"]]
+    assert class_colours("subregions") == [colours[name] for name in ("TC", "WT", "ET")]

@@ -13,7 +13,7 @@ from PIL import Image
 from workflow_scripts.common.attributes import AXES
 from workflow_scripts.configuration import read_config
 from workflow_scripts.report import write_report
-from workflow_scripts.report.write_report import FIGURES, TRAINING, colours, main
+from workflow_scripts.report.write_report import FIGURES, TRAINING, main
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("volume_ml", *(f"centroid_{axis}_mm" for axis in AXES), "sphericity")
@@ -123,8 +123,3 @@ def test_pictures_are_no_wider_than_the_page(job):
     main(job)
     with Image.open(Path(job.output.report, "pictures", "ball-0.webp")) as picture:
         assert picture.size == (1200, 400)
-
-
-def test_each_class_has_the_colour_of_the_smallest_region_that_holds_it():
-    assert colours("whole_tumour") == ["WT"]
-    assert colours("subregions") == ["TC", "WT", "ET"]

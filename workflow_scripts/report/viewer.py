@@ -9,8 +9,9 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow_scripts.common.labels import collapse
+from workflow_scripts.common.labels import class_count, collapse, regions
 from workflow_scripts.common.patients import Patient
+from workflow_scripts.evaluation.slices import REGION_COLOURS
 
 
 def packed(array: NDArray, affine: NDArray[np.float64]) -> str:
@@ -20,14 +21,17 @@ def packed(array: NDArray, affine: NDArray[np.float64]) -> str:
     return base64.b64encode(gzip.compress(image.to_bytes(), mtime=0)).decode()
 
 
-def script(name: str, patient: Patient, affine: NDArray, modalities: list[str], labels: str) -> str:
-    """JavaScript that hands the page a patient's modalities, in 256 steps, and classes.
-
-    ``name`` is the patient's name on the page.
-    """
+def packed_volumes(
+    patient: Patient, affine: NDArray, modalities: list[str], labels: str
+) -> dict[str, str]:
+    """A patient's modalities, in 256 steps, and classes (``label``), each packed."""
     image = np.rint(255 * patient.image().clip(0, 1)).astype(np.uint8)
     volumes = {m: packed(volume, affine) for m, volume in zip(modalities, image, strict=True)}
-    volumes["label"] = packed(collapse(patient.label(), labels), affine)
+    return volumes | {"label": packed(collapse(patient.label(), labels), affine)}
+
+
+def script(name: str, volumes: dict[str, str]) -> str:
+    """JavaScript that hands the page a patient's volumes, by the name that it has there."""
     return f"sbldm.loaded({json.dumps(name)}, {json.dumps(volumes)});\n"
 
 
@@ -40,3 +44,10 @@ def within(scripts: Iterable[tuple[str, str]], limit: int) -> Iterator[tuple[str
         if total > limit and number >= 2:
             return
         yield name, text
+
+
+def class_colours(labels: str) -> list[str]:
+    """The colour of each class value, from 1 on: that of the smallest region that has it."""
+    sizes = sorted(regions(labels).items(), key=lambda item: len(item[1]))
+    values = range(1, class_count(labels))
+    return [next(REGION_COLOURS[name] for name, held in sizes if v in held) for v in values]

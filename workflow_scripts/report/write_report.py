@@ -18,7 +18,6 @@ from workflow_scripts.common.labels import regions
 from workflow_scripts.common.patients import Patient, patient_folders
 from workflow_scripts.common.provenance import machine, package_versions
 from workflow_scripts.configuration import Config, check
-from workflow_scripts.evaluation.slices import REGION_COLOURS
 from workflow_scripts.evaluation.tables import markdown, number
 from workflow_scripts.report import viewer
 from workflow_scripts.report.methods import methods
@@ -26,7 +25,7 @@ from workflow_scripts.report.sections import html, sections
 from workflow_scripts.report.usage import usage
 
 PAGE = Path(__file__).parent / "page"
-COPIED = ("report.css", "report.js", "niivue.umd.js", "NIIVUE-LICENSE.txt")
+COPIED = ("report.css", "viewer.js", "report.js", "niivue.umd.js", "NIIVUE-LICENSE.txt")
 # Characters of all patients' volumes: with pictures and viewer the report stays under 40 MB.
 VOLUMES = 25_000_000
 PICTURE_WIDTH = 1200
@@ -147,30 +146,27 @@ def write_volumes(
     """Write patients' volumes as scripts, real and synthetic in turns until the page is full, and
     return what the page needs to know of them, real ones first."""
     made = attributes.set_index("patient_id", drop=False)
-    known = {("real", path.name): real_patient(path) for path in tests}
+    known = {f"real/{path.name}": real_patient(path) for path in tests}
     known |= {
-        ("synthetic", path.name): synthetic_patient(made.loc[path.name]) for path in synthetic
+        f"synthetic/{path.name}": synthetic_patient(made.loc[path.name]) for path in synthetic
     }
-    grid = Grid.from_settings(config.grid.model_dump())
-    pairs = zip_longest(tests, synthetic)
-    turns = [path for path in chain.from_iterable(pairs) if path]
-    kinds = {path: "real" if path in tests else "synthetic" for path in turns}
-    look = (grid.affine, config.modalities, config.labels)
+    pairs = zip_longest(
+        [(f"real/{path.name}", path) for path in tests],
+        [(f"synthetic/{path.name}", path) for path in synthetic],
+    )
+    affine = Grid.from_settings(config.grid.model_dump()).affine
+    look = (affine, config.modalities, config.labels)
     scripts = (
-        (
-            f"{kinds[path]}/{path.name}",
-            viewer.script(f"{kinds[path]}/{path.name}", Patient(path), *look),
-        )
-        for path in turns
+        (name, viewer.script(name, viewer.packed_volumes(Patient(path), *look)))
+        for name, path in filter(None, chain.from_iterable(pairs))
     )
     patients = []
     for name, text in viewer.within(scripts, VOLUMES):
         file = folder / f"{name}.js"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
-        facts = known[tuple(name.split("/", 1))]
         place = {"name": name, "file": f"{folder.name}/{name}.js"}
-        patients.append({**facts, **place, "modalities": list(config.modalities)})
+        patients.append({**known[name], **place, "modalities": list(config.modalities)})
     return sorted(patients, key=lambda patient: patient["name"])
 
 
@@ -241,16 +237,9 @@ def main(snakemake) -> None:
             sections=parts(snakemake, folder, config),
             configuration=yaml.safe_dump(params.config, sort_keys=False),
             patients=patients,
-            colours=[REGION_COLOURS[name] for name in colours(config.labels)],
+            colours=viewer.class_colours(config.labels),
         )
         (folder / "index.html").write_text(page, encoding="utf-8")
-
-
-def colours(labels: str) -> list[str]:
-    """The region in whose colour each class value is shown, from 1 on: the smallest that has it."""
-    sizes = sorted(regions(labels).items(), key=lambda item: len(item[1]))
-    values = range(1, 1 + max(np.concatenate([v for _, v in sizes])))
-    return [next(name for name, held in sizes if value in held) for value in values]
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-// The viewer: two patients side by side, which move together. Volumes come as scripts, since a page
-// that was opened from disk may fetch nothing.
+// Two patients side by side, which move together. Volumes come as scripts, since a page that was
+// opened from disk may fetch nothing.
 "use strict";
 
 const sbldm = (() => {
@@ -8,20 +8,10 @@ const sbldm = (() => {
   const viewers = {};
   const shown = {};
   const element = (id) => document.getElementById(id);
+  const amount = (id) => Number(element(id).value);
 
   function loaded(name, volumes) {
     loading.get(name)(volumes);
-  }
-
-  // Both cut where this side's patient has the tumour.
-  function goToTumour(side) {
-    const centre = shown[side].centre;
-    if (!centre) return;
-    for (const viewer of Object.values(viewers)) {
-      if (!viewer.volumes.length) continue;
-      viewer.scene.crosshairPos = viewer.mm2frac(centre);
-      viewer.drawScene();
-    }
   }
 
   function volumesOf(patient) {
@@ -30,7 +20,8 @@ const sbldm = (() => {
         loading.set(patient.name, resolve);
         const script = document.createElement("script");
         script.src = patient.file;
-        script.onerror = () => reject(new Error(`The patients' volumes are not here (${patient.file}): archives of runs leave them out.`));
+        script.onerror = () => reject(new Error(
+          `The patients' volumes are not here (${patient.file}): archives of runs leave them out.`));
         document.head.append(script);
       });
     }
@@ -39,67 +30,31 @@ const sbldm = (() => {
 
   async function show(side) {
     const patient = SBLDM[element(`${side}-patient`).value];
-    const modality = element("modality").value;
     const volumes = await volumesOf(patient);
-    const { NVImage } = niivue;
-    const image = await NVImage.loadFromBase64({
-      base64: volumes[modality], name: `${patient.name}-${modality}.nii.gz`,
-      colormap: "gray", cal_min: Number(element("low").value), cal_max: Number(element("high").value),
-      trustCalMinMax: false,
-    });
-    const label = await NVImage.loadFromBase64({ base64: volumes.label, name: `${patient.name}-label.nii.gz` });
-    const viewer = viewers[side];
-    while (viewer.volumes.length) viewer.removeVolumeByIndex(0);
-    viewer.addVolume(image);
-    viewer.addVolume(label);
-    label.setColormapLabel(classColours());
+    const colours = JSON.parse(element("viewer").dataset.colours);
+    const image = volumes[element("modality").value];
+    await patientViewer.show(viewers[side], image, volumes.label, colours, patient.name);
     shown[side] = patient;
     setWindow();
-    tell(side, patient);
+    element(`${side}-facts`).replaceChildren(patientViewer.table(patient.columns, patient.rows));
+    element(side).setAttribute("aria-label", `${patient.title}; arrow keys and page up and down move the cut`);
   }
 
-  // Class values 0 (nothing), 1, 2, … in the colours of the figures.
-  function classColours() {
-    const colours = JSON.parse(element("viewer").dataset.colours);
-    const channel = (start) => [0, ...colours.map((c) => parseInt(c.slice(start, start + 2), 16))];
-    return {
-      R: channel(1), G: channel(3), B: channel(5),
-      A: [0, ...colours.map(() => 255)], I: [...Array(colours.length + 1).keys()],
-      labels: ["", ...colours.map(() => "tumour")],
-    };
+  // Both cut where this side's patient has the tumour.
+  function goToTumour(side) {
+    const centre = shown[side].centre;
+    if (centre) Object.values(viewers).forEach((viewer) => patientViewer.goTo(viewer, centre));
   }
 
   function setWindow() {
     for (const side of SIDES) {
-      const viewer = viewers[side];
-      if (viewer.volumes.length < 2) continue;
-      viewer.volumes[0].cal_min = Number(element("low").value);
-      viewer.volumes[0].cal_max = Math.max(Number(element("high").value), Number(element("low").value) + 1);
-      viewer.volumes[1].opacity = Number(element("opacity").value) / 100;
-      viewer.updateGLVolume();
+      patientViewer.setWindow(viewers[side], amount("low"), amount("high"), amount("opacity") / 100);
     }
   }
 
   function setView() {
-    const types = { axial: 0, coronal: 1, sagittal: 2, all: 3, render: 4 };
-    for (const side of SIDES) viewers[side].setSliceType(types[element("view").value]);
-  }
-
-  function tell(side, patient) {
-    const table = document.createElement("table");
-    const columns = patient.columns;
-    const row = (kind, cells) => {
-      const line = document.createElement("tr");
-      for (const text of cells) {
-        const cell = document.createElement(kind);
-        cell.textContent = text;
-        line.append(cell);
-      }
-      return line;
-    };
-    table.append(row("th", columns), ...patient.rows.map((cells) => row("td", cells)));
-    element(`${side}-facts`).replaceChildren(table);
-    element(side).setAttribute("aria-label", `${patient.title}; arrow keys and page up and down move the cut`);
+    const view = patientViewer.VIEWS[element("view").value];
+    for (const side of SIDES) viewers[side].setSliceType(view);
   }
 
   function move(x, y, z) {
@@ -112,14 +67,18 @@ const sbldm = (() => {
     list.dispatchEvent(new Event("change"));
   }
 
+  function toggleMask() {
+    element("opacity").value = amount("opacity") ? 0 : 45;
+    setWindow();
+  }
+
   function onKey(side, event) {
     const actions = {
       ArrowLeft: () => move(-1, 0, 0), ArrowRight: () => move(1, 0, 0),
       ArrowDown: () => move(0, -1, 0), ArrowUp: () => move(0, 1, 0),
       PageDown: () => move(0, 0, -1), PageUp: () => move(0, 0, 1),
       n: () => step(`${side}-patient`, 1), p: () => step(`${side}-patient`, -1),
-      v: () => step("view", 1),
-      m: () => { element("opacity").value = Number(element("opacity").value) ? 0 : 45; setWindow(); },
+      v: () => step("view", 1), m: toggleMask,
     };
     if (event.ctrlKey || event.metaKey || event.altKey || !actions[event.key]) return;
     event.preventDefault();
@@ -133,19 +92,13 @@ const sbldm = (() => {
 
   async function start() {
     if (!SBLDM.length) throw new Error("This run has no patients to show.");
-    const probe = document.createElement("canvas").getContext("webgl2");
-    if (!probe) throw new Error("This browser has no WebGL2, which the viewer needs: the pictures below show patients too.");
-    probe.getExtension("WEBGL_lose_context")?.loseContext();
+    if (!patientViewer.supported()) {
+      throw new Error("This browser has no WebGL2, which the viewer needs: the pictures below show patients too.");
+    }
     fill(element("modality"), SBLDM[0].modalities.map((m) => [m, m]));
     for (const side of SIDES) {
       fill(element(`${side}-patient`), SBLDM.map((patient, index) => [index, patient.title]));
-      const viewer = new niivue.Niivue({
-        show3Dcrosshair: true, crosshairWidth: 0.4, crosshairWidthUnit: "percent", backColor: [0, 0, 0, 1], crosshairColor: [0.4, 0.8, 1, 0.7],
-        isRadiologicalConvention: false, isOrientationTextVisible: true, logLevel: "error",
-        multiplanarShowRender: 1, multiplanarLayout: 2, dragAndDropEnabled: false, loadingText: "",
-      });
-      viewers[side] = viewer;
-      await viewer.attachToCanvas(element(side));
+      viewers[side] = await patientViewer.create(element(side));
       element(side).addEventListener("keydown", (event) => onKey(side, event), true);
       element(`${side}-patient`).addEventListener("change", () => show(side).then(() => goToTumour(side)));
     }
@@ -156,7 +109,6 @@ const sbldm = (() => {
     element("modality").addEventListener("change", () => SIDES.forEach(show));
     element("view").addEventListener("change", setView);
     for (const id of ["opacity", "low", "high"]) element(id).addEventListener("input", setWindow);
-    setView();
     for (const side of SIDES) await show(side);
     goToTumour("right");
     element("viewer-note").hidden = true;

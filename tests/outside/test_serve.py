@@ -1,0 +1,90 @@
+"""Asking for a patient on the local page, in a real browser."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import zipfile
+
+import numpy as np
+import pytest
+
+from .test_viewer import differs, look, tumour
+
+
+@pytest.fixture(scope="module")
+def address():
+    """A page that is served for these tests."""
+    command = [os.environ["PYTHON"], "-m", "workflow_scripts.command", "serve", "--model", "prior"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as served:
+        yield served.stdout.readline().strip()
+        served.terminate()
+
+
+@pytest.fixture
+def page(browser, address):
+    context = browser.new_context(viewport={"width": 1280, "height": 1400}, accept_downloads=True)
+    page = context.new_page()
+    page.faults = []
+    page.on("console", lambda m: m.type in ("error", "warning") and page.faults.append(m.text))
+    page.on("pageerror", lambda error: page.faults.append(str(error)))
+    page.goto(address)
+    page.wait_for_selector("body[data-ready=yes]", timeout=60_000)
+    yield page
+    context.close()
+
+
+def test_a_click_and_a_slider_make_a_patient_to_download(page, tmp_path):
+    before = look(page, "where")
+    box = page.locator("#where").bounding_box()
+    # In the axial view, left of the middle and behind it.
+    page.mouse.click(box["x"] + box["width"] * 0.17, box["y"] + box["height"] * 0.8)
+    assert differs(before, look(page, "where"))
+    place = [float(page.input_value(f"#{axis}")) for axis in "xyz"]
+    assert place[0] < -10
+    page.locator("#volume").fill("65")
+    page.wait_for_function("!document.querySelector('#make').disabled")
+    asked_ml = float(page.inner_text("#volume-text").removesuffix(" mL"))
+    page.locator("#make").click()
+    page.wait_for_selector("#result[data-shown='1']", timeout=120_000)
+    assert tumour(look(page, "made")) > 100
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    file = tmp_path / "patient.zip"
+    download.value.save_as(file)
+    with zipfile.ZipFile(file) as archive:
+        record = json.loads(archive.read("synthetic-0001/request.json"))
+        table = io.StringIO(archive.read("synthetic-0001/requests.tsv").decode())
+        assert {"synthetic-0001/flair.nii.gz", "synthetic-0001/label.nii.gz"} <= set(
+            archive.namelist()
+        )
+    (row,) = csv.DictReader(table, delimiter="\t")
+    assert float(row["volume_ml"]) == asked_ml
+    assert [float(row[f"centroid_{axis}_mm"]) for axis in "xyz"] == place
+    measured = record["measured"]
+    assert 0.5 < measured["volume_ml"] / asked_ml < 2
+    gap = np.subtract([measured[f"centroid_{axis}_mm"] for axis in "xyz"], place)
+    assert np.linalg.norm(gap) < 20
+    assert f"{measured['volume_ml']:.1f}" in page.inner_text("#facts")
+    assert page.faults == []
+
+
+def test_a_place_without_room_is_greyed_out_with_the_reason(page):
+    page.locator("#x").fill("200")
+    page.locator("#x").dispatch_event("change")
+    page.wait_for_function("document.querySelector('#make').disabled")
+    assert "lie in the brain by 0%" in page.inner_text("#reason")
+
+
+def test_the_place_moves_by_keyboard(page):
+    page.locator("#where").focus()
+    before = float(page.input_value("#x"))
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert float(page.input_value("#x")) > before
+
+
+def test_nobody_without_the_token_is_let_in(browser, address):
+    page = browser.new_context().new_page()
+    assert page.goto(address.partition("?")[0]).status == 403

@@ -1,0 +1,165 @@
+"""The local page on which patients are asked for: its addresses, and who may use them."""
+
+import base64
+import io
+import secrets
+import zipfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from aiohttp import web
+from pydantic import ValidationError
+
+from workflow_scripts.common.files import UserError
+from workflow_scripts.common.patients import Patient
+from workflow_scripts.report import viewer
+from workflow_scripts.serve.studio import Job, Studio, TooManyError, Wish
+
+PAGE = Path(__file__).parent / "page"
+SHARED = Path(viewer.__file__).parent / "page"
+FILES = {"serve.js": PAGE, **dict.fromkeys(("report.css", "viewer.js", "niivue.umd.js"), SHARED)}
+COOKIE = "sbldm"
+# Larger than any wish.
+BODY = 10_000
+HOSTS = ("127.0.0.1", "localhost")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def make_app(studio: Studio, template: Path, token: str) -> web.Application:
+    """The page and its addresses, for those who know the token; ``template`` is the model's."""
+    app = web.Application(client_max_size=BODY, middlewares=[guard(token), told])
+    pages = Pages(studio, template)
+    app.add_routes(
+        [
+            web.get("/", pages.index),
+            web.get("/files/{name}", pages.file),
+            web.post("/check", pages.check),
+            web.post("/requests", pages.ask),
+            web.get("/requests/{number}", pages.state),
+            web.get("/requests/{number}/volumes", pages.volumes),
+            web.get("/requests/{number}/patient.zip", pages.download),
+        ]
+    )
+    return app
+
+
+def guard(token: str):
+    """Refuse whoever lacks the token, which the page's address brings and a cookie keeps, and
+    whoever comes by another name than this machine's own, as a foreign page would."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.query.get("token") or request.cookies.get(COOKIE) or ""
+        known = secrets.compare_digest(given.encode(), token.encode())
+        if not known or request.url.host not in HOSTS:
+            raise web.HTTPForbidden(text="open the address that sbldm serve printed\n")
+        response = await handler(request)
+        if request.query.get("token"):
+            response.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
+        return response
+
+    return middleware
+
+
+@web.middleware
+async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Say in one line what is wrong with a request."""
+    try:
+        return await handler(request)
+    except (UserError, ValidationError) as error:
+        raise web.HTTPBadRequest(text=f"{error}\n") from None
+    except TooManyError:
+        raise web.HTTPTooManyRequests(text="too many requests wait; try again later\n") from None
+
+
+class Pages:
+    """What each address answers."""
+
+    def __init__(self, studio: Studio, template: Path) -> None:
+        self.studio, self.template = studio, template
+
+    async def index(self, request: web.Request) -> web.Response:
+        """The page itself."""
+        codec = self.studio.model.codec
+        environment = jinja2.Environment(loader=jinja2.FileSystemLoader(PAGE), autoescape=True)
+        brain = self.studio.model.brain.astype(np.uint8)
+        known = {
+            "template": base64.b64encode(self.template.read_bytes()).decode(),
+            "brain": viewer.packed(brain, codec.grid.affine),
+            "modalities": list(codec.modalities),
+            "colours": viewer.class_colours(codec.labels),
+        }
+        text = environment.get_template("serve.html.j2").render(
+            known=known, guidance=self.studio.settings.guidance
+        )
+        return web.Response(text=text, content_type="text/html")
+
+    async def file(self, request: web.Request) -> web.FileResponse:
+        """A script or style sheet of the page."""
+        name = request.match_info["name"]
+        if name not in FILES:
+            raise web.HTTPNotFound
+        return web.FileResponse(FILES[name] / name)
+
+    async def check(self, request: web.Request) -> web.Response:
+        """Why a wish cannot be met: ``reason``, which is null where it can."""
+        return web.json_response({"reason": self.studio.refusal(await wish(request))})
+
+    async def ask(self, request: web.Request) -> web.Response:
+        """Take a wish; the answer has its ``number``."""
+        job = self.studio.ask(await wish(request))
+        return web.json_response({"number": job.number}, status=202)
+
+    async def state(self, request: web.Request) -> web.Response:
+        """How far a request is."""
+        job = self._job(request)
+        return web.json_response(
+            {
+                "name": job.name,
+                "state": job.state,
+                "reason": job.reason,
+                "before": self.studio.before(job),
+                "progress": self.studio.progress(job),
+                "row": {k: None if v != v else v for k, v in job.row.items()},
+            }
+        )
+
+    async def volumes(self, request: web.Request) -> web.Response:
+        """A patient's volumes, as the viewer takes them."""
+        codec = self.studio.model.codec
+        patient = Patient(self.studio.patient(self._done(request)))
+        found = viewer.packed_volumes(patient, codec.grid.affine, codec.modalities, codec.labels)
+        return web.json_response(found)
+
+    async def download(self, request: web.Request) -> web.Response:
+        """A patient's NIfTI files, its record, and its request as a row for the workflow."""
+        job = self._done(request)
+        folder, body = self.studio.patient(job), io.BytesIO()
+        with zipfile.ZipFile(body, "w") as archive:
+            for file in sorted(folder.iterdir()):
+                if file.suffix != ".npy":
+                    archive.write(file, f"{job.name}/{file.name}")
+        disposition = {"Content-Disposition": f'attachment; filename="{job.name}.zip"'}
+        return web.Response(
+            body=body.getvalue(), content_type="application/zip", headers=disposition
+        )
+
+    def _job(self, request: web.Request) -> Job:
+        number = request.match_info["number"]
+        job = self.studio.jobs.get(int(number)) if number.isdecimal() else None
+        if job is None:
+            raise web.HTTPNotFound(text=f"there is no request {number[:20]}\n")
+        return job
+
+    def _done(self, request: web.Request) -> Job:
+        job = self._job(request)
+        if job.state != "done":
+            raise web.HTTPConflict(text=f"request {job.number} is {job.state}\n")
+        return job
+
+
+async def wish(request: web.Request) -> Wish:
+    """The wish in a request's body."""
+    return Wish.model_validate_json(await request.read())

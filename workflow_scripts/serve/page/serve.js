@@ -1,0 +1,147 @@
+// Ask for a patient: a place in a brain, sliders, and what came of it in a viewer.
+"use strict";
+
+const studio = (() => {
+  const ROWS = {
+    volume_ml: "volume (mL)", centroid_x_mm: "place, x (mm)", centroid_y_mm: "place, y (mm)",
+    centroid_z_mm: "place, z (mm)", sphericity: "sphericity",
+  };
+  const viewers = {};
+  const made = new Map();
+  const element = (id) => document.getElementById(id);
+  const amount = (id) => Number(element(id).value);
+  const place = () => ["x", "y", "z"].map(amount);
+  // 1 to 200 mL, as far from each other as their logarithms.
+  const volume = () => Number((200 ** (amount("volume") / 100)).toPrecision(2));
+
+  function wish() {
+    return {
+      volume_ml: volume(), centroid_mm: place(), sphericity: amount("sphericity") / 100,
+      guidance: amount("guidance"), seed: amount("seed"),
+    };
+  }
+
+  async function answer(address, body) {
+    const response = await fetch(address, body && {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+    });
+    if (!response.ok) throw new Error((await response.text()).trim());
+    return response.json();
+  }
+
+  // Of several checks on their way only the last one counts.
+  let checks = 0;
+  async function changed() {
+    element("volume-text").textContent = `${volume()} mL`;
+    element("sphericity-text").textContent = (amount("sphericity") / 100).toFixed(2);
+    element("guidance-text").textContent = amount("guidance");
+    const number = ++checks;
+    let reason;
+    try {
+      ({ reason } = await answer("check", wish()));
+    } catch (error) {
+      reason = error.message;
+    }
+    if (number !== checks) return;
+    element("make").disabled = Boolean(reason);
+    element("reason").textContent = reason ?? "";
+  }
+
+  function moved(mm) {
+    ["x", "y", "z"].forEach((axis, index) => { element(axis).value = Math.round(mm[index]); });
+    changed();
+  }
+
+  function typed() {
+    patientViewer.goTo(viewers.where, place());
+    changed();
+  }
+
+  async function ask(event) {
+    event.preventDefault();
+    try {
+      const { number } = await answer("requests", wish());
+      await follow(number);
+    } catch (error) {
+      element("state").textContent = error.message;
+    }
+  }
+
+  async function follow(number) {
+    const bar = element("progress");
+    bar.hidden = false;
+    for (;;) {
+      const found = await answer(`requests/${number}`);
+      bar.value = found.progress;
+      element("state").textContent = found.state === "waiting" ? `waits for ${found.before}` : found.state;
+      if (found.state === "failed") throw new Error(`${found.name}: ${found.reason}`);
+      if (found.state === "done") break;
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
+    bar.hidden = true;
+    const [found, volumes] = await Promise.all([answer(`requests/${number}`), answer(`requests/${number}/volumes`)]);
+    made.set(String(number), { ...found, volumes });
+    element("patient").append(new Option(found.name, number, false, true));
+    element("result").hidden = false;
+    await show();
+    element("result").scrollIntoView({ block: "nearest" });
+  }
+
+  async function show() {
+    const number = element("patient").value;
+    const { name, row, volumes } = made.get(number);
+    viewers.made ??= await patientViewer.create(element("made"));
+    const image = volumes[element("modality").value];
+    await patientViewer.show(viewers.made, image, volumes.label, KNOWN.colours, name);
+    setWindow();
+    const centre = ["x", "y", "z"].map((axis) => row[`measured_centroid_${axis}_mm`]);
+    patientViewer.goTo(viewers.made, centre);
+    const digits = (key) => (key === "sphericity" ? 2 : 1);
+    const rows = Object.entries(ROWS).map(([key, text]) => [
+      text, ...["requested", "measured"].map((side) => row[`${side}_${key}`].toFixed(digits(key)))]);
+    rows.push(["draws", "", String(row.attempts)], ["outcome", "", row.outcome]);
+    element("facts").replaceChildren(patientViewer.table(["tumour", "requested", "measured"], rows));
+    element("download").href = `requests/${number}/patient.zip`;
+    element("result").dataset.shown = number;
+  }
+
+  function setWindow() {
+    if (viewers.made) patientViewer.setWindow(viewers.made, amount("low"), amount("high"), amount("opacity") / 100);
+  }
+
+  function onKey(event) {
+    const steps = {
+      ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowDown: [0, -1, 0], ArrowUp: [0, 1, 0],
+      PageDown: [0, 0, -1], PageUp: [0, 0, 1],
+    };
+    const step = steps[event.key];
+    if (!step) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    viewers.where.moveCrosshairInVox(...step);
+    moved(viewers.where.frac2mm(viewers.where.scene.crosshairPos));
+  }
+
+  async function start() {
+    if (!patientViewer.supported()) throw new Error("This browser has no WebGL2: type the centre in.");
+    viewers.where = await patientViewer.create(element("where"));
+    await patientViewer.show(viewers.where, KNOWN.template, KNOWN.brain, ["#0B5F8A"], "template");
+    viewers.where.volumes[1].opacity = 0.15;
+    viewers.where.updateGLVolume();
+    viewers.where.onLocationChange = (location) => moved(location.mm);
+    element("where").addEventListener("keydown", onKey, true);
+    patientViewer.goTo(viewers.where, place());
+  }
+
+  element("modality").replaceChildren(...KNOWN.modalities.map((m) => new Option(m, m)));
+  for (const id of ["volume", "sphericity", "guidance", "seed"]) element(id).addEventListener("input", changed);
+  for (const axis of ["x", "y", "z"]) element(axis).addEventListener("change", typed);
+  for (const id of ["opacity", "low", "high"]) element(id).addEventListener("input", setWindow);
+  for (const id of ["patient", "modality"]) element(id).addEventListener("change", show);
+  element("wish").addEventListener("submit", ask);
+  start()
+    .catch((error) => { element("where-hint").textContent = error.message; })
+    .then(changed)
+    .then(() => { document.body.dataset.ready = "yes"; });
+  return { viewers };
+})();

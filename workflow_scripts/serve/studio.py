@@ -1,0 +1,131 @@
+"""Requests one after the other: a queue, and a thread that makes patients from it."""
+
+import queue
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+from pydantic import Field
+
+from workflow_scripts.common.files import UserError, write_table
+from workflow_scripts.common.settings import Section
+from workflow_scripts.synthesis.model import SynthesisModel
+from workflow_scripts.synthesis.patients import make_patients
+from workflow_scripts.synthesis.request_table import CENTROID
+from workflow_scripts.synthesis.requests import complete, reason_to_refuse
+from workflow_scripts.synthesis.settings import SamplingSettings
+
+# Of the page. Beyond, a request is more likely a mistake or a mischief than a wish.
+WAITING = 20
+
+
+class Wish(Section):
+    """A patient that someone asks for."""
+
+    volume_ml: float = Field(gt=0, le=1000)
+    centroid_mm: tuple[float, float, float]
+    sphericity: float = Field(ge=0.05, le=1)
+    guidance: float = Field(ge=0, le=20)
+    seed: int = Field(ge=0, lt=2**31)
+
+
+class TooManyError(Exception):
+    """As many requests wait as may."""
+
+
+@dataclass
+class Job:
+    """A request on its way: ``waiting``, ``running``, ``done``, or ``failed`` with a ``reason``."""
+
+    number: int
+    request: pd.DataFrame
+    guidance: float
+    state: str = "waiting"
+    reason: str = ""
+    calls: int = 0
+    row: dict = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The patient's name."""
+        return str(self.request["patient_id"].iloc[0])
+
+
+class Studio:
+    """A model, and the patients made with it since it was opened, in ``folder``."""
+
+    def __init__(self, model: SynthesisModel, settings: SamplingSettings, folder: Path) -> None:
+        self.model, self.settings, self.folder = model, settings, folder
+        self.jobs: dict[int, Job] = {}
+        self._queue: queue.Queue[Job] = queue.Queue(WAITING)
+        model.generator.bundle.denoiser.register_forward_hook(self._count)
+        self._running: Job | None = None
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def completed(self, wish: Wish) -> pd.DataFrame:
+        """The row of a table of requests that a wish is."""
+        places = dict(zip(CENTROID, wish.centroid_mm, strict=True))
+        number = len(self.jobs) + 1
+        row = {"patient_id": f"synthetic-{number:04d}", "seed": wish.seed, **places}
+        row |= {"volume_ml": wish.volume_ml, "sphericity": wish.sphericity}
+        return complete(pd.DataFrame([row]), self.model.generator.scaling, 0)
+
+    def refusal(self, wish: Wish) -> str | None:
+        """Why a wish cannot be met; nothing where it can."""
+        request = self.completed(wish).iloc[0]
+        return reason_to_refuse(request, self.model.brain, self.model.codec.grid)
+
+    def ask(self, wish: Wish) -> Job:
+        """Put a wish at the end of the queue. Raises ``UserError`` for one that cannot be met, and
+        ``TooManyError``."""
+        if reason := self.refusal(wish):
+            raise UserError(reason)
+        job = Job(len(self.jobs) + 1, self.completed(wish), wish.guidance)
+        try:
+            self._queue.put_nowait(job)
+        except queue.Full:
+            raise TooManyError from None
+        self.jobs[job.number] = job
+        return job
+
+    def before(self, job: Job) -> int:
+        """Requests that are made before this one."""
+        return sum(
+            other.number < job.number and other.state in ("waiting", "running")
+            for other in self.jobs.values()
+        )
+
+    def progress(self, job: Job) -> float:
+        """Share of a draw that is done; each further draw begins at 0 again."""
+        calls = self.settings.sampling_steps * (1 if job.guidance == 1 else 2)
+        return 1.0 if job.state == "done" else job.calls % calls / calls
+
+    def patient(self, job: Job) -> Path:
+        """Folder of a finished patient."""
+        return self.folder / str(job.number) / "patients" / job.name
+
+    def _count(self, *_) -> None:
+        if self._running:
+            self._running.calls += 1
+
+    def _work(self) -> None:
+        while True:
+            job = self._queue.get()
+            job.state, self._running = "running", job
+            try:
+                self._make(job)
+            except Exception as error:  # the thread goes on with the next request
+                job.state, job.reason = "failed", str(error) or type(error).__name__
+            self._running = None
+
+    def _make(self, job: Job) -> None:
+        settings = self.settings.model_copy(update={"guidance": job.guidance})
+        folder = self.folder / str(job.number)
+        table = make_patients(job.request, self.model, settings, folder)
+        job.row = table.iloc[0].to_dict()
+        if job.row["outcome"] == "missing":
+            job.state, job.reason = "failed", f"no tumour in {job.row['attempts']} draws"
+            return
+        write_table(job.request, self.patient(job) / "requests.tsv")
+        job.state = "done"
