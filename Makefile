@@ -10,10 +10,12 @@ EXPORT := $(RESULTS)/export/n8-s0
 # Of tests alone: a browser and the BIDS validator, and nnU-Net on top of the workflow's environment.
 OUTSIDE := .venv-outside
 NNUNET := .venv-nnunet
+DOCS := .venv-docs
 # Their processes feed a GPU, or make phantoms.
 PRIOR_RULES := make_phantoms train_autoencoder encode_patients train_diffusion
 
-.PHONY: demo test test-kills test-slurm test-report prior study bench curves archive lint format lock schema help
+.PHONY: demo test test-kills test-slurm test-report prior study bench curves archive docs lint format lock schema \
+	help
 
 help:
 	@echo "make demo        the whole workflow on the embedded patients; prints the evaluation table"
@@ -27,6 +29,7 @@ help:
 	@echo "make bench       time and memory beside the paper's networks and MONAI's; half an hour"
 	@echo "make curves      quality against time of training, and steps of sampling; hours"
 	@echo "make archive     the finished demo in one file"
+	@echo "make docs        the documentation as a site, links checked"
 	@echo "make lint        style: ruff, snakefmt, snakemake --lint"
 
 $(READY): requirements.lock
@@ -86,6 +89,15 @@ bench: $(READY)
 curves: $(READY)
 	$(BIN)/snakemake results-curves/bench/curves.csv --cores all --quiet rules \
 		--configfile config/curves.yaml
+
+$(DOCS)/.ready: docs/site/requirements.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+docs: $(DOCS)/.ready
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(DOCS)/bin/mkdocs build --quiet
+	@echo "the documentation is in site/index.html"
 
 archive: $(READY)
 	$(BIN)/snakemake --cores all $(RESULTS)/archive/run.zip

@@ -35,3 +35,33 @@ def test_another_workflow_takes_it_as_a_module(snakemake, tmp_path):
     assert done.returncode == 0, done.stderr[-4000:]
     splits = (tmp_path / "made" / "cohort" / "splits.tsv").read_text()
     assert splits.count("n2-s0") == 5
+
+
+RIVAL = """
+module sbldm:
+    snakefile: "{snakefile}"
+    config: {{}}
+
+use rule * from sbldm
+
+ruleorder: my_generator > synthesise_patients
+
+rule my_generator:
+    input:
+        requests="results/synthesis/{{split}}/requests.tsv",
+    output:
+        patients=directory("results/synthesis/{{split}}/patients"),
+        attributes="results/synthesis/{{split}}/attributes.tsv",
+    shell: "false"
+"""
+
+
+def test_a_rival_generator_stands_in_for_ours(snakemake, tmp_path):
+    """As docs/howto/stage.md has it."""
+    (tmp_path / "Snakefile").write_text(RIVAL.format(snakefile=SNAKEFILE))
+    wanted = "results/synthesis/n8-s0/attributes.tsv"
+    planned = snakemake(tmp_path, wanted, "--dry-run", snakefile=tmp_path / "Snakefile")
+    assert planned.returncode == 0, planned.stderr[-4000:]
+    text = planned.stdout + planned.stderr
+    assert "my_generator" in text
+    assert "synthesise_patients" not in text
