@@ -5,6 +5,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# A line a stage; all that Snakemake says is in .snakemake/log.
+SNAKEMAKE := PYTHONPATH=terminal $(BIN)/snakemake --logger stages --cores all
 RESULTS := results
 EXPORT := $(RESULTS)/export/n8-s0
 # Of tests alone: a browser and the BIDS validator, and nnU-Net on top of the workflow's environment.
@@ -39,7 +41,7 @@ $(READY): requirements.lock
 	touch $@
 
 demo: $(READY)
-	$(BIN)/snakemake --cores all
+	$(SNAKEMAKE)
 	@cat $(RESULTS)/evaluation/summary.md
 	@echo "All of it, with every patient to look at: $(RESULTS)/report/index.html"
 
@@ -66,29 +68,28 @@ $(NNUNET)/.ready: tests/nnunet/requirements.txt $(READY)
 	touch $@
 
 test-report: demo $(OUTSIDE)/.ready $(NNUNET)/.ready
-	$(BIN)/snakemake $(EXPORT) --cores all --quiet rules
+	$(SNAKEMAKE) -- $(EXPORT)
 	REPORT=$(RESULTS)/report EXPORT=$(EXPORT) PYTHON=$(BIN)/python $(OUTSIDE)/bin/python -m pytest \
 		--override-ini addopts= --confcutdir tests/outside tests/outside
 	EXPORT=$(EXPORT) $(NNUNET)/bin/python -m pytest \
 		--override-ini addopts= --confcutdir tests/nnunet tests/nnunet
 
 prior: $(READY)
-	$(BIN)/snakemake --cores all --quiet rules --configfile config/prior.yaml \
+	$(SNAKEMAKE) --configfile config/prior.yaml \
 		--set-threads $(PRIOR_RULES:%=%=$(shell nproc))
 	mkdir -p prior
 	cp -r results-prior/prior/. prior/
 
 study: $(READY)
-	$(BIN)/snakemake --cores all --quiet rules --configfile config/study.yaml
+	$(SNAKEMAKE) --configfile config/study.yaml
 	@cat results-study/evaluation/summary.md
 
 bench: $(READY)
-	$(BIN)/snakemake $(RESULTS)/bench/bench.csv --cores all --quiet rules
+	$(SNAKEMAKE) -- $(RESULTS)/bench/bench.csv
 	@cat $(RESULTS)/bench/bench.md
 
 curves: $(READY)
-	$(BIN)/snakemake results-curves/bench/curves.csv --cores all --quiet rules \
-		--configfile config/curves.yaml
+	$(SNAKEMAKE) --configfile config/curves.yaml -- results-curves/bench/curves.csv
 
 $(DOCS)/.ready: docs/site/requirements.txt
 	$(PYTHON) -m venv $(DOCS)
@@ -100,7 +101,7 @@ docs: $(DOCS)/.ready
 	@echo "the documentation is in site/index.html"
 
 archive: $(READY)
-	$(BIN)/snakemake --cores all $(RESULTS)/archive/run.zip
+	$(SNAKEMAKE) -- $(RESULTS)/archive/run.zip
 	@echo "the run is in $(RESULTS)/archive/run.zip"
 
 lint: $(READY)

@@ -24,7 +24,7 @@ def main(snakemake):
     Path(snakemake.output.table).write_text("a part of it")
 
 output = SimpleNamespace(table="table.tsv", provenance="provenance.json")
-run_script(main, SimpleNamespace(log=["job.log"], rule="rule", output=output))
+run_script(main, SimpleNamespace(log=["job.log"], rule="rule", wildcards={}, output=output))
 """
 
 

@@ -23,7 +23,7 @@ PROFILES = (
 )
 # The project, without what is made in it.
 PROJECT = (
-    "Snakefile", "rules", "report", "workflow_scripts", "config", "config.yaml", "profiles", "envs",
+    "Snakefile", "rules", "report", "terminal", "workflow_scripts", "config", "config.yaml", "profiles", "envs",
     "docs", "prior", "tests", "Makefile", "pyproject.toml", "requirements.in", "requirements.lock",
     "README.md", "CHANGELOG.md", "LICENSE", "CITATION.cff", "CONTRIBUTING.md",
 )  # fmt: skip

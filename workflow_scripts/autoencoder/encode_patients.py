@@ -17,6 +17,7 @@ from workflow_scripts.common.files import staged, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.common.patients import Patient
+from workflow_scripts.common.progress import Progress
 
 # A copy whose tumour shrank below this, or was pushed off the grid, teaches nothing.
 SMALLEST_ML = 0.5
@@ -82,6 +83,7 @@ def main(snakemake) -> None:
     copies, rows = Copies(folders, params.copies, codec.grid, warp, params.seed), []
     # A GPU encodes faster than one process warps.
     workers = snakemake.threads - 1 if torch.cuda.is_available() else 0
+    progress = Progress(len(copies), "volumes encoded")
     with staged(snakemake.output.latents) as temporary:
         for name, copy, image, label, attributes in DataLoader(
             copies, batch_size=None, num_workers=workers, collate_fn=lambda item: item
@@ -93,6 +95,7 @@ def main(snakemake) -> None:
             # Mapped anew: what stays mapped counts as memory.
             np.load(temporary, mmap_mode="r+")[len(rows)] = latent
             rows.append({"patient_id": name, "copy": copy, **attributes})
+            progress.done(len(rows))
     write_table(pd.DataFrame(rows), snakemake.output.attributes)
     save_nifti(
         common_brain([Patient(folder) for folder in folders]),

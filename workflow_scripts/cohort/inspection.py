@@ -17,6 +17,7 @@ from workflow_scripts.common.files import UserError
 from workflow_scripts.common.geometry import same_grid
 from workflow_scripts.common.labels import canonical
 from workflow_scripts.common.nifti import UNREADABLE, load_nifti, split_index
+from workflow_scripts.common.progress import Progress
 
 # A patient's name becomes part of paths: no separators, and no leading dot.
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -136,6 +137,7 @@ def _checked(
     good: list[Case] = []
     contents: dict[str, LabelContent] = {}
     problems: dict[str, str] = {}
+    progress = Progress(len(cases), "patients checked")
     for number, case in enumerate(sorted(cases, key=lambda case: case.patient_id), 1):
         try:
             check_case(case, names, files)
@@ -143,8 +145,7 @@ def _checked(
             good.append(case)
         except UserError as error:
             problems[case.patient_id or "''"] = str(error)
-        if number % 100 == 0:
-            logging.info("%d of %d patients checked", number, len(cases))
+        progress.done(number)
     return good, contents, problems
 
 

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins import TorchCheckpointIO
 
 from workflow_scripts.common.files import UserError, staged
+from workflow_scripts.common.progress import Progress
 
 
 class History(Callback):
@@ -41,6 +42,21 @@ class History(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows, self.sums = state_dict["rows"], state_dict["sums"]
         self.count = state_dict["count"]
+
+
+class TimeLeft(Callback):
+    """Says now and then how far a training is, what the loss is, and how long it will take."""
+
+    progress: Progress
+
+    def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
+        self.progress = Progress(trainer.max_steps, "steps", first=trainer.global_step)
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        # To read a loss from a GPU is to wait for it.
+        if trainer.is_global_zero and self.progress.due:
+            loss = float(trainer.callback_metrics["loss"])
+            self.progress.done(trainer.global_step, f", loss {loss:.3g}")
 
 
 class StagedCheckpoints(TorchCheckpointIO):

@@ -16,11 +16,11 @@ import lightning as L
 import pandas as pd
 import torch
 from lightning.fabric.plugins.environments import LightningEnvironment
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from workflow_scripts.common.callbacks import History, StagedCheckpoints, StopWhenAsked
+from workflow_scripts.common.callbacks import History, StagedCheckpoints, StopWhenAsked, TimeLeft
 from workflow_scripts.common.device import arithmetic, device
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.processes import local_rank
@@ -77,6 +77,7 @@ def _trainer(
         logger=TensorBoardLogger(log, name="", version=""),
         log_every_n_steps=max(1, optimiser.steps // 100),
         enable_model_summary=False,
+        enable_progress_bar=False,
         num_sanity_val_steps=0,
         **where,
     )
@@ -119,9 +120,8 @@ def fit(
         train_time_interval=datetime.timedelta(seconds=checkpoint_seconds),
         enable_version_counter=False,
     )
-    progress = TQDMProgressBar(refresh_rate=max(1, steps // 50))
     # The history comes first: what is saved by those behind it holds the last step's losses.
-    callbacks = [history, stop, keep, progress]
+    callbacks = [history, stop, keep, TimeLeft()]
     where = {"accelerator": accelerator or device().type, "devices": devices}
     where["strategy"] = "ddp" if devices > 1 else "auto"
     trainer = _trainer(module.optimiser, callbacks, log, **where)

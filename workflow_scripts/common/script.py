@@ -44,7 +44,11 @@ def run_script(main: Callable[[Any], None], snakemake: Any) -> None:
     end_at_once_when_interrupted()
     started = datetime.datetime.now(datetime.UTC)
     log = Path(snakemake.log[0])
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    screen = logging.StreamHandler(sys.stderr)
+    # Of several jobs at once each line says whose it is; when, only a file need tell.
+    job = " ".join([snakemake.rule, *map(str, dict(snakemake.wildcards.items()).values())])
+    screen.setFormatter(logging.Formatter(f"{job}: %(message)s"))
+    handlers: list[logging.Handler] = [screen]
     if not local_rank():
         handlers += [logging.FileHandler(log, mode="a"), logging.FileHandler(attempt_log(log))]
     logging.basicConfig(

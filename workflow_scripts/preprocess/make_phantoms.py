@@ -1,7 +1,6 @@
 """Rule ``make_phantoms``: a whole cohort of phantom patients, made straight on the grid."""
 
 import contextlib
-import logging
 import multiprocessing
 import os
 import shutil
@@ -20,6 +19,7 @@ from workflow_scripts.common.files import staged, staged_directory
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.keep import kept_folder
 from workflow_scripts.common.patients import ARRAYS, save_patient
+from workflow_scripts.common.progress import Progress
 from workflow_scripts.preprocess.phantoms import phantom_on_grid
 from workflow_scripts.preprocess.settings import PreprocessSettings
 
@@ -58,9 +58,9 @@ def write_phantoms(names: list[str], processes: int, **given) -> None:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, initializer=end_with_parent) as pool:
         done = pool.map(partial(write_phantom, **given), names, chunksize=8)
+        progress = Progress(len(names), "phantoms made")
         for number, _ in enumerate(done, start=1):
-            if number % 100 == 0 or number == len(names):
-                logging.info("%d of %d phantoms made", number, len(names))
+            progress.done(number)
 
 
 @contextlib.contextmanager

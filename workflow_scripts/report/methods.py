@@ -135,8 +135,8 @@ def _generator(config: Config, cite: Citations) -> str:
         f"encoded each axial slice, modalities and label together, with its position, {auto.down} "
         f"times smaller along x and y into {auto.latent_channels} channels ({auto.steps} steps of "
         f"{auto.batch} slices{start}). The stacked latents of all slices were learned by a 3-D "
-        f"latent diffusion model {cite.ldm} conditioned by the tumour's volume, place, extent and "
-        f"sphericity ({diffusion.steps} steps of {diffusion.batch} patients, "
+        f"latent diffusion model {cite.ldm} conditioned by the tumour's volume, surface, "
+        f"sphericity, place and extent ({diffusion.steps} steps of {diffusion.batch} patients, "
         f"{diffusion.timesteps} timesteps, prediction of {_target(diffusion.target)}, "
         f"{diffusion.schedule.replace('_', ' ')} schedule).{augmented}"
     )

@@ -1,6 +1,5 @@
 """Rule ``predict_segmentation``: the test patients' tumours, on the grid and in native space."""
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from workflow_scripts.common.files import staged_directory
 from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.common.patients import Patient
+from workflow_scripts.common.progress import Progress
 from workflow_scripts.preprocess.native import to_native
 from workflow_scripts.segmentation.segmenter import Segmenter
 
@@ -28,10 +28,11 @@ def main(snakemake) -> None:
     torch.set_num_threads(snakemake.threads)
     segmenter = Segmenter.load(Path(snakemake.input.weights).parent)
     with staged_directory(snakemake.output.predictions) as folder:
+        progress = Progress(len(snakemake.input.images), "patients segmented")
         for number, path in enumerate(snakemake.input.images, 1):
             patient = Patient(Path(path).parent)
             predict_patient(segmenter, patient, folder / patient.patient_id)
-            logging.info("%d of %d patients", number, len(snakemake.input.images))
+            progress.done(number)
 
 
 if __name__ == "__main__":

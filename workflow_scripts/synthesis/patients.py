@@ -9,6 +9,7 @@ import pandas as pd
 from workflow_scripts.common.attributes import CONDITIONS
 from workflow_scripts.common.files import UserError, read_table, write_json, write_table
 from workflow_scripts.common.patients import save_patient
+from workflow_scripts.common.progress import Progress
 from workflow_scripts.synthesis.model import SynthesisModel
 from workflow_scripts.synthesis.request_table import CENTROID
 from workflow_scripts.synthesis.requests import reason_to_refuse
@@ -36,13 +37,14 @@ def make_patients(
     """
     (folder / "patients").mkdir(parents=True, exist_ok=True)
     tables = [pd.DataFrame(columns=COLUMNS)]
+    progress = Progress(len(requests), "patients made")
     for first in range(0, len(requests), settings.batch):
         part = requests.iloc[first : first + settings.batch]
         done = folder / "batches" / f"{first:06d}.tsv"
         if not done.is_file():
             write_table(_make_batch(part, model, settings, folder / "patients"), done)
         tables.append(read_table(done))
-        logging.info("%d of %d patients made", first + len(part), len(requests))
+        progress.done(first + len(part))
     # The empty table says what the columns are where nothing was asked for.
     return pd.concat(tables[1:], ignore_index=True) if len(tables) > 1 else tables[0]
 

@@ -1,0 +1,39 @@
+"""How far a long step is and the time that is left, as a line in the log now and then."""
+
+import logging
+import time
+
+# A line is not worth reading more often.
+EVERY_S = 15.0
+
+
+class Progress:
+    """Counts what is done of ``total``, and says so at the end and no more often than ``every_s``
+    seconds; ``first`` were done before, by a job that was killed."""
+
+    def __init__(self, total: int, what: str, first: int = 0, every_s: float = EVERY_S) -> None:
+        self.total, self.what, self.first, self.every = total, what, first, every_s
+        self.began = self.told = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether a line is due."""
+        return time.monotonic() - self.told >= self.every
+
+    def done(self, count: int, more: str = "") -> None:
+        """Say that ``count`` are done, where a line is due or all is; ``more`` ends the line."""
+        if not (self.due or count == self.total):
+            return
+        self.told = time.monotonic()
+        text = f"{count} of {self.total} {self.what}{more}"
+        if self.first < count < self.total:
+            each = (self.told - self.began) / (count - self.first)
+            text += f", {clock(each * (self.total - count))} left"
+        logging.getLogger(__name__).info(text)
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds: 0:07, 12:30, 3:00:00."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
