@@ -112,6 +112,20 @@ def test_a_large_cohort_shows_as_many_as_a_page_holds(job, monkeypatch):
     assert files == ["ball-0", "synthetic-0002"]
 
 
+def test_of_many_patients_some_pictures_are_shown(job, monkeypatch, tmp_path):
+    pictures = []
+    for number in range(5):
+        file = tmp_path / f"p{number}" / "picture.png"
+        file.parent.mkdir()
+        Image.new("RGB", (30, 20)).save(file)
+        pictures.append(file)
+    job.input.pictures = pictures
+    monkeypatch.setattr(write_report, "PICTURES", 2)
+    main(job)
+    assert len(list(Path(job.output.report, "pictures").iterdir())) == 2
+    assert "2 of 5; all lie in" in Path(job.output.report, "index.html").read_text()
+
+
 def test_a_run_without_any_synthetic_patient_has_a_report(job, tmp_path):
     (tmp_path / "none").mkdir()
     job.input.synthetic = [tmp_path / "none"]

@@ -12,6 +12,7 @@ import yaml
 from PIL import Image
 
 from workflow_scripts.common.attributes import AXES
+from workflow_scripts.common.choice import evenly_chosen
 from workflow_scripts.common.files import read_table, staged_directory
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import regions
@@ -29,6 +30,8 @@ COPIED = ("report.css", "viewer.js", "report.js", "niivue.umd.js", "NIIVUE-LICEN
 # Characters of all patients' volumes: with pictures and viewer the report stays under 40 MB.
 VOLUMES = 25_000_000
 PICTURE_WIDTH = 1200
+# Patients whose preprocessing is shown; of more, as many evenly chosen.
+PICTURES = 150
 VERDICT, PROBLEMS = "Did synthetic patients help?", "Problems"
 ASKED = "Do synthetic patients have the tumour that was asked for?"
 QUALITY = "Synthetic patients beside real ones"
@@ -192,11 +195,14 @@ def parts(snakemake, folder: Path, config: Config) -> list[dict]:
     ]
     place = next(i for i, part in enumerate(found) if part["title"] == ASKED)
     found.insert(place, section("Look at patients", "", kind="viewer"))
+    shown = [given.pictures[i] for i in evenly_chosen(len(given.pictures), PICTURES)]
     pictures = [
         copied(Path(p), folder / "pictures" / Path(p).parent.name, f"{Path(p).parent.name}")
-        for p in given.pictures
+        for p in shown
     ]
     before = "Each patient as it came and after preprocessing; the tumour's outline is drawn."
+    if len(shown) < len(given.pictures):
+        before += f" {len(shown)} of {len(given.pictures)}; all lie in `preprocess/`."
     splits = read_table(given.splits)
     return [
         *found,
