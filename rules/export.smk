@@ -31,3 +31,26 @@ rule export_datasets:
         code=code("export/export_datasets"),
     script:
         "../workflow_scripts/export/export_datasets.py"
+
+
+rule export_bundle:
+    input:
+        weights=rules.train_segmentation.output.weights,
+        config=rules.train_segmentation.output.config,
+    output:
+        bundle=directory(f"{RESULTS}/export/bundles/{{split}}/{{arm}}"),
+        provenance=f"{RESULTS}/export/provenance/bundles/{{split}}/{{arm}}.json",
+    log:
+        f"{LOGS}/export/export_bundle/{{split}}/{{arm}}.log",
+    benchmark:
+        f"{BENCHMARKS}/export/export_bundle/{{split}}/{{arm}}.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+    params:
+        code=code("export/export_bundle"),
+    script:
+        "../workflow_scripts/export/export_bundle.py"
