@@ -17,6 +17,7 @@ rule write_report:
         tests=everybody("test", "label", "attributes.tsv", splits=[SHOWN]),
         synthetic=expand(rules.synthesise_patients.output.patients, split=SHOWN),
         attributes=expand(rules.synthesise_patients.output.attributes, split=SHOWN),
+        neighbours=expand(rules.evaluate_quality.output.neighbours, split=SHOWN),
     output:
         report=report(
             directory(f"{RESULTS}/report"),

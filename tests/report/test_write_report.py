@@ -54,6 +54,8 @@ def job(tmp_path, patients):
     ]
     attributes = tmp_path / "attributes.tsv"
     pd.DataFrame(rows).to_csv(attributes, sep="\t", index=False)
+    neighbours = tmp_path / "neighbours.csv"
+    neighbours.write_text("patient_id,image_patient\nsynthetic-0002,ball-9\n")
     values = read_config(ROOT / "config.yaml", ROOT / "config" / "tiny.yaml").model_dump(
         mode="json"
     )
@@ -66,6 +68,7 @@ def job(tmp_path, patients):
         "images": [folder / "image.npy" for folder in patients[:2]],
         "synthetic": [made],
         "attributes": [attributes],
+        "neighbours": [neighbours],
     }
     return SimpleNamespace(
         input=SimpleNamespace(**given),
@@ -101,7 +104,11 @@ def test_patients_and_their_tumours_are_handed_to_the_viewer(job):
     assert patients[1]["centre"] is None
     assert patients[1]["rows"][0] == ["volume (mL)", "–"]
     assert patients[2]["rows"][0] == ["volume (mL)", "7.0", "8.0"]
-    assert patients[2]["rows"][-1] == ["sphericity", "7.00", "8.04"]
+    assert patients[2]["rows"][-2:] == [
+        ["sphericity", "7.00", "8.04"],
+        ["nearest training patient", "", "ball-9"],
+    ]
+    assert patients[3]["rows"][-1] == ["sphericity", "7.00", "8.04"]
     assert all((folder / patient["file"]).is_file() for patient in patients)
 
 

@@ -131,13 +131,16 @@ def real_patient(folder: Path) -> dict[str, Any]:
 
 
 def synthetic_patient(row: pd.Series) -> dict[str, Any]:
-    """A synthetic patient as the page knows it: asked for beside measured."""
+    """A synthetic patient as the page knows it: asked for beside measured, and the training patient
+    whose image it comes nearest to."""
     asked, found = ({n: row[f"{side}_{n}"] for n in ROWS} for side in ("requested", "measured"))
-    rows = zip(ROWS.values(), row_texts(asked), row_texts(found), strict=True)
+    rows = list(zip(ROWS.values(), row_texts(asked), row_texts(found), strict=True))
+    if isinstance(nearest := row.get("image_patient"), str):
+        rows.append(("nearest training patient", "", nearest))
     return {
         "title": f"{row['patient_id']}, synthetic",
         "columns": ["tumour", "requested", "measured"],
-        "rows": list(rows),
+        "rows": rows,
         "centre": centre(found),
         "synthetic": True,
     }
@@ -233,7 +236,9 @@ def main(snakemake) -> None:
     with staged_directory(snakemake.output.report) as folder:
         for name in COPIED:
             shutil.copyfile(PAGE / name, folder / name)
-        attributes = read_table(given.attributes[0])
+        attributes = read_table(given.attributes[0]).merge(
+            read_table(given.neighbours[0]), on="patient_id", how="left"
+        )
         patients = write_volumes(folder / "volumes", tests, synthetic, attributes, config)
         loader = jinja2.FileSystemLoader(PAGE)
         environment = jinja2.Environment(loader=loader, autoescape=True)
