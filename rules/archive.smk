@@ -5,6 +5,7 @@ rule archive_run:
     input:
         summary=rules.write_summary.output.summary,
         figures=rules.draw_figures.output.figures,
+        report=rules.write_report.output.report,
         models=expand(rules.export_model.output.sampling, split=SPLITS),
     output:
         archive=f"{RESULTS}/archive/run.zip",

@@ -8,11 +8,14 @@ rule write_report:
         summary=rules.write_summary.output.summary,
         figures=rules.draw_figures.output.figures,
         splits=f"{COHORT}/splits.tsv",
-        pictures=lambda wildcards: [
-            file
-            for role in ("train", "validation", "test")
-            for file in everybody(role, "picture.png")(wildcards)
-        ],
+        # In folds a patient has all three roles.
+        pictures=lambda wildcards: sorted(
+            {
+                file
+                for role in ("train", "validation", "test")
+                for file in everybody(role, "picture.png")(wildcards)
+            }
+        ),
         images=everybody("test", "image", splits=[SHOWN]),
         tests=everybody("test", "label", "attributes.tsv", splits=[SHOWN]),
         synthetic=expand(rules.synthesise_patients.output.patients, split=SHOWN),

@@ -18,14 +18,18 @@ KINDS = {
     "object": "section",
 }
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-# What is read from outside; the rest is for those who change the code.
+# In the order of the stages.
 PACKAGES = (
     "common",
+    "cohort",
+    "preprocess",
     "autoencoder",
     "diffusion",
     "synthesis",
     "segmentation",
     "evaluation",
+    "report",
+    "serve",
     "export",
 )
 
@@ -60,6 +64,9 @@ def rows(schema: dict, values: dict, prefix: str) -> list[str]:
     found = []
     for name, part in schema["properties"].items():
         part, value = resolved(part), values.get(name)
+        if "anyOf" in part and isinstance(value, dict):
+            options = map(resolved, part["anyOf"])
+            part = {**part, **next(option for option in options if "properties" in option)}
         if "properties" in part and isinstance(value, dict):
             found += rows(part, value, f"{prefix}{name}.")
             continue

@@ -109,6 +109,7 @@ def test_monai_reads_each_section(job):
         (case,) = load_decathlon_datalist(file, True, section)
         assert case["patient_id"] == name
         assert all(Path(path).is_file() for path in (*case["image"], case["label"]))
+        assert set(np.unique(nib.load(case["label"]).dataobj)) == {0, 1}
 
 
 def test_bids_names_say_who_is_synthetic(job):
@@ -128,7 +129,10 @@ def test_bids_names_say_who_is_synthetic(job):
 def test_patients_whose_names_would_be_one_are_named(job, tmp_path):
     splits = tmp_path / "splits.tsv"
     splits.write_text("split\tpatient_id\trole\nn1-s0\ta-1\ttrain\nn1-s0\ta_1\ttest\n")
-    with pytest.raises(UserError, match="'a-1' and 'a_1'"):
+    with pytest.raises(UserError, match=r"'a-1' \(train\) and 'a_1' \(test\)"):
+        cases(splits, "n1-s0", tmp_path, tmp_path / "made")
+    splits.write_text("split\tpatient_id\trole\nn1-s0\tsynthetic-0001\ttrain\n")
+    with pytest.raises(UserError, match="'synthetic-0001' \\(train\\) and 'synthetic-0001'"):
         cases(splits, "n1-s0", tmp_path, tmp_path / "made")
 
 

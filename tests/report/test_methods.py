@@ -38,8 +38,18 @@ def test_numbers_are_those_of_the_run():
     assert "2 training, 1 validation and 1 test patients, drawn once" in text
     assert "32 × 32 × 24 voxels of 6 × 6 × 6 mm" in text
     assert "the masks that came with the images" in text
-    assert "(100 steps of 8 slices)" in text
+    assert "(100 steps of 8 slices, from random weights)" in text
     assert "torch 2.13.0" in text
+
+
+def test_where_training_started_and_whose_model_it_was_is_told():
+    assert written().count("from weights learned from phantoms") == 2
+    config = read_config(ROOT / "config.yaml")
+    synthesis = config.synthesis.model_copy(update={"model": "elsewhere"})
+    config = config.model_copy(update={"synthesis": synthesis})
+    text = methods(config, SPLITS, {})
+    assert "that another run had trained" in text
+    assert "steps of 16 slices" not in text
 
 
 def test_phantoms_are_never_called_patients_of_a_hospital():

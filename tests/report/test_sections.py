@@ -31,6 +31,12 @@ def test_a_table_scrolls_and_is_named():
     assert "<td" in made
 
 
+def test_code_is_shown_as_it_stands():
+    assert html("- `results/<split>/`", "x") == (
+        "<ul>\n<li><code>results/&lt;split&gt;/</code></li>\n</ul>"
+    )
+
+
 def test_what_looks_like_html_is_shown_as_it_stands():
     assert html("p <0.001 & <script>alert(1)</script>", "x") == (
         "<p>p &lt;0.001 &amp; &lt;script&gt;alert(1)&lt;/script&gt;</p>"

@@ -71,16 +71,32 @@ def held(monkeypatch) -> threading.Event:
     return event
 
 
-def run(studio, visit, cookies=None):
-    """What ``visit(client)`` returns, with a page that is served for it."""
+def run(studio, visit, token=TOKEN):
+    """What ``visit(client)`` returns, with a page that is served for it; ``client`` puts the token
+    before each address."""
 
     async def served():
         app = make_app(studio, PRIOR / "template.nii.gz", TOKEN)
-        known = {"sbldm": TOKEN} if cookies is None else cookies
-        async with TestClient(TestServer(app), cookies=known) as client:
-            return await visit(client)
+        async with TestClient(TestServer(app)) as client:
+            return await visit(Visitor(client, f"/{token}" if token is not None else ""))
 
     return asyncio.run(served())
+
+
+class Visitor:
+    """A client that puts the same before each address."""
+
+    def __init__(self, client: TestClient, first: str) -> None:
+        self.client, self.first = client, first
+
+    def request(self, method: str, address: str, **more):
+        return self.client.request(method, self.first + address, **more)
+
+    def get(self, address: str, **more):
+        return self.request("GET", address, **more)
+
+    def post(self, address: str, **more):
+        return self.request("POST", address, **more)
 
 
 async def finished(client, number: int) -> dict:
@@ -93,15 +109,12 @@ async def finished(client, number: int) -> dict:
 
 
 @pytest.mark.parametrize(("method", "address"), ADDRESSES)
-@pytest.mark.parametrize("cookies", [{}, {"sbldm": "another"}, {"sbldm": "é"}])
-def test_without_the_token_nothing_is_told(studio, method, address, cookies):
+@pytest.mark.parametrize("token", [None, "another", "é", ".."])
+def test_without_the_token_nothing_is_told(studio, method, address, token):
     async def visit(client):
-        return [
-            (await client.request(method, address, json=WISH)).status,
-            (await client.request(method, address, json=WISH, params={"token": "x"})).status,
-        ]
+        return (await client.request(method, address, json=WISH)).status
 
-    assert run(studio, visit, cookies) == [403, 403]
+    assert run(studio, visit, token) == 403
     assert not studio.jobs
 
 
@@ -114,18 +127,18 @@ def test_a_page_of_another_name_is_refused(studio):
     assert run(studio, visit) == 403
 
 
-def test_the_address_with_the_token_opens_the_page_and_a_cookie_keeps_it(studio):
+def test_the_address_with_the_token_opens_the_page_and_its_files(studio):
     async def visit(client):
-        first = await client.get("/", params={"token": TOKEN})
-        cookie = first.cookies["sbldm"]
-        files = [(await client.get(f"/files/{n}")).status for n in ("serve.js", "niivue.umd.js")]
-        return first.status, await first.text(), cookie["httponly"], files
+        page = await client.get("/")
+        names = ("serve.js", "viewer.js", "report.css", "niivue.umd.js")
+        files = [(await client.get(f"/files/{name}")).status for name in names]
+        return page.status, await page.text(), page.headers["Referrer-Policy"], files
 
-    # A cookie jar keeps cookies of names, and not of addresses such as 127.0.0.1.
-    status, text, httponly, _ = run(studio, visit, {})
+    status, text, policy, files = run(studio, visit)
     assert status == 200
     assert "Ask for a patient" in text
-    assert httponly
+    assert policy == "no-referrer"
+    assert files == [200] * 4
 
 
 GARBAGE = {
@@ -169,7 +182,7 @@ def test_garbage_is_refused(studio, address, body):
         "/requests/²",
         "/requests/x/volumes",
         "/requests/9999999999999999999999/patient.zip",
-        "/files/..%2f..%2fapp.py",
+        "/files/..%2fapp.py",
         "/files/app.py",
         "/nowhere",
     ],

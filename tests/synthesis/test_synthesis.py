@@ -189,6 +189,7 @@ def test_a_sweep_of_places_changes_the_place_alone(table, room):
     gap = np.subtract(*found[list(CENTROID)].to_numpy())
     assert np.linalg.norm(gap) == pytest.approx(farthest)
     assert len(places(table, room, 900.0, 2, seed=4)) == 0
+    assert len(places(table, room, 5.0, 0, seed=4)) == 0
 
 
 SETTINGS = SamplingSettings(

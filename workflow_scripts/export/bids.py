@@ -61,7 +61,6 @@ def _write_dataset(
             write_json({"SkullStripped": True}, folder / f"{stem}.json")
         stem = f"{who}_space-{SPACE}_desc-tumour_dseg"
         copy_label(case, labels, folder / f"{stem}.nii.gz")
-        write_json({"Manual": False}, folder / f"{stem}.json")
     made = cases[0].role == SYNTHETIC
     description = {
         "Name": name,

@@ -33,4 +33,5 @@ class Case:
 def copy_label(case: Case, labels: str, target: Path) -> None:
     """Write a case's label map with the classes that this run tells apart: 0, 1, …"""
     label, affine, _ = load_nifti(case.volume("label"))
+    target.parent.mkdir(parents=True, exist_ok=True)
     save_nifti(collapse(label.astype(np.uint8), labels), affine, target, np.uint8)

@@ -5,24 +5,22 @@ from pathlib import Path
 
 from workflow_scripts.common.files import write_json
 from workflow_scripts.common.labels import class_count
-from workflow_scripts.export.cases import Case
+from workflow_scripts.export.cases import Case, copy_label
 
 
 def write_datalist(
     folder: Path, home: Path, cases: list[Case], modalities: list[str], labels: str
 ) -> None:
-    """Write ``datalist.json``: a section for each role, with files relative to ``home``, where
-    the list will lie.
-
-    Labels are the canonical ones of the files: 1 core, 2 oedema, 3 enhancing tumour.
-    """
+    """Write ``datalist.json``, a section for each role, and label maps with the classes that the
+    run tells apart; files are relative to ``home``, where the list will lie."""
     sections: dict[str, list[dict]] = {}
     for case in cases:
+        label = Path("labels", case.role, f"{case.name}.nii.gz")
+        copy_label(case, labels, folder / label)
         files = [os.path.relpath(case.volume(m), home) for m in modalities]
-        label = os.path.relpath(case.volume("label"), home)
         section = {"train": "training"}.get(case.role, case.role)
         sections.setdefault(section, []).append(
-            {"image": files, "label": label, "patient_id": case.name}
+            {"image": files, "label": str(label), "patient_id": case.name}
         )
     classes = ["background", "whole tumour"]
     if class_count(labels) > 2:

@@ -21,8 +21,8 @@ A 3-D U-Net that outlines {regions} in {modalities} of {shape} voxels of {spacin
 space, skull-stripped and scaled as SBLDM's preprocessing does ({arm}). Research software, no
 medical device. With SBLDM installed (`pip install .` in its folder):
 
-    python -m monai.bundle run --config_file configs/inference.json --bundle_root . \\
-        --image "{files}" --output label.nii.gz
+    python -c "from monai.bundle import run
+    run(config_file='configs/inference.json', image={files}, output='label.nii.gz')"
 """
 
 

@@ -13,19 +13,20 @@ from workflow_scripts.export.nnunet import write_nnunet
 def cases(splits: Path, split: str, preprocessed: Path, synthetic: Path) -> list[Case]:
     """A split's patients in the order of its table, then the synthetic ones.
 
-    Raises ``UserError`` where two patients would have one name in BIDS.
+    Raises ``UserError`` where two patients, real or synthetic, would have one name in BIDS.
     """
     table = read_table(splits)
     rows = table[table["split"] == split]
     found = [Case(preprocessed / str(r.patient_id), str(r.role)) for r in rows.itertuples()]
     found += [Case(folder, SYNTHETIC) for folder in patient_folders(synthetic)]
-    names: dict[str, str] = {}
+    names: dict[str, Case] = {}
     for case in found:
-        other = names.setdefault(subject(case.name), case.name)
-        if other != case.name:
+        other = names.setdefault(subject(case.name), case)
+        if other is not case:
             raise UserError(
-                f"patients '{other}' and '{case.name}' have the same letters and digits, which is "
-                "all that a name in BIDS may have; rename one of them in the cohort"
+                f"patients '{other.name}' ({other.role}) and '{case.name}' ({case.role}) have the "
+                "same letters and digits, which is all that a name in BIDS may have; rename one of "
+                "them, in the cohort or in the table of requests"
             )
     return found
 

@@ -95,8 +95,8 @@ def _patients(config: Config, splits: pd.DataFrame, cite: Citations) -> str:
         f"**Patients.** Images ({modalities}) and tumour labels came from "
         f"{SOURCES[config.cohort.source]}. Patients were split before anything was fitted: "
         f"{counts['train']} training, {counts['validation']} validation and {counts['test']} test "
-        f"patients, drawn {drawn}. Everything that learns saw the training patients of its "
-        "split alone; validation patients chose the segmentation network's weights."
+        f"patients, drawn {drawn}. Of these, everything that learns saw the training patients of "
+        "its split alone; validation patients chose the segmentation network's weights."
     )
 
 
@@ -122,9 +122,12 @@ def _preprocessing(config: Config, cite: Citations) -> str:
 
 
 def _generator(config: Config, cite: Citations) -> str:
+    if config.synthesis.model:
+        return (
+            f"**Generator.** Synthetic patients came from a model (after Kebaili et al. "
+            f"{cite.kebaili}) that another run had trained; whom it learned from is not known here."
+        )
     auto, diffusion = config.autoencoder, config.diffusion
-    start = "" if auto.prior == "none" else ", starting from weights learned from phantoms"
-    start = start if auto.prior in ("none", "embedded") else ", starting from another run's weights"
     augmented = (
         f" Of each training patient {auto.copies} augmented copies were encoded too."
         if auto.copies
@@ -134,17 +137,21 @@ def _generator(config: Config, cite: Citations) -> str:
         f"**Generator.** After Kebaili et al. {cite.kebaili}, a 2-D variational autoencoder "
         f"encoded each axial slice, modalities and label together, with its position, {auto.down} "
         f"times smaller along x and y into {auto.latent_channels} channels ({auto.steps} steps of "
-        f"{auto.batch} slices{start}). The stacked latents of all slices were learned by a 3-D "
-        f"latent diffusion model {cite.ldm} conditioned by the tumour's volume, surface, "
-        f"sphericity, place and extent ({diffusion.steps} steps of {diffusion.batch} patients, "
-        f"{diffusion.timesteps} timesteps, prediction of {_target(diffusion.target)}, "
-        f"{diffusion.schedule.replace('_', ' ')} schedule).{augmented}"
+        f"{auto.batch} slices, from {_start(auto.prior)}). The stacked latents of all slices were "
+        f"learned by a 3-D latent diffusion model {cite.ldm} conditioned by the tumour's volume, "
+        f"surface, sphericity, place and extent ({diffusion.steps} steps of {diffusion.batch} "
+        f"patients, from {_start(diffusion.prior)}; {diffusion.timesteps} timesteps, prediction of "
+        f"{_target(diffusion.target)}, {diffusion.schedule.replace('_', ' ')} schedule).{augmented}"
     )
+
+
+def _start(prior: str) -> str:
+    starts = {"none": "random weights", "embedded": "weights learned from phantoms"}
+    return starts.get(prior, "another run's weights, whoever they were learned from")
 
 
 def _synthesis(config: Config, cite: Citations) -> str:
     synthesis = config.synthesis
-    model = " The model was another run's." if synthesis.model else ""
     if synthesis.requests:
         asked = "from a table"
     else:
@@ -158,7 +165,7 @@ def _synthesis(config: Config, cite: Citations) -> str:
         f"classifier-free guidance {cite.guidance} of {synthesis.guidance:g}. A sample was drawn "
         f"again, up to {synthesis.attempts} times in all, while its tumour's volume was "
         f"{synthesis.volume_tolerance:g} times larger or smaller than asked for, or lay more than "
-        f"{synthesis.centroid_tolerance_mm:g} mm away.{model}"
+        f"{synthesis.centroid_tolerance_mm:g} mm away."
     )
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from markdown import markdown
+from markdown import Markdown
 
 # Wide tables scroll by themselves; by keyboard too, for which the box must be reachable.
 TABLE = '<div class="scroll" role="region" aria-label="Table: {}" tabindex="0"><table>'
@@ -16,6 +16,8 @@ def sections(text: str) -> dict[str, str]:
 
 def html(text: str, title: str) -> str:
     """Markdown as HTML. What looks like HTML in it is shown as it stands."""
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;")
-    made = markdown(escaped, extensions=["tables"])
+    converter = Markdown(extensions=["tables"])
+    converter.preprocessors.deregister("html_block")
+    converter.inlinePatterns.deregister("html")
+    made = converter.convert(text)
     return made.replace("<table>", TABLE.format(title)).replace("</table>", "</table></div>")

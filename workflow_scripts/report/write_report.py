@@ -17,7 +17,7 @@ from workflow_scripts.common.files import read_table, staged_directory
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import regions
 from workflow_scripts.common.patients import Patient, patient_folders
-from workflow_scripts.common.provenance import machine, package_versions
+from workflow_scripts.common.provenance import package_versions
 from workflow_scripts.configuration import Config, check
 from workflow_scripts.evaluation.tables import markdown, number
 from workflow_scripts.report import viewer
@@ -81,7 +81,7 @@ def section(title: str, text: str, figures: list[dict] | None = None, kind: str 
 
 def copied(source: Path, target: Path, caption: str) -> dict[str, Any]:
     """A picture, copied into the report's folder, as WebP no wider than the page shows it."""
-    target = target.with_suffix(".webp")
+    target = target.with_name(f"{target.name}.webp")
     target.parent.mkdir(exist_ok=True)
     with Image.open(source) as picture:
         picture = picture.convert("RGB")
@@ -218,13 +218,12 @@ def parts(snakemake, folder: Path, config: Config) -> list[dict]:
 
 
 def facts(config: Config, splits: pd.DataFrame) -> str:
-    """The line under the title: what was run, and where."""
-    where = machine()
+    """The line under the title: what was run."""
     patients = splits["patient_id"].nunique()
     return (
         f"{patients} patients, {splits['split'].nunique()} split(s), "
         f"{' and '.join(config.modalities)}, regions {', '.join(regions(config.labels))}, "
-        f"seed {config.seed}; {where.get('gpu', where['processor'])}, {where['cores']} cores."
+        f"seed {config.seed}."
     )
 
 

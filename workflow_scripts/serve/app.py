@@ -1,5 +1,6 @@
 """The local page on which patients are asked for: its addresses, and who may use them."""
 
+import asyncio
 import base64
 import io
 import secrets
@@ -20,7 +21,6 @@ from workflow_scripts.serve.studio import Job, Studio, TooManyError, Wish
 PAGE = Path(__file__).parent / "page"
 SHARED = Path(viewer.__file__).parent / "page"
 FILES = {"serve.js": PAGE, **dict.fromkeys(("report.css", "viewer.js", "niivue.umd.js"), SHARED)}
-COOKIE = "sbldm"
 # Larger than any wish.
 BODY = 10_000
 HOSTS = ("127.0.0.1", "localhost")
@@ -28,36 +28,38 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def make_app(studio: Studio, template: Path, token: str) -> web.Application:
-    """The page and its addresses, for those who know the token; ``template`` is the model's."""
+    """The page and its addresses, all below the token; ``template`` is the model's."""
     app = web.Application(client_max_size=BODY, middlewares=[guard(token), told])
     pages = Pages(studio, template)
     app.add_routes(
         [
-            web.get("/", pages.index),
-            web.get("/files/{name}", pages.file),
-            web.post("/check", pages.check),
-            web.post("/requests", pages.ask),
-            web.get("/requests/{number}", pages.state),
-            web.get("/requests/{number}/volumes", pages.volumes),
-            web.get("/requests/{number}/patient.zip", pages.download),
+            web.get(f"/{token}/", pages.index),
+            web.get(f"/{token}/files/{{name}}", pages.file),
+            web.post(f"/{token}/check", pages.check),
+            web.post(f"/{token}/requests", pages.ask),
+            web.get(f"/{token}/requests/{{number}}", pages.state),
+            web.get(f"/{token}/requests/{{number}}/volumes", pages.volumes),
+            web.get(f"/{token}/requests/{{number}}/patient.zip", pages.download),
         ]
     )
     return app
 
 
 def guard(token: str):
-    """Refuse whoever lacks the token, which the page's address brings and a cookie keeps, and
-    whoever comes by another name than this machine's own, as a foreign page would."""
+    """Refuse whoever lacks the token, the first part of each address, and whoever comes by another
+    name than this machine's own, as a foreign page would.
+
+    A cookie would be sent to all ports of this machine, whoever listens there.
+    """
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.query.get("token") or request.cookies.get(COOKIE) or ""
+        given = request.path.split("/")[1]
         known = secrets.compare_digest(given.encode(), token.encode())
         if not known or request.url.host not in HOSTS:
             raise web.HTTPForbidden(text="open the address that sbldm serve printed\n")
         response = await handler(request)
-        if request.query.get("token"):
-            response.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
+        response.headers["Referrer-Policy"] = "no-referrer"
         return response
 
     return middleware
@@ -105,11 +107,12 @@ class Pages:
 
     async def check(self, request: web.Request) -> web.Response:
         """Why a wish cannot be met: ``reason``, which is null where it can."""
-        return web.json_response({"reason": self.studio.refusal(await wish(request))})
+        reason = await asyncio.to_thread(self.studio.refusal, await wish(request))
+        return web.json_response({"reason": reason})
 
     async def ask(self, request: web.Request) -> web.Response:
         """Take a wish; the answer has its ``number``."""
-        job = self.studio.ask(await wish(request))
+        job = await asyncio.to_thread(self.studio.ask, await wish(request))
         return web.json_response({"number": job.number}, status=202)
 
     async def state(self, request: web.Request) -> web.Response:
@@ -130,21 +133,16 @@ class Pages:
         """A patient's volumes, as the viewer takes them."""
         codec = self.studio.model.codec
         patient = Patient(self.studio.patient(self._done(request)))
-        found = viewer.packed_volumes(patient, codec.grid.affine, codec.modalities, codec.labels)
+        look = (codec.grid.affine, codec.modalities, codec.labels)
+        found = await asyncio.to_thread(viewer.packed_volumes, patient, *look)
         return web.json_response(found)
 
     async def download(self, request: web.Request) -> web.Response:
         """A patient's NIfTI files, its record, and its request as a row for the workflow."""
         job = self._done(request)
-        folder, body = self.studio.patient(job), io.BytesIO()
-        with zipfile.ZipFile(body, "w") as archive:
-            for file in sorted(folder.iterdir()):
-                if file.suffix != ".npy":
-                    archive.write(file, f"{job.name}/{file.name}")
+        body = await asyncio.to_thread(zipped, self.studio.patient(job), job.name)
         disposition = {"Content-Disposition": f'attachment; filename="{job.name}.zip"'}
-        return web.Response(
-            body=body.getvalue(), content_type="application/zip", headers=disposition
-        )
+        return web.Response(body=body, content_type="application/zip", headers=disposition)
 
     def _job(self, request: web.Request) -> Job:
         number = request.match_info["number"]
@@ -158,6 +156,16 @@ class Pages:
         if job.state != "done":
             raise web.HTTPConflict(text=f"request {job.number} is {job.state}\n")
         return job
+
+
+def zipped(folder: Path, name: str) -> bytes:
+    """A patient's files but the arrays, under its name."""
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as archive:
+        for file in sorted(folder.iterdir()):
+            if file.suffix != ".npy":
+                archive.write(file, f"{name}/{file.name}")
+    return body.getvalue()
 
 
 async def wish(request: web.Request) -> Wish:

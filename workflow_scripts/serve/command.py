@@ -41,22 +41,22 @@ def serve(model, port, threads):
     try:
         check_model_folder(model)
         opened = listening(port)
+        # Networks take seconds to import: not before all that can be refused without them is.
+        import torch
+        from aiohttp import web
+
+        from workflow_scripts.serve.app import make_app
+        from workflow_scripts.serve.studio import Studio
+        from workflow_scripts.synthesis.model import SynthesisModel
+
+        torch.set_num_threads(threads)
+        loaded = SynthesisModel.load(model)
     except UserError as error:
         raise click.ClickException(str(error)) from None
-    # Networks take seconds to import: not before all that can be refused without them is.
-    import torch
-    from aiohttp import web
-
-    from workflow_scripts.serve.app import make_app
-    from workflow_scripts.serve.studio import Studio
-    from workflow_scripts.synthesis.model import SynthesisModel
-
-    torch.set_num_threads(threads)
     token = secrets.token_urlsafe(24)
     settings = SamplingSettings.model_validate(read_json(model / "sampling.json"))
     with tempfile.TemporaryDirectory(prefix="sbldm-") as folder:
-        studio = Studio(SynthesisModel.load(model), settings, Path(folder))
-        app = make_app(studio, model / "template.nii.gz", token)
-        click.echo(f"http://127.0.0.1:{opened.getsockname()[1]}/?token={token}")
+        app = make_app(Studio(loaded, settings, Path(folder)), model / "template.nii.gz", token)
+        click.echo(f"http://127.0.0.1:{opened.getsockname()[1]}/{token}/")
         click.echo("Open this address in a browser of this machine; Ctrl-C ends it.")
         web.run_app(app, sock=opened, print=None, access_log=None)

@@ -61,6 +61,7 @@ class Studio:
         self._queue: queue.Queue[Job] = queue.Queue(WAITING)
         model.generator.bundle.denoiser.register_forward_hook(self._count)
         self._running: Job | None = None
+        self._asking = threading.Lock()
         threading.Thread(target=self._work, daemon=True).start()
 
     def completed(self, wish: Wish) -> pd.DataFrame:
@@ -81,19 +82,21 @@ class Studio:
         ``TooManyError``."""
         if reason := self.refusal(wish):
             raise UserError(reason)
-        job = Job(len(self.jobs) + 1, self.completed(wish), wish.guidance)
-        try:
-            self._queue.put_nowait(job)
-        except queue.Full:
-            raise TooManyError from None
-        self.jobs[job.number] = job
+        with self._asking:
+            job = Job(len(self.jobs) + 1, self.completed(wish), wish.guidance)
+            self.jobs[job.number] = job
+            try:
+                self._queue.put_nowait(job)
+            except queue.Full:
+                del self.jobs[job.number]
+                raise TooManyError from None
         return job
 
     def before(self, job: Job) -> int:
         """Requests that are made before this one."""
         return sum(
             other.number < job.number and other.state in ("waiting", "running")
-            for other in self.jobs.values()
+            for other in list(self.jobs.values())
         )
 
     def progress(self, job: Job) -> float:

@@ -55,7 +55,7 @@ def places(
     table = attributes[list(CENTROID)].assign(volume_ml=volume)
     found = room.fitting(table, "place", seed)
     points = found[list(CENTROID)].to_numpy(float)
-    chosen = [0] if len(points) else []
+    chosen = [0] if count and len(points) else []
     while len(chosen) < min(count, len(points)):
         gaps = np.linalg.norm(points[:, None] - points[chosen], axis=-1).min(axis=1)
         chosen.append(int(gaps.argmax()))

@@ -28,7 +28,15 @@ const sbldm = (() => {
     return patient.volumes;
   }
 
-  async function show(side) {
+  // One after the other: of two quick choices the later one is shown last.
+  const turns = { left: Promise.resolve(), right: Promise.resolve() };
+
+  function show(side) {
+    turns[side] = turns[side].then(() => showChosen(side)).catch(failed);
+    return turns[side];
+  }
+
+  async function showChosen(side) {
     const patient = SBLDM[element(`${side}-patient`).value];
     const volumes = await volumesOf(patient);
     const colours = JSON.parse(element("viewer").dataset.colours);
@@ -42,7 +50,7 @@ const sbldm = (() => {
 
   // Both cut where this side's patient has the tumour.
   function goToTumour(side) {
-    const centre = shown[side].centre;
+    const centre = shown[side]?.centre;
     if (centre) Object.values(viewers).forEach((viewer) => patientViewer.goTo(viewer, centre));
   }
 

@@ -57,7 +57,7 @@ const patientViewer = (() => {
 
   // Cut through a place in mm.
   function goTo(viewer, place) {
-    if (!viewer.volumes.length) return;
+    if (!viewer?.volumes.length) return;
     viewer.scene.crosshairPos = viewer.mm2frac(place);
     viewer.drawScene();
   }

@@ -29,13 +29,16 @@ const studio = (() => {
     return response.json();
   }
 
-  // Of several checks on their way only the last one counts.
+  // Of several checks on their way only the last one counts, and a slider in motion asks for none.
   let checks = 0;
   async function changed() {
     element("volume-text").textContent = `${volume()} mL`;
     element("sphericity-text").textContent = (amount("sphericity") / 100).toFixed(2);
     element("guidance-text").textContent = amount("guidance");
     const number = ++checks;
+    element("make").disabled = true;
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    if (number !== checks) return;
     let reason;
     try {
       ({ reason } = await answer("check", wish()));
@@ -59,27 +62,29 @@ const studio = (() => {
 
   async function ask(event) {
     event.preventDefault();
+    const bar = element("progress");
+    bar.hidden = false;
     try {
       const { number } = await answer("requests", wish());
-      await follow(number);
+      await follow(number, bar);
     } catch (error) {
       element("state").textContent = error.message;
+    } finally {
+      bar.hidden = true;
     }
   }
 
-  async function follow(number) {
-    const bar = element("progress");
-    bar.hidden = false;
+  async function follow(number, bar) {
+    let found;
     for (;;) {
-      const found = await answer(`requests/${number}`);
+      found = await answer(`requests/${number}`);
       bar.value = found.progress;
       element("state").textContent = found.state === "waiting" ? `waits for ${found.before}` : found.state;
       if (found.state === "failed") throw new Error(`${found.name}: ${found.reason}`);
       if (found.state === "done") break;
       await new Promise((resolve) => setTimeout(resolve, 300));
     }
-    bar.hidden = true;
-    const [found, volumes] = await Promise.all([answer(`requests/${number}`), answer(`requests/${number}/volumes`)]);
+    const volumes = await answer(`requests/${number}/volumes`);
     made.set(String(number), { ...found, volumes });
     element("patient").append(new Option(found.name, number, false, true));
     element("result").hidden = false;
@@ -90,18 +95,19 @@ const studio = (() => {
   async function show() {
     const number = element("patient").value;
     const { name, row, volumes } = made.get(number);
-    viewers.made ??= await patientViewer.create(element("made"));
-    const image = volumes[element("modality").value];
-    await patientViewer.show(viewers.made, image, volumes.label, KNOWN.colours, name);
-    setWindow();
-    const centre = ["x", "y", "z"].map((axis) => row[`measured_centroid_${axis}_mm`]);
-    patientViewer.goTo(viewers.made, centre);
+    element("download").href = `requests/${number}/patient.zip`;
     const digits = (key) => (key === "sphericity" ? 2 : 1);
     const rows = Object.entries(ROWS).map(([key, text]) => [
       text, ...["requested", "measured"].map((side) => row[`${side}_${key}`].toFixed(digits(key)))]);
     rows.push(["draws", "", String(row.attempts)], ["outcome", "", row.outcome]);
     element("facts").replaceChildren(patientViewer.table(["tumour", "requested", "measured"], rows));
-    element("download").href = `requests/${number}/patient.zip`;
+    if (patientViewer.supported()) {
+      viewers.made ??= await patientViewer.create(element("made"));
+      const image = volumes[element("modality").value];
+      await patientViewer.show(viewers.made, image, volumes.label, KNOWN.colours, name);
+      setWindow();
+      patientViewer.goTo(viewers.made, ["x", "y", "z"].map((axis) => row[`measured_centroid_${axis}_mm`]));
+    }
     element("result").dataset.shown = number;
   }
 
