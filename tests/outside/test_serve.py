@@ -73,7 +73,8 @@ def test_a_click_and_a_slider_make_a_patient_to_download(page, tmp_path):
 def test_a_place_without_room_is_greyed_out_with_the_reason(page):
     page.locator("#x").fill("200")
     page.locator("#x").dispatch_event("change")
-    page.wait_for_function("document.querySelector('#make').disabled")
+    page.wait_for_function("document.querySelector('#reason').innerText")
+    assert page.locator("#make").is_disabled()
     assert "lie in the brain by 0%" in page.inner_text("#reason")
 
 
