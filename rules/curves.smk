@@ -1,6 +1,6 @@
 """Quality against time of training, and against steps of sampling: `make curves`."""
 
-from workflow_scripts.bench.runs import SCRIPTS, priors, run_values, runs
+from workflow_scripts.bench.runs import SCRIPTS, priors, run_values, runs, shared_values
 
 CURVES = f"{BENCH}/curves"
 RUNS = runs(CONFIG.bench)
@@ -77,7 +77,7 @@ rule run_ldm3d:
         runtime=720,
         gpu=1,
     params:
-        configuration=CONFIG.model_dump(mode="json"),
+        configuration=shared_values(CONFIG),
         steps=lambda wildcards: RUNS[wildcards.run]["steps"],
         seed=CONFIG.seed,
         code=code("bench/run_ldm3d"),

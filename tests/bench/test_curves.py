@@ -13,7 +13,7 @@ from workflow_scripts.bench.collect_curves import against_steps, against_time, w
 from workflow_scripts.bench.ldm3d import VolumeSystem
 from workflow_scripts.bench.run_ldm3d import VolumeDiffusion, scores, volume
 from workflow_scripts.bench.run_setup import main as run_setup
-from workflow_scripts.bench.runs import priors, run_values, runs
+from workflow_scripts.bench.runs import priors, run_values, runs, shared_values
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.patients import Patient, save_patient
 from workflow_scripts.configuration import check, read_config
@@ -30,7 +30,7 @@ def test_each_length_of_training_is_a_run():
     paper = CONFIG.bench.curves["paper"]
     first = {"autoencoder": paper.autoencoder_steps[0], "diffusion": paper.diffusion_steps[0]}
     assert found["paper-1"]["steps"] == first
-    assert found["ldm3d-3"]["setup"] is None
+    assert found["ldm3d-2"]["setup"] is None
     assert found["sampling-12"]["steps"] == {"synthesis": 12}
 
 
@@ -42,6 +42,19 @@ def test_a_run_has_its_networks_and_our_patients():
     assert values["synthesis"]["jitter_mm"] == CONFIG.synthesis.jitter_mm
     for section in ("cohort", "modalities", "grid", "seed"):
         assert values[section] == CONFIG.model_dump(mode="json")[section]
+
+
+def test_one_more_point_makes_no_other_run_stale():
+    values = CONFIG.model_dump(mode="json")
+    values["bench"]["curves"]["paper"]["autoencoder_steps"].append(99)
+    values["bench"]["curves"]["paper"]["diffusion_steps"].append(99)
+    values["bench"]["sampling_steps"].append(99)
+    more = check(values)
+    found = runs(CONFIG.bench)
+    assert set(runs(more.bench)) - set(found) == {"paper-4", "sampling-99"}
+    for name, run in RUNS.items():
+        assert run_values(ROOT, CONFIG, run) == run_values(ROOT, more, run), name
+    assert shared_values(CONFIG) == shared_values(more)
 
 
 def test_sampling_steps_change_nothing_that_is_trained():

@@ -44,6 +44,14 @@ def runs(bench: BenchSettings) -> dict[str, dict[str, Any]]:
     return found
 
 
+def shared_values(config: Config) -> dict[str, Any]:
+    """Values of this configuration as all runs have them: one more point of a curve makes no other
+    run stale."""
+    values = config.model_dump(mode="json")
+    values["bench"] |= {"curves": {}, "sampling_steps": []}
+    return values
+
+
 def run_values(root: str | Path, config: Config, run: dict[str, Any]) -> dict[str, Any]:
     """Values of the workflow for a run: patients and volumes are this configuration's, networks,
     training and sampling those of the run's set-up.
@@ -52,7 +60,7 @@ def run_values(root: str | Path, config: Config, run: dict[str, Any]) -> dict[st
     the set-up cannot be read, or its networks cannot take the volumes.
     """
     root = Path(root)
-    values = config.model_dump(mode="json")
+    values = shared_values(config)
     theirs = read_config(root / DEFAULTS, root / run["setup"]).model_dump(mode="json")
     values |= {stage: theirs[stage] for stage in TRAINED}
     sampling = theirs["synthesis"]
