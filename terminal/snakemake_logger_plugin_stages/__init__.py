@@ -22,7 +22,8 @@ class LogHandler(LogHandlerBase):
 
     def __post_init__(self) -> None:
         self.began = self.told = time.monotonic()
-        self.stage, self.done, self.total = "", 0, 0
+        self.stages: set[str] = set()
+        self.done, self.total = 0, 0
 
     def emit(self, record: LogRecord) -> None:
         """Say what a record means to someone who waits."""
@@ -41,8 +42,9 @@ class LogHandler(LogHandlerBase):
         # A rule's log lies in logs/<stage>/…
         parts = Path(str(logs[0]).split()[0]).parts if logs else ()
         stage = parts[parts.index("logs") + 1] if "logs" in parts[:-1] else ""
-        if stage and stage != self.stage:
-            self.stage = stage
+        # Stages overlap, patient by patient: each is named where it begins.
+        if stage and stage not in self.stages:
+            self.stages.add(stage)
             self._say(f"{stage}, {self.done} of {self.total} jobs done" if self.total else stage)
 
     def _progress(self, done: int, total: int) -> None:
