@@ -60,7 +60,7 @@ $(OUTSIDE)/.ready: tests/outside/requirements.txt
 	$(OUTSIDE)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
-$(NNUNET)/.ready: tests/nnunet/requirements.txt $(READY)
+$(NNUNET)/.ready: tests/outside_nnunet/requirements.txt $(READY)
 	$(PYTHON) -m venv $(NNUNET)
 	$(BIN)/python -c "import site; print(*site.getsitepackages())" \
 		> $$($(NNUNET)/bin/python -c "import site; print(*site.getsitepackages())")/workflow.pth
@@ -71,8 +71,8 @@ test-report: demo $(OUTSIDE)/.ready $(NNUNET)/.ready
 	$(SNAKEMAKE) -- $(EXPORT)
 	REPORT=$(RESULTS)/report EXPORT=$(EXPORT) PYTHON=$(BIN)/python $(OUTSIDE)/bin/python -m pytest \
 		--override-ini addopts= --confcutdir tests/outside tests/outside
-	EXPORT=$(EXPORT) $(NNUNET)/bin/python -m pytest \
-		--override-ini addopts= --confcutdir tests/nnunet tests/nnunet
+	EXPORT=$(EXPORT) PYTHON=$(BIN)/python $(NNUNET)/bin/python -m pytest \
+		--override-ini addopts= --confcutdir tests/outside_nnunet tests/outside_nnunet
 
 prior: $(READY)
 	$(SNAKEMAKE) --configfile config/prior.yaml \

@@ -4,6 +4,7 @@ import math
 
 from workflow_scripts.common.nifti import split_index
 from workflow_scripts.common.prior import prior_file
+from workflow_scripts.nnunet.commands import command_path
 
 
 def settings(section: str) -> dict:
@@ -167,3 +168,12 @@ def trained_model():
             "diffusion_config": rules.train_diffusion.output.config,
         }
     return {**model, "brain": trained("brain.nii.gz")}
+
+
+def nnunet_commands(wildcards):
+    """Folder of nnU-Net's commands, as a parameter; without them the run ends before any job."""
+    try:
+        command_path("nnUNetv2_train", CONFIG.nnunet.commands)
+    except UserError as error:
+        sys.exit(f"Error: {error}")
+    return CONFIG.nnunet.commands

@@ -1,5 +1,7 @@
 """Tables, figures and a summary of all splits and arms."""
 
+from workflow_scripts.evaluation.captions import CAPTIONS
+
 EVALUATION = f"{RESULTS}/evaluation"
 SHOWN = CONFIG.cohort.splits.shown
 
@@ -234,6 +236,7 @@ rule draw_figures:
         arms=ARMS,
         modalities=CONFIG.modalities,
         labels=CONFIG.labels,
+        captions=CAPTIONS,
         grid=GRID,
         seed=CONFIG.seed,
         code=code("evaluation/draw_figures"),

@@ -20,6 +20,7 @@ from workflow_scripts.common.prior import prior_file
 from workflow_scripts.common.settings import Section, UserPath
 from workflow_scripts.diffusion.settings import DenoiserSettings, DiffusionSection
 from workflow_scripts.evaluation.settings import EvaluationSettings
+from workflow_scripts.nnunet.settings import NNUNetSettings
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.segmentation.settings import SegmentationSection
 from workflow_scripts.synthesis.folder import check_model_folder
@@ -67,6 +68,7 @@ class Config(Section):
     synthesis: SynthesisSettings
     segmentation: SegmentationSection
     evaluation: EvaluationSettings
+    nnunet: NNUNetSettings
     bench: BenchSettings
 
     @field_validator("modalities")

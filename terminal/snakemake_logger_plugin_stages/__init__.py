@@ -14,7 +14,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 # A stage that takes long says so this often.
 EVERY_S = 30.0
 # Of Snakemake's warnings and errors those that say something about the run.
-TOLD = (LogEvent.ERROR, LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR)
+TOLD = (None, LogEvent.ERROR, LogEvent.GROUP_ERROR)
 
 
 class LogHandler(LogHandlerBase):
@@ -35,7 +35,7 @@ class LogHandler(LogHandlerBase):
         elif event == LogEvent.JOB_ERROR:
             logs = ", ".join(map(str, record.__dict__.get("log") or [])) or "Snakemake's log"
             self._say(f"{record.rule_name} failed; see {logs}")
-        elif record.levelno >= WARNING and event in (None, *TOLD):
+        elif record.levelno >= WARNING and event in TOLD:
             self._say(record.getMessage())
 
     def _begin(self, logs: list) -> None:

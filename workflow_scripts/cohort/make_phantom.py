@@ -25,7 +25,7 @@ def main(snakemake):
     plan = plan_phantom(snakemake.wildcards.patient, snakemake.params.seed, settings)
     phantom = make_phantom(plan, snakemake.params.modalities, settings)
     save_phantom(phantom, Path(snakemake.output.truth).parent)
-    logging.info("%s: tumour of %.1f mL", plan.patient_id, phantom.truth["volume_ml"])
+    logging.info("tumour of %.1f mL", phantom.truth["volume_ml"])
 
 
 if __name__ == "__main__":

@@ -132,8 +132,9 @@ def fit(
         num_workers=workers,
     )
     with warnings.catch_warnings(), stop.listening():
-        # Batches are mapped from disk by the training process, and follow from the step alone.
-        for known in ("does not have many workers", "resuming from a checkpoint", "not empty"):
+        # Batches are mapped from disk by the training process, and follow from the step alone;
+        # LeafSpec is Lightning's own business.
+        for known in ("many workers", "resuming from a checkpoint", "not empty", "LeafSpec"):
             warnings.filterwarnings("ignore", message=f".*{known}.*")
         try:
             trainer.fit(

@@ -81,7 +81,7 @@ def main(snakemake) -> None:
     after = dict(zip(params.modalities, image, strict=True))
     stages = [before_picture(raw, aligned), ("after", after, brain, label, grid.spacing_mm)]
     draw_picture(snakemake.output.picture, patient, stages)
-    logging.info("%s: tumour of %.1f mL in template space", patient, attributes["volume_ml"])
+    logging.info("tumour of %.1f mL in template space", attributes["volume_ml"])
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from workflow_scripts.common.labels import regions
 from workflow_scripts.common.patients import Patient, patient_folders
 from workflow_scripts.common.provenance import package_versions
 from workflow_scripts.configuration import Config, check
+from workflow_scripts.evaluation.captions import CAPTIONS
 from workflow_scripts.evaluation.tables import markdown, number
 from workflow_scripts.report import viewer
 from workflow_scripts.report.methods import methods
@@ -37,30 +38,15 @@ ASKED = "Do synthetic patients have the tumour that was asked for?"
 QUALITY = "Synthetic patients beside real ones"
 # Sections of the summary in the order of the report, and the figures of each.
 FIGURES = {
-    PROBLEMS: {},
-    VERDICT: {
-        "dice_by_arm": "Dice of the test patients by arm: a dot a patient, the mean and its "
-        "interval.",
-        "dice_by_n": "Dice over the number of training patients, with intervals.",
-    },
-    "Segmentation of the test patients": {},
-    ASKED: {
-        "requested_and_measured": "What was asked for and what was measured in the synthetic "
-        "patients; on the diagonal they agree.",
-        "size_sweep": "Tumours of rising volume at one place.",
-        "place_sweep": "Tumours of one volume at several places.",
-    },
-    QUALITY: {
-        "real_and_synthetic": "Real patients that nothing was trained on, each beside the "
-        "synthetic one nearest in tumour volume, in three planes.",
-        "synthetic_patients": "The first synthetic patients, unchosen, without contours.",
-        "nearest_training_patients": "Synthetic patients that come nearest to a training patient, "
-        "beside that one: copies would show here.",
-    },
-    "Held-out patients after the autoencoder": {},
-    "Contrast of tumours against their surroundings": {},
+    PROBLEMS: (),
+    VERDICT: ("dice_by_arm", "dice_by_n"),
+    "Segmentation of the test patients": (),
+    ASKED: ("requested_and_measured", "size_sweep", "place_sweep"),
+    QUALITY: ("real_and_synthetic", "synthetic_patients", "nearest_training_patients"),
+    "Held-out patients after the autoencoder": (),
+    "Contrast of tumours against their surroundings": (),
 }
-TRAINING = {"training_curves": "Losses and validation scores over the steps of training."}
+TRAINING = ("training_curves",)
 
 
 ROWS = {
@@ -182,18 +168,18 @@ def parts(snakemake, folder: Path, config: Config) -> list[dict]:
     text = sections(Path(given.summary).read_text(encoding="utf-8"))
     drawn = Path(given.figures)
 
-    def figures(named: dict[str, str]) -> list[dict]:
+    def figures(names: tuple[str, ...]) -> list[dict]:
         return [
-            copied(drawn / f"{name}.png", folder / "figures" / name, caption)
-            for name, caption in named.items()
+            copied(drawn / f"{name}.png", folder / "figures" / name, CAPTIONS[name])
+            for name in names
             # Some are drawn only where there is something to compare.
             if (drawn / f"{name}.png").is_file()
         ]
 
     kinds = {PROBLEMS: "problems", VERDICT: "verdict"}
     found = [
-        section(title, text[title], figures(named), kinds.get(title, ""))
-        for title, named in FIGURES.items()
+        section(title, text[title], figures(names), kinds.get(title, ""))
+        for title, names in FIGURES.items()
         if title in text
     ]
     place = next(i for i, part in enumerate(found) if part["title"] == ASKED)

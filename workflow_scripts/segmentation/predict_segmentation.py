@@ -2,26 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from workflow_scripts.common.files import staged_directory
-from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.common.progress import Progress
-from workflow_scripts.preprocess.native import to_native
+from workflow_scripts.segmentation.predictions import save_prediction
 from workflow_scripts.segmentation.segmenter import Segmenter
-
-
-def predict_patient(segmenter: Segmenter, patient: Patient, folder: Path) -> None:
-    """Write ``label.nii.gz`` (template space) and ``label_native.nii.gz`` into ``folder``."""
-    classes = segmenter.predict(patient)
-    affine = segmenter.grid.affine
-    save_nifti(classes, affine, folder / "label.nii.gz", np.uint8)
-    native, native_affine = to_native(
-        classes, affine, patient.folder / "native.json", patient.folder / "to_template.tfm"
-    )
-    save_nifti(native, native_affine, folder / "label_native.nii.gz", np.uint8)
 
 
 def main(snakemake) -> None:
@@ -31,7 +18,8 @@ def main(snakemake) -> None:
         progress = Progress(len(snakemake.input.images), "patients segmented")
         for number, path in enumerate(snakemake.input.images, 1):
             patient = Patient(Path(path).parent)
-            predict_patient(segmenter, patient, folder / patient.patient_id)
+            found = segmenter.predict(patient)
+            save_prediction(found, segmenter.grid.affine, patient, folder / patient.patient_id)
             progress.done(number)
 
 

@@ -49,7 +49,7 @@ def main(snakemake) -> None:
             "precision": arithmetic(settings.precision),
             "validation_dice": max(training.scores.values()),
         }
-        logging.info("%s: validation Dice %.3f", params.arm, config["validation_dice"])
+        logging.info("validation Dice %.3f", config["validation_dice"])
         save_model(Path(snakemake.output.weights).parent, training.best_network(), config)
         write_table(training.history(losses), snakemake.output.history)
 

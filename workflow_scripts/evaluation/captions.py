@@ -1,0 +1,16 @@
+"""What each figure shows: for the report's page and for Snakemake's own report."""
+
+CAPTIONS = {
+    "dice_by_arm": "Dice of the test patients by arm: a dot a patient, the mean and its interval.",
+    "dice_by_n": "Dice over the number of training patients, with intervals.",
+    "requested_and_measured": "What was asked for and what was measured in the synthetic patients; "
+    "on the diagonal they agree.",
+    "size_sweep": "Tumours of rising volume at one place.",
+    "place_sweep": "Tumours of one volume at several places.",
+    "real_and_synthetic": "Real patients that nothing was trained on, each beside the synthetic "
+    "one nearest in tumour volume, in three planes.",
+    "synthetic_patients": "The first synthetic patients, unchosen, without contours.",
+    "nearest_training_patients": "Synthetic patients that come nearest to a training patient, "
+    "beside that one: copies would show here.",
+    "training_curves": "Losses and validation scores over the steps of training.",
+}

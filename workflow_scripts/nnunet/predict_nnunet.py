@@ -1,0 +1,36 @@
+"""Rule ``predict_nnunet``: the test patients' tumours as nnU-Net finds them."""
+
+import tempfile
+from pathlib import Path
+
+from workflow_scripts.common.files import staged_directory
+from workflow_scripts.common.nifti import load_nifti
+from workflow_scripts.common.patients import Patient
+from workflow_scripts.nnunet.commands import NNUNet
+from workflow_scripts.segmentation.predictions import save_prediction
+
+
+def main(snakemake) -> None:
+    given = snakemake.input
+    raw = Path(given.datasets) / "nnUNet_raw"
+    images = next(raw.glob("Dataset501_*")) / "imagesTs"
+    with (
+        tempfile.TemporaryDirectory() as work,
+        staged_directory(snakemake.output.predictions) as folder,
+    ):
+        made = Path(work) / "predicted"
+        log = Path(snakemake.log[0])
+        nnunet = NNUNet(snakemake.params.commands, raw, Path(work), snakemake.threads, log)
+        nnunet.run(
+            "nnUNetv2_predict_from_modelfolder",
+            *("-i", images, "-o", made, "-m", given.model, "-f", 0, "-device", nnunet.device),
+        )
+        for patient in (Patient(Path(path).parent) for path in given.images):
+            classes, affine, _ = load_nifti(made / f"{patient.patient_id}.nii.gz")
+            save_prediction(classes, affine, patient, folder / patient.patient_id)
+
+
+if __name__ == "__main__":
+    from workflow_scripts.common.script import run_script
+
+    run_script(main, snakemake)  # noqa: F821

@@ -1,0 +1,93 @@
+"""Rule ``train_nnunet``: nnU-Net on real patients, with or without the synthetic ones."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from workflow_scripts.common.files import read_table, staged_directory, write_json
+from workflow_scripts.common.keep import kept_folder
+from workflow_scripts.common.progress import Progress
+from workflow_scripts.nnunet.commands import NNUNet
+
+# Data sets as `export_datasets` numbers them.
+REAL = 501
+DATASETS = {"real+classical": REAL, "real+classical+synthetic": 503}
+PLANS = "nnUNetPlans"
+PLANNED = "planned"
+
+
+def folds(labels: Path, splits: pd.DataFrame, split: str) -> list[dict[str, list[str]]]:
+    """``splits_final.json`` of nnU-Net: one fold, validated on this split's validation patients
+    and trained on all others whose label map lies in ``labels``."""
+    cases = sorted(path.name.removesuffix(".nii.gz") for path in labels.iterdir())
+    rows = splits[(splits["split"] == split) & (splits["role"] == "validation")]
+    validation = set(rows["patient_id"].astype(str))
+    return [
+        {
+            "train": [case for case in cases if case not in validation],
+            "val": [case for case in cases if case in validation],
+        }
+    ]
+
+
+def prepare(nnunet: NNUNet, dataset: int, configuration: str) -> None:
+    """Plan on the real patients, whichever data set is learned from, so that batches, patches and
+    networks of both are the same; then preprocess the data set."""
+    nnunet.run("nnUNetv2_extract_fingerprint", "-d", REAL, "-np", nnunet.threads)
+    nnunet.run("nnUNetv2_plan_experiment", "-d", REAL)
+    if dataset != REAL:
+        nnunet.run("nnUNetv2_extract_fingerprint", "-d", dataset, "-np", nnunet.threads)
+        plans = ("-sp", PLANS, "-tp", PLANS)
+        nnunet.run("nnUNetv2_move_plans_between_datasets", "-s", REAL, "-t", dataset, *plans)
+    nnunet.run("nnUNetv2_preprocess", "-d", dataset, "-c", configuration, "-np", nnunet.threads)
+
+
+class Epochs:
+    """Says how far a training is, from the lines that nnU-Net prints."""
+
+    def __init__(self, results: Path) -> None:
+        self.results, self.progress = results, Progress(1, "epochs")
+
+    def __call__(self, line: str) -> None:
+        """Count an epoch where a line names one; the first tells how many there will be."""
+        if not (named := re.search(r"Epoch (\d+)\s*$", line)):
+            return
+        epoch = int(named[1])
+        if self.progress.total == 1:
+            debug = next(self.results.glob("*/*/fold_0/debug.json"))
+            total = int(json.loads(debug.read_text())["num_epochs"])
+            self.progress = Progress(total, "epochs", first=epoch)
+        self.progress.done(epoch)
+
+
+def main(snakemake) -> None:
+    given, params = snakemake.input, snakemake.params
+    dataset = DATASETS[snakemake.wildcards.arm]
+    raw = Path(given.datasets) / "nnUNet_raw"
+    with kept_folder(snakemake) as work:
+        nnunet = NNUNet(params.commands, raw, work, snakemake.threads, Path(snakemake.log[0]))
+        if not (work / PLANNED).exists():
+            prepare(nnunet, dataset, params.configuration)
+            (work / PLANNED).touch()
+        home = next(nnunet.preprocessed.glob(f"Dataset{dataset}_*"))
+        labels = raw / home.name / "labelsTr"
+        split = folds(labels, read_table(given.splits), snakemake.wildcards.split)
+        write_json(split, home / "splits_final.json")
+        nnunet.run(
+            "nnUNetv2_train",
+            *(dataset, params.configuration, 0, "-tr", params.trainer, "-p", PLANS),
+            *("-device", nnunet.device, "--c"),
+            tell=Epochs(nnunet.results),
+        )
+        trained = next(nnunet.results.glob("Dataset*/*"))
+        with staged_directory(snakemake.output.model) as folder:
+            shutil.copytree(trained, folder, dirs_exist_ok=True)
+
+
+if __name__ == "__main__":
+    from workflow_scripts.common.script import run_script
+
+    run_script(main, snakemake)  # noqa: F821
