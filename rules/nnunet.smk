@@ -25,6 +25,7 @@ rule train_nnunet:
         gpu=1,
     params:
         commands=nnunet_commands,
+        arm="{arm}",
         trainer=CONFIG.nnunet.trainer,
         configuration=CONFIG.nnunet.configuration,
         checkpoints=f"{RESULTS}/checkpoints/nnunet",
@@ -50,7 +51,7 @@ rule predict_nnunet:
         "../envs/workflow.yaml"
     threads: 2
     resources:
-        mem_mb=memory(4000, 2.0),
+        mem_mb=memory(6000, 2.0),
         runtime=120,
         gpu=1,
     params:

@@ -41,8 +41,9 @@ with open({calls!r}, "a") as calls:
 if "PYTHONPATH" in os.environ:
     sys.exit("another environment's modules")
 if command == "nnUNetv2_extract_fingerprint":
-    raw = next(Path(os.environ["nnUNet_raw"]).glob(f"Dataset{{words[1]}}_*"))
-    Path(os.environ["nnUNet_preprocessed"], raw.name).mkdir(parents=True, exist_ok=True)
+    for number in filter(str.isdigit, words[1:-2]):
+        raw = next(Path(os.environ["nnUNet_raw"]).glob(f"Dataset{{number}}_*"))
+        Path(os.environ["nnUNet_preprocessed"], raw.name).mkdir(parents=True)
 if command == "nnUNetv2_train":
     if Path({broken!r}).exists():
         print("RuntimeError: no memory")
@@ -86,13 +87,14 @@ def run(tmp_path, patients):
     def train(arm: str) -> Path:
         model = tmp_path / arm / "model"
         snakemake = Named(
-            wildcards=Named(split="n1-s0", arm=arm),
+            wildcards=Named(split="n1-s0"),
             threads=2,
             input=Named(datasets=str(raw.parent), splits=str(splits)),
             output=Named(model=str(model)),
             log=[str(tmp_path / "job.log")],
             params=Named(
                 commands=str(commands),
+                arm=arm,
                 trainer="nnUNetTrainer",
                 configuration="3d_fullres",
                 checkpoints=str(tmp_path / "checkpoints"),
@@ -129,11 +131,19 @@ def test_validation_patients_validate_and_synthetic_ones_train(run, patients, ar
     assert fold["val"] == [patients[1].name]
 
 
+def test_one_arm_does_not_go_on_from_what_the_other_left(run):
+    models = [run.train(arm) for arm in ("real+classical", "real+classical+synthetic")]
+    sizes = [
+        len(json.loads((m / "fold_0/splits_final.json").read_text())[0]["train"]) for m in models
+    ]
+    assert sizes == [1, 2]
+
+
 def test_both_arms_train_by_the_plan_of_the_real_patients(run):
     run.train("real+classical+synthetic")
     planning = [call for call in run.calls() if "plan" in call.split()[0]]
     assert planning == [
-        "nnUNetv2_plan_experiment -d 501",
+        "nnUNetv2_plan_experiment -d 501 503",
         "nnUNetv2_move_plans_between_datasets -s 501 -t 503 -sp nnUNetPlans -tp nnUNetPlans",
     ]
     assert any(call.startswith("nnUNetv2_train 503 3d_fullres 0 ") for call in run.calls())
@@ -161,6 +171,20 @@ def test_predictions_lie_in_template_and_native_space(run):
     for name in ("label.nii.gz", "label_native.nii.gz"):
         found, found_affine, _ = load_nifti(folder / name)
         assert ((found > 0) == (label > 0)).all() and (found_affine == affine).all()
+
+
+def test_epochs_are_counted_with_the_time_that_is_left(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    epochs = train_nnunet.Epochs(tmp_path)
+    epochs("Epoch 0")  # of another nnU-Net, which does not say how many there are
+    debug = tmp_path / "Dataset501_SBLDMReal" / "trainer" / "fold_0" / "debug.json"
+    write_json({"num_epochs": "40"}, debug)
+    epochs("2026-11-27 12:00:00: Epoch 0 ")
+    epochs.progress.every = 0
+    for line in ("Epoch time: 9.91 s", "2026-11-27 12:00:10: Epoch 10 "):
+        epochs(line)
+    (said,) = caplog.messages
+    assert said.startswith("10 of 40 epochs, ") and said.endswith(" left")
 
 
 def test_without_nnunet_the_message_says_what_to_do(tmp_path):

@@ -1,6 +1,7 @@
 """Exported patients, as nnU-Net itself reads and learns from them."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,14 +25,26 @@ def test_its_integrity_check_passes(dataset, capsys):
     assert "verify_dataset_integrity Done" in capsys.readouterr().out
 
 
-def test_the_rules_train_it_and_compare_both_arms(tmp_path):
+@pytest.fixture
+def trainer():
+    """Name of a trainer of a few steps, which lies among nnU-Net's own while the test runs.
+
+    (Where it looks elsewhere it first imports all that it has, which needs torchvision.)
+    """
+    from nnunetv2.training.nnUNetTrainer import __path__ as places
+
+    copy = shutil.copy(HERE / "tiny_trainer.py", places[0])
+    yield "nnUNetTrainerTiny"
+    os.unlink(copy)
+
+
+def test_the_rules_train_it_and_compare_both_arms(tmp_path, trainer):
     run = tmp_path / "results"
     run.mkdir()
     for part in RESULTS.iterdir():
         if part.name not in WRITTEN:
             (run / part.name).symlink_to(part)
     commands, python = Path(sys.executable).parent, Path(os.environ["PYTHON"]).absolute()
-    trainer = "nnUNetTrainerTiny"
     done = subprocess.run(
         [
             *(python, "-m", "snakemake", "--snakefile", HERE.parents[1] / "Snakefile"),
@@ -39,12 +52,10 @@ def test_the_rules_train_it_and_compare_both_arms(tmp_path):
             *("--", "results/nnunet/segmentation.md"),
         ],
         cwd=tmp_path,
-        env={**os.environ, "nnUNet_extTrainer": str(HERE / "trainer")},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "2 epochs" in done.stderr
     table = pd.read_csv(run / "nnunet" / "segmentation.csv")
     assert table["arm"].tolist() == ["real+classical", "real+classical+synthetic"]
     scores = pd.read_csv(run / "nnunet" / "scores.csv")

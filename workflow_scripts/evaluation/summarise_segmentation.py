@@ -13,8 +13,7 @@ def caption(patients: int, confidence: float, grid: dict) -> str:
         f"averaged first) [{100 * confidence:g} % bootstrap interval of the mean]; p of the paired "
         f"Wilcoxon test against {BASELINE}, corrected by Holm's method. Measured in template space "
         f"(MNI152), on voxels of {voxel} mm. A missed tumour counts as Dice 0 and the image's "
-        "diagonal. n counts the training patients; the validation patients, by whom the best "
-        "weights are chosen, are labelled too."
+        "diagonal. n counts the training patients; the validation patients are labelled too."
     )
 
 

@@ -1,13 +1,12 @@
 """Rule ``train_nnunet``: nnU-Net on real patients, with or without the synthetic ones."""
 
-import json
 import re
 import shutil
 from pathlib import Path
 
 import pandas as pd
 
-from workflow_scripts.common.files import read_table, staged_directory, write_json
+from workflow_scripts.common.files import read_json, read_table, staged_directory, write_json
 from workflow_scripts.common.keep import kept_folder
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.nnunet.commands import NNUNet
@@ -36,10 +35,10 @@ def folds(labels: Path, splits: pd.DataFrame, split: str) -> list[dict[str, list
 def prepare(nnunet: NNUNet, dataset: int, configuration: str) -> None:
     """Plan on the real patients, whichever data set is learned from, so that batches, patches and
     networks of both are the same; then preprocess the data set."""
-    nnunet.run("nnUNetv2_extract_fingerprint", "-d", REAL, "-np", nnunet.threads)
-    nnunet.run("nnUNetv2_plan_experiment", "-d", REAL)
+    both = sorted({REAL, dataset})
+    nnunet.run("nnUNetv2_extract_fingerprint", "-d", *both, "-np", nnunet.threads)
+    nnunet.run("nnUNetv2_plan_experiment", "-d", *both)
     if dataset != REAL:
-        nnunet.run("nnUNetv2_extract_fingerprint", "-d", dataset, "-np", nnunet.threads)
         plans = ("-sp", PLANS, "-tp", PLANS)
         nnunet.run("nnUNetv2_move_plans_between_datasets", "-s", REAL, "-t", dataset, *plans)
     nnunet.run("nnUNetv2_preprocess", "-d", dataset, "-c", configuration, "-np", nnunet.threads)
@@ -49,23 +48,24 @@ class Epochs:
     """Says how far a training is, from the lines that nnU-Net prints."""
 
     def __init__(self, results: Path) -> None:
-        self.results, self.progress = results, Progress(1, "epochs")
+        self.results = results
+        self.progress: Progress | None = None
 
     def __call__(self, line: str) -> None:
-        """Count an epoch where a line names one; the first tells how many there will be."""
+        """Count the epochs before the one that a line names; nnU-Net's ``debug.json`` tells how
+        many there will be."""
         if not (named := re.search(r"Epoch (\d+)\s*$", line)):
             return
-        epoch = int(named[1])
-        if self.progress.total == 1:
-            debug = next(self.results.glob("*/*/fold_0/debug.json"))
-            total = int(json.loads(debug.read_text())["num_epochs"])
-            self.progress = Progress(total, "epochs", first=epoch)
-        self.progress.done(epoch)
+        if not self.progress and (debug := next(self.results.glob("*/*/fold_0/debug.json"), None)):
+            total = int(read_json(debug)["num_epochs"])
+            self.progress = Progress(total, "epochs", first=int(named[1]))
+        if self.progress:
+            self.progress.done(int(named[1]))
 
 
 def main(snakemake) -> None:
     given, params = snakemake.input, snakemake.params
-    dataset = DATASETS[snakemake.wildcards.arm]
+    dataset = DATASETS[params.arm]
     raw = Path(given.datasets) / "nnUNet_raw"
     with kept_folder(snakemake) as work:
         nnunet = NNUNet(params.commands, raw, work, snakemake.threads, Path(snakemake.log[0]))

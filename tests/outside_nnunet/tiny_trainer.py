@@ -1,4 +1,4 @@
-"""A trainer that nnU-Net finds through ``nnUNet_extTrainer``: seconds in place of a day."""
+"""A trainer that is copied to those of nnU-Net: seconds in place of a day."""
 
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
