@@ -107,3 +107,11 @@ def test_no_stage_imports_from_downstream():
                 assert f"workflow_scripts.{later}" not in file.read_text(), file
     for file in (ROOT / "workflow_scripts" / "common").glob("*.py"):
         assert not any(f"workflow_scripts.{s}" in file.read_text() for s in stages), file
+
+
+def test_without_nnunet_a_run_that_needs_it_ends_before_its_first_job(snakemake, tmp_path):
+    options = ("--config", f"nnunet={{commands: {tmp_path}}}")
+    done = snakemake(tmp_path, *options, "--", "results/nnunet/segmentation.md")
+    assert done.returncode != 0 and "Traceback" not in done.stderr
+    assert f"Error: nnUNetv2_train is not in nnunet.commands, {tmp_path}" in done.stderr
+    assert not (tmp_path / "results").exists()

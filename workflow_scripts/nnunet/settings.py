@@ -1,5 +1,7 @@
 """Values of the ``nnunet`` section."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from workflow_scripts.common.settings import Section, UserPath
@@ -17,4 +19,4 @@ class NNUNetSettings(Section):
         "1000 epochs, nnUNetTrainer_100epochs what it says",
         pattern=r"^\w+$",
     )
-    configuration: str = Field(description="of nnU-Net's plans: 3d_fullres or 2d", pattern=r"^\w+$")
+    configuration: Literal["3d_fullres", "2d"] = Field(description="of nnU-Net's plans")
