@@ -8,16 +8,22 @@ from workflow_scripts.common.labels import regions
 from workflow_scripts.export.cases import LEARNED, SYNTHETIC, Case, copy_label
 
 # Data sets from 500 on are nobody's.
-DATASETS = {501: "SBLDMReal", 502: "SBLDMSynthetic", 503: "SBLDMRealAndSynthetic"}
+REAL, MADE, BOTH = 501, 502, 503
+DATASETS = {REAL: "SBLDMReal", MADE: "SBLDMSynthetic", BOTH: "SBLDMRealAndSynthetic"}
 NAMES = {"WT": "whole_tumour", "TC": "tumour_core", "ET": "enhancing_tumour"}
+
+
+def dataset_name(number: int) -> str:
+    """Name of a data set's folder, by which nnU-Net knows its number."""
+    return f"Dataset{number}_{DATASETS[number]}"
 
 
 def chosen(number: int, cases: list[Case]) -> list[Case]:
     """Cases of a data set: real ones, synthetic ones, or, where there are both, all."""
     made = [case for case in cases if case.role == SYNTHETIC]
-    if number == 503:
+    if number == BOTH:
         return cases if made else []
-    return made if number == 502 else [case for case in cases if case not in made]
+    return made if number == MADE else [case for case in cases if case not in made]
 
 
 def label_definition(labels: str) -> dict:
@@ -37,13 +43,13 @@ def label_definition(labels: str) -> dict:
 def write_nnunet(folder: Path, cases: list[Case], modalities: list[str], labels: str) -> None:
     """Write ``folder/Dataset…`` for real cases, synthetic ones and both; test cases lie in the
     real ones' ``imagesTs`` and ``labelsTs``. Cases without any are no data set."""
-    for number, name in DATASETS.items():
+    for number in DATASETS:
         of_set = chosen(number, cases)
         learned = [case for case in of_set if case.role in LEARNED]
         tested = [case for case in of_set if case.role not in LEARNED]
         if not learned:
             continue
-        dataset = folder / f"Dataset{number}_{name}"
+        dataset = folder / dataset_name(number)
         for part, group in (("Tr", learned), ("Ts", tested)):
             for case in group:
                 _write_case(dataset, part, case, modalities, labels)

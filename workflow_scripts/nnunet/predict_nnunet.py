@@ -6,6 +6,7 @@ from pathlib import Path
 from workflow_scripts.common.files import staged_directory
 from workflow_scripts.common.nifti import load_nifti
 from workflow_scripts.common.patients import Patient
+from workflow_scripts.export.nnunet import REAL, dataset_name
 from workflow_scripts.nnunet.commands import NNUNet
 from workflow_scripts.segmentation.predictions import save_prediction
 
@@ -13,7 +14,7 @@ from workflow_scripts.segmentation.predictions import save_prediction
 def main(snakemake) -> None:
     given = snakemake.input
     raw = Path(given.datasets) / "nnUNet_raw"
-    images = next(raw.glob("Dataset501_*")) / "imagesTs"
+    images = raw / dataset_name(REAL) / "imagesTs"
     with (
         tempfile.TemporaryDirectory() as work,
         staged_directory(snakemake.output.predictions) as folder,

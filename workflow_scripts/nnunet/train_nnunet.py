@@ -9,11 +9,10 @@ import pandas as pd
 from workflow_scripts.common.files import read_json, read_table, staged_directory, write_json
 from workflow_scripts.common.keep import kept_folder
 from workflow_scripts.common.progress import Progress
+from workflow_scripts.export.nnunet import BOTH, REAL, dataset_name
 from workflow_scripts.nnunet.commands import NNUNet
 
-# Data sets as `export_datasets` numbers them.
-REAL = 501
-DATASETS = {"real+classical": REAL, "real+classical+synthetic": 503}
+DATASETS = {"real+classical": REAL, "real+classical+synthetic": BOTH}
 PLANS = "nnUNetPlans"
 PLANNED = "planned"
 
@@ -72,17 +71,17 @@ def main(snakemake) -> None:
         if not (work / PLANNED).exists():
             prepare(nnunet, dataset, params.configuration)
             (work / PLANNED).touch()
-        home = next(nnunet.preprocessed.glob(f"Dataset{dataset}_*"))
-        labels = raw / home.name / "labelsTr"
+        name = dataset_name(dataset)
+        labels = raw / name / "labelsTr"
         split = folds(labels, read_table(given.splits), snakemake.wildcards.split)
-        write_json(split, home / "splits_final.json")
+        write_json(split, nnunet.preprocessed / name / "splits_final.json")
         nnunet.run(
             "nnUNetv2_train",
             *(dataset, params.configuration, 0, "-tr", params.trainer, "-p", PLANS),
             *("-device", nnunet.device, "--c"),
             tell=Epochs(nnunet.results),
         )
-        trained = next(nnunet.results.glob("Dataset*/*"))
+        trained = next((nnunet.results / name).iterdir())
         with staged_directory(snakemake.output.model) as folder:
             shutil.copytree(trained, folder, dirs_exist_ok=True)
 

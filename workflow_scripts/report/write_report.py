@@ -186,7 +186,7 @@ def parts(snakemake, folder: Path, config: Config) -> list[dict]:
     found.insert(place, section("Look at patients", "", kind="viewer"))
     shown = [given.pictures[i] for i in evenly_chosen(len(given.pictures), PICTURES)]
     pictures = [
-        copied(Path(p), folder / "pictures" / Path(p).parent.name, f"{Path(p).parent.name}")
+        copied(Path(p), folder / "pictures" / Path(p).parent.name, Path(p).parent.name)
         for p in shown
     ]
     before = "Each patient as it came and after preprocessing; the tumour's outline is drawn."
