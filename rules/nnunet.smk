@@ -10,7 +10,7 @@ rule train_nnunet:
         datasets=rules.export_datasets.output.datasets,
         splits=f"{COHORT}/splits.tsv",
     output:
-        model=directory(f"{NNUNET}/model"),
+        model=directory(f"{NNUNET}/nnunet_model"),
         provenance=f"{NNUNET}/provenance/train_nnunet.json",
     log:
         f"{LOGS}/nnunet/train_nnunet/{{split}}/{{arm}}.log",

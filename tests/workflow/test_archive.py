@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 from rocrate.rocrate import ROCrate
 
-from workflow_scripts.archive.archive_run import MANIFEST, RUN
+from workflow_scripts.archive.archive_run import MANIFEST, RUN, kept_results
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("--configfile", str(ROOT / "config" / "tiny.yaml"))
@@ -73,3 +73,13 @@ def test_models_and_provenance_are_in_it_and_no_image_of_a_patient(unpacked):
     assert not [name for name in report if name.startswith(("volumes", "pictures"))]
     assert "figures/real_and_synthetic.webp" not in report
     assert (unpacked / "requirements.lock").is_file()
+
+
+def test_data_sets_and_what_nnunet_trained_stay_behind_whole(tmp_path):
+    arm = "nnunet/n2-s0/real+classical"
+    left = ["export/n2-s0/nnUNet_raw/D/dataset.json", f"{arm}/nnunet_model/fold_0/debug.json"]
+    for name in [*left, f"{arm}/scores.csv", "nnunet/segmentation.md"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    kept = [str(file.relative_to(tmp_path)) for file in kept_results(tmp_path)]
+    assert kept == [f"{arm}/scores.csv", "nnunet/segmentation.md"]

@@ -33,10 +33,11 @@ PROJECT = (
 LEFT = (".npy", ".nii.gz", ".tfm", ".ckpt", ".zip")
 PICTURES = ("real_and_synthetic", "nearest_training_patients")
 LEFT_FILES = ("picture.png", *(f"{name}{end}" for name in PICTURES for end in (".png", ".webp")))
-# A directory of patients in part would look to Snakemake as if it had changed.
+# A directory of patients in part would look to Snakemake as if it had changed; nnU-Net writes the
+# machine's name into what it trains.
 LEFT_FOLDERS = (
     "phantoms", "reconstructions", "patients", "sweep", "predictions", "checkpoints",
-    "tensorboard", "archive", "volumes", "pictures",
+    "tensorboard", "archive", "volumes", "pictures", "export", "nnunet_model",
 )  # fmt: skip
 RUN = "run.yaml"
 MANIFEST = "manifest-sha256.txt"
