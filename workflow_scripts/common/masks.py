@@ -21,6 +21,26 @@ def largest_filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return ndimage.binary_fill_holes(pieces == sizes.argmax())
 
 
+def hole_voxels(mask: NDArray[np.bool_]) -> int:
+    """Voxels that filling a mask's (X, Y, Z) holes in 3-D adds."""
+    return int(ndimage.binary_fill_holes(mask).sum()) - int(mask.sum())
+
+
+def large_pieces(mask: NDArray[np.bool_], least_voxels: int) -> int:
+    """Number of a mask's (X, Y, Z) connected pieces with at least ``least_voxels`` voxels.
+
+    Voxels that touch by a corner are connected. A whole brain is one piece, a torn one more.
+    """
+    pieces, _ = ndimage.label(mask, np.ones((3, 3, 3)))
+    return int((np.bincount(pieces.ravel())[1:] >= least_voxels).sum())
+
+
+def bright(image: NDArray) -> NDArray[np.bool_]:
+    """Mask (X, Y, Z) of the voxels of a skull-stripped image (M, X, Y, Z), 0 to 1, that are bright
+    in any modality."""
+    return image.max(0) > 0.08
+
+
 def foreground(image: NDArray) -> NDArray[np.bool_]:
     """Mask (X, Y, Z) of what is seen of a skull-stripped image (M, X, Y, Z), 0 to 1: its largest
     bright piece, holes filled.
@@ -29,4 +49,4 @@ def foreground(image: NDArray) -> NDArray[np.bool_]:
     real, a decoded and a synthetic patient have this mask alike, while a brain mask, which holds
     the dark fluid at the brain's surface too, is known of real ones alone.
     """
-    return largest_filled(image.max(0) > 0.08)
+    return largest_filled(bright(image))
