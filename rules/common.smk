@@ -118,12 +118,14 @@ def everybody(role, *names, splits=SPLITS):
 
 
 def synthetic_patients(wildcards):
-    """Input function: the split's synthetic patients, or phantoms, where the arm trains on them."""
+    """Input function: the split's synthetic patients, phantoms or copies that an arm trains on."""
     parts = wildcards.arm.split("+")
     if "synthetic" in parts:
         return expand(rules.synthesise_patients.output.patients, split=wildcards.split)
     if "phantoms" in parts:
         return expand(rules.make_arm_phantoms.output.patients, split=wildcards.split)
+    if "copies" in parts:
+        return expand(rules.make_arm_copies.output.patients, split=wildcards.split)
     return []
 
 

@@ -10,6 +10,7 @@ rule collect_scores:
     input:
         tables=expand(rules.score_segmentation.output.scores, split=SPLITS, arm=ARMS),
         splits=f"{COHORT}/splits.tsv",
+        configs=expand(rules.train_segmentation.output.config, split=SPLITS, arm=ARMS),
     output:
         scores=report(
             f"{EVALUATION}/scores.csv",
@@ -17,6 +18,7 @@ rule collect_scores:
             labels={"result": "scores of each patient"},
             caption="../report/scores.rst",
         ),
+        validation=f"{EVALUATION}/validation.csv",
         provenance=f"{EVALUATION}/provenance/collect_scores.json",
     log:
         f"{LOGS}/evaluation/collect_scores.log",
@@ -34,9 +36,38 @@ rule collect_scores:
         "../workflow_scripts/evaluation/collect_scores.py"
 
 
+rule compare_arms:
+    input:
+        scores=rules.collect_scores.output.scores,
+        validation=rules.collect_scores.output.validation,
+        others=[f"{run}/evaluation/scores.csv" for run in CONFIG.evaluation.other_runs],
+    output:
+        table=f"{EVALUATION}/comparisons.csv",
+        provenance=f"{EVALUATION}/provenance/compare_arms.json",
+    log:
+        f"{LOGS}/evaluation/compare_arms.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/compare_arms.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+    params:
+        opponent=CONFIG.evaluation.opponent,
+        other_runs=CONFIG.evaluation.other_runs,
+        confidence=CONFIG.evaluation.confidence,
+        seed_sd=CONFIG.evaluation.seed_sd,
+        code=code("evaluation/compare_arms"),
+    script:
+        "../workflow_scripts/evaluation/compare_arms.py"
+
+
 rule summarise_segmentation:
     input:
         scores=rules.collect_scores.output.scores,
+        validation=rules.collect_scores.output.validation,
     output:
         csv=f"{EVALUATION}/segmentation.csv",
         markdown=f"{EVALUATION}/segmentation.md",
@@ -53,10 +84,10 @@ rule summarise_segmentation:
         mem_mb=memory(1000),
         runtime=10,
     params:
-        bootstrap=CONFIG.evaluation.bootstrap,
+        opponent=CONFIG.evaluation.opponent,
         confidence=CONFIG.evaluation.confidence,
+        seed_sd=CONFIG.evaluation.seed_sd,
         grid=GRID,
-        seed=CONFIG.seed,
         code=code("evaluation/summarise_segmentation"),
     script:
         "../workflow_scripts/evaluation/summarise_segmentation.py"
@@ -229,7 +260,6 @@ rule draw_figures:
         mem_mb=memory(1000, 0.3),
         runtime=30,
     params:
-        bootstrap=CONFIG.evaluation.bootstrap,
         confidence=CONFIG.evaluation.confidence,
         splits=SPLITS,
         shown=SHOWN,
@@ -238,7 +268,6 @@ rule draw_figures:
         labels=CONFIG.labels,
         captions=CAPTIONS,
         grid=GRID,
-        seed=CONFIG.seed,
         code=code("evaluation/draw_figures"),
     script:
         "../workflow_scripts/evaluation/draw_figures.py"
@@ -247,7 +276,7 @@ rule draw_figures:
 rule write_summary:
     input:
         scores=rules.collect_scores.output.scores,
-        segmentation=rules.summarise_segmentation.output.csv,
+        comparisons=rules.compare_arms.output.table,
         markdown=rules.summarise_segmentation.output.markdown,
         attributes=expand(rules.synthesise_patients.output.attributes, split=SPLITS),
         sweeps=expand(rules.synthesise_sweep.output.attributes, split=SPLITS),
@@ -274,14 +303,13 @@ rule write_summary:
         mem_mb=memory(1000),
         runtime=10,
     params:
-        bootstrap=CONFIG.evaluation.bootstrap,
         confidence=CONFIG.evaluation.confidence,
-        alpha=CONFIG.evaluation.alpha,
+        opponent=CONFIG.evaluation.opponent,
+        seed_sd=CONFIG.evaluation.seed_sd,
         splits=SPLITS,
         model=CONFIG.synthesis.model,
         priors=[CONFIG.autoencoder.prior, CONFIG.diffusion.prior],
         results=lambda wildcards, output: os.path.dirname(os.path.dirname(output.summary)),
-        seed=CONFIG.seed,
         code=code("evaluation/write_summary"),
     script:
         "../workflow_scripts/evaluation/write_summary.py"

@@ -33,6 +33,34 @@ rule make_arm_phantoms:
         "../workflow_scripts/preprocess/make_arm_phantoms.py"
 
 
+rule make_arm_copies:
+    input:
+        images=preprocessed("train"),
+        masks=preprocessed("train", "label"),
+    output:
+        patients=directory(f"{RESULTS}/copies/{{split}}"),
+        provenance=f"{RESULTS}/copies/provenance/{{split}}.json",
+    log:
+        f"{LOGS}/segmentation/make_arm_copies/{{split}}.log",
+    benchmark:
+        f"{BENCHMARKS}/segmentation/make_arm_copies/{{split}}.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1500, 0.5),
+        runtime=60,
+    params:
+        patients=CONFIG.synthesis.patients,
+        warp=CONFIG.autoencoder.warp.model_dump(mode="json"),
+        modalities=CONFIG.modalities,
+        grid=GRID,
+        seed=split_seed,
+        code=code("segmentation/make_arm_copies"),
+    script:
+        "../workflow_scripts/segmentation/make_arm_copies.py"
+
+
 rule train_segmentation:
     input:
         images=preprocessed("train"),

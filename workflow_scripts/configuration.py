@@ -86,6 +86,7 @@ class Config(Section):
             *_values_that_do_not_fit(self),
             *_priors_that_do_not_fit(self),
             *_phantoms_without_a_prior(self),
+            *_opponents_that_do_not_fit(self),
             *_files_that_synthesis_lacks(self),
         ]
         if faults:
@@ -200,6 +201,17 @@ def _phantoms_without_a_prior(config: Config) -> Iterator[str]:
         yield (
             "segmentation.arms: real+classical+phantoms needs the phantoms of a prior "
             f"(phantom.json in its folder), and diffusion.prior is {config.diffusion.prior}"
+        )
+
+
+def _opponents_that_do_not_fit(config: Config) -> Iterator[str]:
+    """Where the arm that synthetic patients must beat is none of the run's, in words."""
+    opponent, arms = config.evaluation.opponent, config.segmentation.arms
+    known = [arm for arm in arms if "synthetic" not in arm.split("+")]
+    if opponent != "validation" and opponent not in known:
+        yield (
+            f"evaluation.opponent = {opponent}: take one of segmentation.arms without synthetic "
+            f"patients ({', '.join(known) or 'there is none'}), or validation"
         )
 
 

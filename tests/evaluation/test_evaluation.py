@@ -1,5 +1,6 @@
 """Adherence, contrast, collected tables and figures on constructed data."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from workflow_scripts.evaluation import (
     collect_quality,
     collect_reconstruction,
     collect_scores,
+    compare_arms,
     draw_figures,
     evaluate_adherence,
     evaluate_contrast,
@@ -180,7 +182,7 @@ def run(tmp_path_factory):
     files["neighbours"] = [write(table, root / "neighbours.csv")]
     files["splits"] = write(pd.DataFrame(rows), root / "splits.tsv")
     stages = ("autoencoder", "diffusion", "segmentation", "synthetic", "sweep", "reconstructions")
-    tables = ("attributes", "sweep_attributes", "reconstruction", "scores")
+    tables = ("attributes", "sweep_attributes", "reconstruction", "scores", "configs")
     files |= {name: [] for name in (*stages, *tables)}
     swept = attributes(4).assign(patient_id=SWEPT)
     for split in SPLITS:
@@ -199,6 +201,10 @@ def run(tmp_path_factory):
         for arm in ARMS:
             trained = root / "segmentation" / split / arm
             files.segmentation.append(write(looks, trained / "training.tsv"))
+            (trained / "model").mkdir(parents=True)
+            kept = {"validation_dice": 0.8 if arm == "real" else 0.7}
+            (trained / "model" / "config.json").write_text(json.dumps(kept))
+            files.configs.append(str(trained / "model" / "config.json"))
             rows = {"split": split, "arm": arm, "patient_id": tests, "region": "WT"}
             rows |= {"dice": rng.uniform(0.4, 0.9, 4), "hd95_mm": 9.0, "nsd": 0.7}
             table = pd.DataFrame({**rows, "volume_error_ml": rng.normal(size=4)})
@@ -227,9 +233,12 @@ def tables(run, tmp_path_factory):
     }
     texts = {"csv": "segmentation.csv", "markdown": "segmentation.md", "latex": "segmentation.tex"}
     texts = {name: str(folder / file) for name, file in texts.items()}
-    given = Named(tables=files.scores, splits=files.splits)
-    call(collect_scores, run, given, scores=at["scores"])
-    call(summarise_segmentation, run, Named(scores=at["scores"]), **texts)
+    given = Named(tables=files.scores, splits=files.splits, configs=files.configs)
+    at |= {name: str(folder / f"{name}.csv") for name in ("validation", "comparisons")}
+    call(collect_scores, run, given, scores=at["scores"], validation=at["validation"])
+    given = Named(scores=at["scores"], validation=at["validation"], others=[])
+    call(summarise_segmentation, run, given, **texts)
+    call(compare_arms, run, given, table=at["comparisons"])
     call(evaluate_adherence, run, files, table=at["adherence"])
     call(collect_reconstruction, run, files.reconstruction, table=at["reconstruction"])
     call(evaluate_contrast, run, files, table=at["contrast"])
@@ -376,7 +385,7 @@ def test_learning_curves_go_through_the_means_of_each_size(run, tables):
         }.items()
         for k in range(3)
     ]
-    figure = plots.dice_by_n(pd.DataFrame(rows), ["real", "real+classical"], 100, 0.95, 0)
+    figure = plots.dice_by_n(pd.DataFrame(rows), ["real", "real+classical"], 0.95)
     lines = [container.lines[0].get_ydata() for container in figure.axes[0].containers]
     np.testing.assert_allclose(lines, [[0.5, 0.7], [0.6, 0.8]])
     files, _ = run

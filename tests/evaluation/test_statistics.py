@@ -1,40 +1,51 @@
-"""Means, intervals and tests with known answers."""
+"""Means, intervals and verdicts with known answers."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
+from workflow_scripts.common.files import UserError
+from workflow_scripts.evaluation import simulate_verdicts as simulation
+from workflow_scripts.evaluation.compare_arms import check_same_patients
+from workflow_scripts.evaluation.comparisons import choose_opponents, compare
 from workflow_scripts.evaluation.statistics import (
-    bootstrap_interval,
-    holm,
-    paired_p,
+    arm_difference,
+    crossed_error,
+    crossed_mean,
     per_patient,
+    smallest_shown,
     summarise,
 )
 from workflow_scripts.evaluation.summarise_segmentation import caption
 from workflow_scripts.evaluation.tables import METRICS, latex, markdown, readable
-from workflow_scripts.evaluation.write_summary import gains, sentences, verdict
+from workflow_scripts.evaluation.write_summary import verdicts_text
 
 ARMS = ["real", "real+classical", "real+synthetic", "real+classical+synthetic"]
+OPPONENT = {8: "real+classical"}
+SEED_SD = 0.035
+NAN = float("nan")
 
 
-def scores(gain, seeds=2, patients=12):
-    """Scores in which each arm differs from the baseline by ``gain[arm]``."""
+def scores(gain, seeds=4, patients=12, regions=("WT",), arms=ARMS, seed_sd=0.0, n=8):
+    """Scores in which each arm differs from the others by ``gain[arm]``, and seeds by ``seed_sd``."""
     rng = np.random.default_rng(0)
     rows = []
     for seed in range(seeds):
         base = 0.6 + 0.1 * np.sin(np.arange(patients))
-        for arm in ARMS:
-            noise = rng.normal(0, 0.01, patients)
-            for k in range(patients):
-                values = {"dice": base[k] + gain.get(arm, 0) + noise[k], "hd95_mm": 9.0 + k}
-                values |= {"nsd": 0.5, "volume_error_ml": float(k - 5)}
-                values["volume_error_abs_ml"] = abs(values["volume_error_ml"])
-                name = {"split": f"n8-s{seed}", "n": 8, "validation": 2, "seed": seed}
-                name |= {"arm": arm, "patient_id": f"{k:03d}"}
-                rows.append({**name, "region": "WT", **values})
+        for arm in arms:
+            values = base + gain.get(arm, 0) + rng.normal(0, 0.01, patients)
+            values += rng.normal(0, seed_sd)
+            for k, value in enumerate(values):
+                row = {"n": n, "validation": 2, "seed": seed, "arm": arm, "patient_id": f"{k:03d}"}
+                row |= {"dice": value, "hd95_mm": 9.0 + k, "nsd": 0.5, "volume_error_ml": k - 5.0}
+                row["volume_error_abs_ml"] = abs(row["volume_error_ml"])
+                rows += [{**row, "region": region} for region in regions]
     return pd.DataFrame(rows)
+
+
+def chosen(table, arm):
+    return table[(table["arm"] == arm) & (table["region"] == "WT")]
 
 
 def test_seeds_are_averaged_for_each_patient():
@@ -46,85 +57,199 @@ def test_seeds_are_averaged_for_each_patient():
     assert table["arm"].drop_duplicates().tolist() == ARMS
 
 
-def test_holm_corrects_as_in_his_paper():
-    # 0.01·4, then 0.02·3, then the largest so far, then the last.
-    assert holm([0.02, 0.01, 0.04, 0.03]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
-    assert holm([0.6, 0.9]) == pytest.approx([1.0, 1.0])
-    assert len(holm([])) == 0
+def test_the_error_is_that_of_the_mean_squares():
+    # Two patients by two seeds by hand: means 2.5; patients 1.5, 3.5; seeds 2, 3; residual 0.
+    error, freedom = crossed_error(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    # MS_P = 2·(1 + 1) = 4, MS_S = 2·(0.25 + 0.25) = 1, MS_E = 0, one degree of freedom each.
+    assert error == pytest.approx(np.sqrt(5 / 4))
+    satterthwaite = 25 / 17
+    assert freedom == pytest.approx(2 / (1 / satterthwaite + 1))
 
 
-def test_wilcoxon_of_pairs():
-    first, second = np.arange(8) / 10 + 0.3, np.arange(8) / 10 + 0.2 - np.arange(8) / 100
-    assert paired_p(first, second) == pytest.approx(2 / 2**8)
-    assert paired_p(second, first) == paired_p(first, second)
-    assert paired_p(first, first + 1e-15) == 1.0
-    noise = np.random.default_rng(0).normal(size=30)
-    assert paired_p(noise, np.zeros(30)) == pytest.approx(stats.wilcoxon(noise).pvalue, abs=1e-6)
+def test_with_noise_alone_the_error_is_nearly_that_of_all_values():
+    values = np.random.default_rng(0).normal(0, 0.1, (4000, 8, 6))
+    error, _ = crossed_error(values)
+    # The larger of three estimates: never too small on average.
+    assert 1.0 < error.mean() / (0.1 / np.sqrt(48)) < 1.4
 
 
-def test_the_interval_is_seeded_and_covers_the_mean():
-    values = np.random.default_rng(1).normal(0.7, 0.1, 40)
-    low, high = bootstrap_interval(values, 2000, 0.95, 3)
-    assert (low, high) == bootstrap_interval(values, 2000, 0.95, 3)
-    assert low < values.mean() < high
-    expected = 2 * 1.96 * values.std() / np.sqrt(40)
-    assert high - low == pytest.approx(expected, rel=0.1)
-    assert bootstrap_interval(np.full(5, 0.3), 100, 0.95, 0) == pytest.approx((0.3, 0.3))
+def test_a_spread_of_seeds_widens_the_interval_as_a_t_test_over_seeds_does():
+    rng = np.random.default_rng(0)
+    values = rng.normal(0.04, 0.035, (1, 3)) + rng.normal(0, 1e-4, (40, 3))
+    found = crossed_mean(values, 0.95, SEED_SD)
+    over_seeds = stats.ttest_1samp(values.mean(0), 0)
+    assert found.p == pytest.approx(over_seeds.pvalue, rel=0.01)
+    assert (found.low, found.high) == pytest.approx(over_seeds.confidence_interval(), rel=0.01)
 
 
-def test_the_interval_covers_as_often_as_it_says():
-    rng = np.random.default_rng(5)
-    inside = 0
-    for trial in range(200):
-        low, high = bootstrap_interval(rng.normal(size=30), 400, 0.95, trial)
-        inside += low < 0 < high
-    assert 0.88 <= inside / 200 <= 0.98
+@pytest.mark.parametrize("mean", [0.0, 0.02, 0.05])
+def test_interval_and_p_agree(mean):
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        values = mean + rng.normal(0, 0.03, (1, 4)) + rng.normal(0, 0.08, (15, 4))
+        found = crossed_mean(values, 0.95, SEED_SD)
+        assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
 
 
-def test_a_true_difference_is_told_from_none():
-    table = summarise(scores({"real": -0.1}), METRICS, 500, 0.95, 0).set_index("arm")
-    assert table.index.tolist() == ARMS
-    assert table.loc["real", "dice_p"] == pytest.approx(3 * 2 / 2**12)  # the smallest of three
-    assert table.loc["real+synthetic", "dice_p"] > 0.05
-    assert np.isnan(table.loc["real+classical", "dice_p"])
-    assert table.loc["real", "hd95_mm_p"] == 1.0
-    assert table.loc["real", "dice_mean"] == pytest.approx(
-        table.loc["real+classical", "dice_mean"] - 0.1, abs=0.01
+def test_few_seeds_suppose_their_spread_and_have_no_p():
+    values = np.random.default_rng(0).normal(0.1, 0.05, (20, 2))
+    found = crossed_mean(values, 0.95, SEED_SD)
+    error = np.sqrt(SEED_SD**2 / 2 + values.mean(1).var(ddof=1) / 20)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.001)
+    assert found.smallest == pytest.approx((1.96 + 0.8416) * error, rel=0.001)
+    assert np.isnan(found.p) and np.isnan(crossed_mean(values, 0.95, NAN).low)
+    assert np.isnan(crossed_mean(values[:1], 0.95, SEED_SD).low)
+
+
+def test_a_difference_of_the_smallest_size_is_shown_in_four_of_five_studies():
+    for freedom in (3.0, 6.0, 30.0):
+        smallest = smallest_shown(1.0, freedom, 0.95)
+        shown = stats.nct.sf(stats.t.ppf(0.975, freedom), freedom, smallest)
+        assert shown == pytest.approx(0.8, abs=0.03)
+    assert smallest_shown(0.0, 6.0, 0.95) == 0
+
+
+def test_equal_scores_do_not_differ():
+    found = crossed_mean(np.zeros((5, 3)), 0.95, SEED_SD)
+    assert (found.low, found.high, found.p, found.smallest) == (0, 0, 1, 0)
+
+
+def test_seeds_and_patients_are_paired():
+    one = scores({"real": 0.1}, seed_sd=0.05)
+    shuffled = chosen(one, "real").sample(frac=1, random_state=0)
+    pair = chosen(one, "real+classical")
+    found = arm_difference(shuffled, pair[pair["seed"] > 0], "dice", 0.95, SEED_SD)
+    assert (found.patients, found.seeds) == (12, 3)
+    difference = (
+        chosen(one, "real").set_index(["patient_id", "seed"])["dice"]
+        - pair.set_index(["patient_id", "seed"])["dice"]
     )
+    later = difference.index.get_level_values("seed") > 0
+    assert found.mean == pytest.approx(difference[later].mean())
+
+
+def validation(values):
+    """Validation Dice by arm: a list over the seeds."""
+    return pd.DataFrame(
+        [(8, seed, arm, v) for arm, each in values.items() for seed, v in enumerate(each)],
+        columns=["n", "seed", "arm", "validation_dice"],
+    )
+
+
+def test_the_opponent_has_the_best_validation_dice_of_those_without_synthetic_patients():
+    table = validation({"real": [0.7, 0.8], "real+classical": [0.9, 0.5], ARMS[3]: [0.99, 0.99]})
+    assert choose_opponents(table, "validation") == {8: "real"}
+    assert choose_opponents(table, "real+classical") == {8: "real+classical"}
+    assert choose_opponents(table, "real+classical+phantoms") == {}
+
+
+@pytest.mark.parametrize(
+    ("gain", "word"), [(0.05, "helped"), (-0.05, "harmed"), (0.0, "not decided")]
+)
+def test_a_true_difference_is_told_from_none(gain, word):
+    table = scores({ARMS[3]: gain})
+    found = compare(table, OPPONENT, {}, 0.95, SEED_SD)
+    row = found[found["arm"] == ARMS[3]].iloc[0]
+    assert row["verdict"] == word
+    assert row["ci_low"] <= row["difference"] <= row["ci_high"]
+    assert row["difference"] == pytest.approx(gain, abs=0.01)
+    text = verdicts_text(found, table, "validation", 0.95, SEED_SD)
+    assert f"- WT: **{word}**" in text and "4 seeds" in text and "best validation Dice" in text
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_fewer_than_three_seeds_decide_nothing(seeds):
+    table = scores({ARMS[3]: 0.3}, seeds=seeds)
+    found = compare(table, OPPONENT, {}, 0.95, SEED_SD)
+    assert found["verdict"].tolist() == [f"not decided: {seeds} seed{'s' * (seeds > 1)}"] * 2
+    assert found["p"].isna().all() and (found["smallest"] > SEED_SD).all()
+    text = verdicts_text(found, table, "real+classical", 0.95, SEED_SD)
+    assert f"if seeds differ by a standard deviation of {SEED_SD}" in text and ", p" not in text
+
+
+def test_a_gain_of_one_seed_alone_is_no_gain():
+    table = scores({}, seeds=3, patients=40)
+    lucky = (table["arm"] == ARMS[3]) & (table["seed"] == 1)
+    table.loc[lucky, "dice"] += 0.08
+    row = compare(table, OPPONENT, {}, 0.95, SEED_SD).iloc[0]
+    assert row["difference"] > 0.02 and row["verdict"] == "not decided"
+
+
+def test_each_region_has_a_verdict_corrected_for_the_others():
+    table = scores({ARMS[3]: 0.03}, regions=("WT", "TC", "ET"), seed_sd=0.01)
+    three = compare(table, OPPONENT, {}, 0.95, SEED_SD)
+    main = three[three["arm"] == ARMS[3]]
+    assert main["region"].tolist() == ["WT", "TC", "ET"]
+    one = compare(table[table["region"] == "WT"], OPPONENT, {}, 0.95, SEED_SD).iloc[0]
+    row = main.iloc[0]
+    assert row["p"] == pytest.approx(min(3 * one["p"], 1))
+    assert row["ci_high"] - row["ci_low"] > one["ci_high"] - one["ci_low"]
+    assert "corrected for 3 regions" in verdicts_text(three, table, "validation", 0.95, SEED_SD)
+
+
+def test_phantoms_copies_and_other_runs_are_compared_too():
+    arms = ["real+classical", "real+classical+phantoms", "real+classical+copies", ARMS[3]]
+    table, other = (scores({ARMS[3]: gain}, arms=arms) for gain in (0.1, 0.0))
+    found = compare(table, OPPONENT, {"scratch": other}, 0.95, SEED_SD).set_index("opponent")
+    assert found.index.tolist() == [*arms[:3], f"{ARMS[3]} of scratch"]
+    assert found["difference"].tolist() == pytest.approx([0.1] * 4, abs=0.02)
+    check_same_patients(table, other, "scratch")
+    with pytest.raises(UserError, match="scratch tested other patients.*n = 8"):
+        check_same_patients(table, other[other["patient_id"] != "003"], "scratch")
+
+
+def test_without_an_opponent_there_is_no_verdict():
+    table = scores({}, arms=[ARMS[3]])
+    found = compare(table, {}, {}, 0.95, SEED_SD)
+    assert found.empty
+    assert "Nothing to compare" in verdicts_text(found, table, "validation", 0.95, SEED_SD)
+
+
+def test_the_summary_of_the_arms():
+    table = summarise(scores({"real": -0.1}), OPPONENT, METRICS, 0.95, SEED_SD).set_index("arm")
+    assert table.index.tolist() == ARMS
+    assert table.loc["real", "dice_difference"] == pytest.approx(-0.1, abs=0.01)
+    assert table.loc["real", "dice_ci_high"] < 0 < table.loc["real+synthetic", "dice_ci_high"]
+    assert np.isnan(table.loc["real+classical", "dice_difference"])
     assert table["hd95_mm_mean"].tolist() == [14.5] * 4
-
-
-def test_without_a_baseline_there_is_no_test():
-    table = summarise(scores({}).query("arm != 'real+classical'"), METRICS, 200, 0.95, 0)
-    assert table["dice_p"].isna().all() and len(table) == 3
+    few = summarise(scores({}, seeds=1), OPPONENT, METRICS, 0.95, SEED_SD).set_index("arm")
+    assert few.loc["real", "dice_ci_low"] < 0 and np.isnan(few.loc["real", "nsd_ci_low"])
 
 
 def test_tables_for_people():
-    text = readable(summarise(scores({"real": -0.1}), METRICS, 200, 0.95, 0), METRICS)
+    table = scores({"real": -0.1})
+    text = readable(summarise(table, OPPONENT, METRICS, 0.95, SEED_SD), METRICS)
     lines = markdown(text).splitlines()
     assert len(lines) == 6 and len(set(map(len, lines))) == 1
-    assert "14.5 ± 3.6 [" in lines[2]
-    tex = latex(text, caption(12, 0.95, {"spacing_mm": [1.0, 1.0, 1.6]}))
+    assert "14.5 ± 3.6" in lines[2] and "−0.10" in lines[2] and "opponent" in lines[3]
+    tex = latex(text, caption(12, 4, 0.95, SEED_SD, {"spacing_mm": [1.0, 1.0, 1.6]}))
     assert tex.count(r"\\") == 5 and r"$\pm$" in tex and r"95 \%" in tex
     assert tex.count("&") == 5 * (len(text.columns) - 1)
 
 
-@pytest.mark.parametrize(
-    ("gain", "word"), [(0.05, "helped"), (-0.05, "harmed"), (0.0, "not decided at this size")]
-)
-def test_the_summary_says_whether_synthetic_patients_helped(gain, word):
-    table = scores({"real+classical+synthetic": gain})
-    summary = summarise(table, METRICS, 500, 0.95, 0)
-    found = gains(table, summary, (500, 0.95, 0), 0.05).set_index("arm")
-    row = found.loc["real+classical+synthetic"]
-    assert row["verdict"] == word
-    assert row["gain"] == pytest.approx(gain, abs=0.01)
-    assert row["ci_low"] <= row["gain"] <= row["ci_high"]
-    text = sentences(found.reset_index(), table, 0.95)
-    assert f"**{word}**" in text and "fewer than five seeds" in text and "2 seeds" in text
+@pytest.mark.parametrize("truth", simulation.TRUTHS, ids=["no patient effect", "patient effect"])
+@pytest.mark.parametrize(("patients", "opponents"), [(40, 1), (100, 5)])
+def test_false_verdicts_are_as_rare_as_they_say(truth, patients, opponents):
+    false, _ = simulation.simulate(truth, 2000, patients, 3, opponents, seed=1)
+    assert false <= 0.06
 
 
-def test_a_difference_needs_both_interval_and_test():
-    assert verdict(0.1, 0.01, 0.2, 0.2, 0.05) == "not decided at this size"
-    assert verdict(0.1, -0.01, 0.2, 0.01, 0.05) == "not decided at this size"
-    assert verdict(0.1, 0.01, 0.2, 0.01, 0.05) == "helped"
+def test_a_gain_of_seven_hundredths_is_seen_with_five_seeds_and_forty_patients():
+    for truth in simulation.TRUTHS:
+        assert simulation.simulate(truth, 2000, 40, 5, 1, seed=1)[1] >= 0.8
+
+
+def test_the_simulation_catches_a_test_over_patients_alone():
+    rng = np.random.default_rng(0)
+    trials = simulation.draw_trials(simulation.Truth(), 1000, 40, 3, 1, rng)
+    over_patients = stats.ttest_1samp(trials.mean(-1), 0, axis=-1).pvalue < 0.05
+    assert over_patients.mean() > 0.4
+    assert simulation.share_decided(trials) < 0.06
+
+
+def test_the_document_s_table_is_replaced(tmp_path):
+    text = f"before\n{simulation.BEGIN}old\n{simulation.END}after\n"
+    found = simulation.replace_table(text, "new\n")
+    assert found == f"before\n{simulation.BEGIN}new\n{simulation.END}after\n"
+    with pytest.raises(UserError, match="lacks the marks"):
+        simulation.replace_table("nothing", "new\n")

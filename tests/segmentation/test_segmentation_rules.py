@@ -132,16 +132,18 @@ def test_training_finds_the_ellipsoids_and_is_scored(tmp_path, patients, setting
     assert scores["volume_error_ml"].abs().max() < 30
 
 
-def test_the_weights_that_do_best_on_validation_are_kept(settings):
-    chosen = settings(steps=8, validations=4)
+@pytest.mark.parametrize(("keep", "kept", "score"), [("best", 2.0, 0.7), ("last", 3.0, 0.1)])
+def test_the_best_weights_on_validation_are_kept_or_the_last(settings, keep, kept, score):
+    chosen = settings(steps=8, validations=4, keep=keep)
     scores = iter([0.2, 0.7, 0.7, 0.1])
     training = SegmentationTraining(torch.nn.Linear(1, 1), chosen, lambda _: next(scores))
-    for value, step in enumerate(training.looks):
+    for value, step in enumerate(training.checks):
         for average in training.average.module.parameters():
             torch.nn.init.constant_(average, float(value))
-        training._look(step)
-    assert training.looks == [5, 6, 7, 8]
-    assert training.best_network().weight.item() == 2.0  # the later one of two equal looks
+        training._check(step)
+    assert training.checks == [2, 4, 6, 8]
+    assert training.kept_network().weight.item() == kept  # the later one of two equal checks
+    assert training.kept_score() == score
 
 
 def test_a_model_folder_is_all_that_inference_needs(tmp_path, patients, settings, grid):
@@ -193,12 +195,12 @@ class Dying(SegmentationTraining):
         return super().losses(batch, step)
 
 
-def test_a_resumed_training_keeps_its_looks(tmp_path, patients, settings):
+def test_a_resumed_training_keeps_its_checks(tmp_path, patients, settings):
     chosen = settings(steps=6, validations=3)
 
     def run(folder, dies_at=None):
         build = lambda: network_of(chosen, ["flair", "t1ce"], "whole_tumour")  # noqa: E731
-        # The first look is the best one: it must outlive the kill.
+        # The first check is the best one: it must outlive the kill.
         training = Dying(
             initial_network(build, 0), chosen, lambda _: 1 / len(training.scores or "1")
         )
@@ -217,6 +219,6 @@ def test_a_resumed_training_keeps_its_looks(tmp_path, patients, settings):
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         run(tmp_path / "broken", dies_at=5)
     resumed = run(tmp_path / "broken")
-    assert list(resumed.scores) == list(whole.scores) == [4, 5, 6]
-    for name, value in whole.best.items():
-        assert torch.equal(value, resumed.best[name]), name
+    assert list(resumed.scores) == list(whole.scores) == [2, 4, 6]
+    for name, value in whole.kept.items():
+        assert torch.equal(value, resumed.kept[name]), name

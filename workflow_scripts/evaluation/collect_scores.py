@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from workflow_scripts.cohort.splits import training_sizes
-from workflow_scripts.common.files import read_table, write_table
+from workflow_scripts.common.files import read_json, read_table, write_table
 
 COLUMNS = [
     "split",
@@ -36,9 +36,25 @@ def collect(paths: list[str | Path], splits: pd.DataFrame) -> pd.DataFrame:
     return table[COLUMNS]
 
 
+def collect_validation(configs: list[str | Path], splits: pd.DataFrame) -> pd.DataFrame:
+    """A row for each split and arm: n, seed and the validation Dice of the weights that were kept.
+
+    ``configs`` are the networks' ``config.json`` in ``<split>/<arm>/model``.
+    """
+    sizes, rows = training_sizes(splits), []
+    for path in map(Path, configs):
+        split, arm = path.parts[-4:-2]
+        row = {"split": split, "n": sizes[split][0], "seed": int(split.split("-s")[1]), "arm": arm}
+        rows.append({**row, "validation_dice": read_json(path)["validation_dice"]})
+    return pd.DataFrame(rows)
+
+
 def main(snakemake) -> None:
-    given = snakemake.input
-    write_table(collect(given.tables, read_table(given.splits)), snakemake.output.scores)
+    files = snakemake.input
+    splits = read_table(files.splits)
+    write_table(collect(files.tables, splits), snakemake.output.scores)
+    if configs := files.get("configs"):
+        write_table(collect_validation(configs, splits), snakemake.output.validation)
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ def draw_plots(files, params) -> dict[str, Figure]:
     generators = {s: tables(files[s], params.splits) for s in ("autoencoder", "diffusion")}
     trainings = [(split, arm) for split in params.splits for arm in params.arms]
     scores, arms = read_table(files.scores), params.arms
-    look = (scores, arms, params.bootstrap, params.confidence, params.seed)
+    look = (scores, arms, params.confidence)
     drawn = {"dice_by_n": plots.dice_by_n(*look)} if scores["n"].nunique() > 1 else {}
     return drawn | {
         "training_curves": plots.training_curves(generators, tables(files.segmentation, trainings)),

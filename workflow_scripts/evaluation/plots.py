@@ -9,7 +9,7 @@ from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
 from workflow_scripts.evaluation.adherence import fit_line
 from workflow_scripts.evaluation.look import note
-from workflow_scripts.evaluation.statistics import bootstrap_interval, per_patient
+from workflow_scripts.evaluation.statistics import crossed_mean, patients_by_seeds, per_patient
 
 # Okabe & Ito's colours, which the colour-blind can tell apart.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442"]
@@ -19,6 +19,7 @@ ARM_COLOURS = {
     "real+synthetic": "#E69F00",
     "real+classical+synthetic": "#009E73",
     "real+classical+phantoms": "#CC79A7",
+    "real+classical+copies": "#E69F00",
 }
 ATTRIBUTE_NAMES = {
     "volume_ml": "Volume (mL)",
@@ -121,10 +122,19 @@ def adherence_scatter(tables: dict[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def dice_by_arm(
-    scores: pd.DataFrame, arms: Sequence[str], resamplings: int, confidence: float, seed: int
-) -> Figure:
-    """Each test patient's Dice (seeds averaged), and the mean with its bootstrap interval.
+def mean_interval(
+    scores: pd.DataFrame, n: int, region: str, arm: str, confidence: float
+) -> tuple[float, float]:
+    """Interval of the mean Dice of an arm over patients and seeds; with too few seeds to tell
+    their spread, over patients alone."""
+    same = (scores["n"] == n) & (scores["region"] == region) & (scores["arm"] == arm)
+    values = patients_by_seeds(scores[same], "dice").dropna().to_numpy()
+    found = crossed_mean(values, confidence, seed_sd=0.0)
+    return found.low, found.high
+
+
+def dice_by_arm(scores: pd.DataFrame, arms: Sequence[str], confidence: float) -> Figure:
+    """Each test patient's Dice (seeds averaged), and the mean with its interval (``mean_interval``).
 
     A row of panels for each region, a column for each number of training patients.
     """
@@ -132,7 +142,7 @@ def dice_by_arm(
     names, sizes = list(dict.fromkeys(scores["region"])), sorted(table["n"].unique())
     figure = Figure(figsize=(1.2 + 3.9 * len(sizes), 0.6 + 3.3 * len(names)))
     axes = figure.subplots(len(names), len(sizes), squeeze=False, sharey=True)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     for row, region in enumerate(names):
         for column, n in enumerate(sizes):
             panel = axes[row, column]
@@ -144,7 +154,7 @@ def dice_by_arm(
             panel.plot(places.T, wide[shown].to_numpy().T, color="#DDDDDD", lw=0.6, zorder=1)
             for x, arm in enumerate(shown):
                 values, colour = wide[arm].to_numpy(), ARM_COLOURS[arm]
-                low, high = bootstrap_interval(values, resamplings, confidence, seed)
+                low, high = mean_interval(scores, n, region, arm, confidence)
                 panel.scatter(
                     x + spread, values, s=16, color=colour, alpha=0.65, linewidths=0, zorder=2
                 )
@@ -170,10 +180,9 @@ def dice_by_arm(
     return figure
 
 
-def dice_by_n(
-    scores: pd.DataFrame, arms: Sequence[str], resamplings: int, confidence: float, seed: int
-) -> Figure:
-    """Mean Dice over the number of training patients: a line an arm, with bootstrap intervals.
+def dice_by_n(scores: pd.DataFrame, arms: Sequence[str], confidence: float) -> Figure:
+    """Mean Dice over the number of training patients: a line an arm, with intervals
+    (``mean_interval``).
 
     A panel for each region. Arms are set apart a little, so that their intervals are seen.
     """
@@ -186,7 +195,7 @@ def dice_by_n(
             chosen = table[(table["region"] == region) & (table["arm"] == arm)]
             groups = [chosen.loc[chosen["n"] == n, "dice"].to_numpy() for n in sizes]
             means = np.array([group.mean() for group in groups])
-            ends = [bootstrap_interval(g, resamplings, confidence, seed) for g in groups]
+            ends = [mean_interval(scores, n, region, arm, confidence) for n in sizes]
             bars = np.abs(np.array(ends).T - means)
             apart = np.array(sizes) * 1.03 ** (number - (len(arms) - 1) / 2)
             look = {"color": ARM_COLOURS[arm], "label": arm.replace("+", " + "), "ms": 5}

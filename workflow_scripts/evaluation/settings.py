@@ -1,10 +1,11 @@
 """Values of the ``evaluation`` section."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from workflow_scripts.common.settings import Section, ordered_pair
+from workflow_scripts.segmentation.settings import Arm
 
 
 class EvaluationSettings(Section):
@@ -18,5 +19,21 @@ class EvaluationSettings(Section):
     ] = Field(
         description="inner and outer distance from the tumour of what counts as its surroundings"
     )
-    confidence: float = Field(description="coverage of the bootstrap intervals", gt=0, lt=1)
-    alpha: float = Field(description="p below which a difference counts as decided", gt=0, lt=1)
+    confidence: float = Field(
+        description="coverage of the intervals; a difference is decided where it excludes 0",
+        gt=0,
+        lt=1,
+    )
+    seed_sd: float = Field(
+        description="standard deviation between seeds of a difference of Dice, supposed where a "
+        "run has fewer than three seeds",
+        ge=0,
+    )
+    opponent: Literal["validation"] | Arm = Field(
+        description="the arm that synthetic patients must beat: named here, or that with the best "
+        "validation Dice"
+    )
+    other_runs: list[str] = Field(
+        description="result folders of other runs on the same test patients, whose synthetic "
+        "patients are compared with this run's"
+    )

@@ -1,29 +1,41 @@
 """Rule ``summarise_segmentation``: the arms beside each other, for machines and for people."""
 
 from workflow_scripts.common.files import read_table, write_table, write_text
-from workflow_scripts.evaluation.statistics import BASELINE, summarise
+from workflow_scripts.evaluation.comparisons import choose_opponents
+from workflow_scripts.evaluation.statistics import LEAST_SEEDS, summarise
 from workflow_scripts.evaluation.tables import METRICS, latex, markdown, readable
 
 
-def caption(patients: int, confidence: float, grid: dict) -> str:
+def caption(patients: int, seeds: int, confidence: float, seed_sd: float, grid: dict) -> str:
     """What the numbers of the table are."""
     voxel = " × ".join(f"{side:g}" for side in grid["spacing_mm"])
+    if seeds < LEAST_SEEDS:
+        interval = f"supposes that seeds differ by a standard deviation of {seed_sd:g}"
+    else:
+        interval = f"is over patients and {seeds} seeds, which are crossed"
     return (
         f"Segmentation of {patients} test patients: mean ± standard deviation over patients (seeds "
-        f"averaged first) [{100 * confidence:g} % bootstrap interval of the mean]; p of the paired "
-        f"Wilcoxon test against {BASELINE}, corrected by Holm's method. Measured in template space "
-        f"(MNI152), on voxels of {voxel} mm. A missed tumour counts as Dice 0 and the image's "
-        "diagonal. n counts the training patients; the validation patients are labelled too."
+        "averaged first). Difference: Dice less the opponent's, paired by patient and seed; its "
+        f"{100 * confidence:g} % interval {interval}. Measured in template space (MNI152), on "
+        f"voxels of {voxel} mm. A missed tumour counts as Dice 0 and the image's diagonal. n "
+        "counts the training patients; the validation patients are labelled too."
     )
 
 
 def main(snakemake) -> None:
-    params = snakemake.params
-    scores = read_table(snakemake.input.scores)
-    summary = summarise(scores, METRICS, params.bootstrap, params.confidence, params.seed)
+    params, files = snakemake.params, snakemake.input
+    scores = read_table(files.scores)
+    if validation := files.get("validation"):
+        opponents = choose_opponents(read_table(validation), params.opponent)
+    else:
+        # Of arms without validation scores the first one is the base.
+        opponents = dict.fromkeys(scores["n"], scores["arm"].iloc[0])
+    summary = summarise(scores, opponents, METRICS, params.confidence, params.seed_sd)
     write_table(summary, snakemake.output.csv)
     table = readable(summary, METRICS)
-    note = caption(scores["patient_id"].nunique(), params.confidence, params.grid)
+    seeds = int(summary["seeds"].min())
+    patients = scores["patient_id"].nunique()
+    note = caption(patients, seeds, params.confidence, params.seed_sd, params.grid)
     write_text(f"{markdown(table)}\n{note}\n", snakemake.output.markdown)
     write_text(latex(table, note), snakemake.output.latex)
 

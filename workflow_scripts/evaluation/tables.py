@@ -30,22 +30,33 @@ def number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}".replace("-", "−")
 
 
+def signed(value: float, digits: int) -> str:
+    """A number with its sign, also where it is positive; a dash where there is none."""
+    text = number(value, digits)
+    return f"+{text}" if value > 0 else text
+
+
 def readable(summary: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """The summary as text: for each metric ``mean ± sd [low, high]`` and p."""
+    """The summary as text: ``mean ± sd`` of each metric, and after Dice its difference from the
+    opponent's, ``difference [low, high]``."""
     table = summary[["n", "arm", "region"]].astype(str)
     for metric in metrics:
         digits = DIGITS[metric]
-        cells, tests = [], []
-        for _, row in summary.iterrows():
-            mean, sd, low, high = (
-                number(row[f"{metric}_{part}"], digits)
-                for part in ("mean", "sd", "ci_low", "ci_high")
-            )
-            cells.append(f"{mean} ± {sd} [{low}, {high}]")
-            tests.append(p_text(row[f"{metric}_p"]))
-        table[HEADINGS[metric]] = cells
-        table[f"p, {HEADINGS[metric].split(' (')[0]}"] = tests
+        table[HEADINGS[metric]] = [
+            " ± ".join(number(row[f"{metric}_{part}"], digits) for part in ("mean", "sd"))
+            for _, row in summary.iterrows()
+        ]
+        if metric == "dice":
+            table["Difference"] = [difference_text(row) for _, row in summary.iterrows()]
     return table
+
+
+def difference_text(row: pd.Series) -> str:
+    """The difference of Dice of a row of the summary with its interval and the opponent."""
+    if row["arm"] == row["opponent"]:
+        return "opponent"
+    low, high = (number(row[f"dice_{end}"], 3) for end in ("ci_low", "ci_high"))
+    return f"{signed(row['dice_difference'], 3)} [{low}, {high}]"
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -8,21 +8,9 @@ import pandas as pd
 from workflow_scripts.common.files import read_table, write_text
 from workflow_scripts.evaluation.adherence import UNITS
 from workflow_scripts.evaluation.contrast import GROUPS
-from workflow_scripts.evaluation.statistics import (
-    BASELINE,
-    bootstrap_interval,
-    paired,
-    per_patient,
-)
-from workflow_scripts.evaluation.tables import markdown, number, p_text
+from workflow_scripts.evaluation.statistics import LEAST_SEEDS
+from workflow_scripts.evaluation.tables import markdown, number, p_text, signed
 
-# What comparing each of these arms with the baseline tells of.
-ROLES = {
-    "real+classical+synthetic": "synthetic patients beside classical augmentation",
-    "real+synthetic": "synthetic patients in place of classical augmentation",
-    "real+classical+phantoms": "phantoms as the prior learned from, without any diffusion model, "
-    "beside classical augmentation",
-}
 PLACES = """\
 - `{results}/report/index.html`: all of this as a page, with a viewer to look through patients
 - `{results}/evaluation/`: these tables; `scores.csv` has every patient, `segmentation.tex` LaTeX
@@ -43,77 +31,50 @@ above the floor is less variety.
 """
 
 
-def verdict(gain: float, low: float, high: float, p: float, alpha: float) -> str:
-    """``helped`` or ``harmed`` if interval and test agree that there is a difference."""
-    if p < alpha and low > 0 and gain > 0:
-        return "helped"
-    if p < alpha and high < 0 and gain < 0:
-        return "harmed"
-    return "not decided at this size"
-
-
-def gains(
-    scores: pd.DataFrame,
-    summary: pd.DataFrame,
-    sureness: tuple[int, float, int],
-    alpha: float,
-) -> pd.DataFrame:
-    """What synthetic patients changed in the Dice of the first region, for each n and arm.
-
-    The interval is of the mean paired difference, and has the resamplings, coverage and seed of
-    ``sureness``; p is the corrected one of the summary.
-    """
-    region = scores["region"].iloc[0]
-    patients = per_patient(scores[scores["region"] == region], ["dice"])
-    rows = []
-    counts = scores.groupby("n")["validation"].agg(["min", "max"])
-    for n, group in patients.groupby("n"):
-        for arm in ROLES:
-            if not {arm, BASELINE} <= set(group["arm"]):
-                continue
-            pair = paired(group, arm, BASELINE, "dice")
-            change = pair[:, 0] - pair[:, 1]
-            low, high = bootstrap_interval(change, *sureness)
-            same = (summary["n"] == n) & (summary["arm"] == arm) & (summary["region"] == region)
-            p = float(summary.loc[same, "dice_p"].iloc[0])
-            found = {
-                "n": n,
-                "validation": "–".join(str(v) for v in sorted(set(counts.loc[n]))),
-                "arm": arm,
-                "region": region,
-                "patients": len(change),
-            }
-            gain = float(change.mean())
-            found |= {"gain": gain, "ci_low": low, "ci_high": high, "p": p}
-            rows.append({**found, "verdict": verdict(gain, low, high, p, alpha)})
-    return pd.DataFrame(rows)
-
-
-def sentence(gain: pd.Series, seeds: int, confidence: float) -> str:
-    """What synthetic patients did in one arm, in words and numbers."""
-    change, low, high = (f"{gain[k]:+.3f}".replace("-", "−") for k in ("gain", "ci_low", "ci_high"))
-    p = p_text(gain["p"])
-    p = f"p {p}" if p.startswith("<") else f"p = {p}"
-    tested = f"{gain['patients']} test patients, {seeds} {'seed' if seeds == 1 else 'seeds'}"
+def question_text(row: pd.Series, confidence: float, seed_sd: float, validation: str) -> str:
+    """One comparison, its verdict first, in words and numbers."""
+    change, low, high = (signed(row[k], 3) for k in ("difference", "ci_low", "ci_high"))
+    few = row["seeds"] < LEAST_SEEDS
+    supposed = f" if seeds differ by a standard deviation of {seed_sd:g}" if few else ""
+    p = f", p {p_text(row['p'])}".replace("p 0", "p = 0").replace("p 1", "p = 1")
+    tested = f"{row['patients']} test patients, {row['seeds']} seed{'s'[: row['seeds'] != 1]}"
+    interval = f"{100 * confidence:g} % interval {low} to {high}{supposed}{'' if few else p}"
     return (
-        f"With {gain['n']} training and {gain['validation']} validation patients, "
-        f"{ROLES[gain['arm']]}: **{gain['verdict']}**. {gain['region']} Dice of "
-        f"{gain['arm']} is {change} against {BASELINE} ({100 * confidence:g} % interval {low} to "
-        f"{high}, {p}; {tested})."
+        f"- {row['region']}: **{row['verdict']}**. With {row['n']} training and {validation} "
+        f"validation patients, {row['question']}: Dice of {row['arm']} is {change} against "
+        f"{row['opponent']} ({interval}; {tested}). A true difference of "
+        f"{number(row['smallest'], 3)} would have been shown with 80 % probability{supposed}."
     )
 
 
-def sentences(table: pd.DataFrame, scores: pd.DataFrame, confidence: float) -> str:
-    """A line for each comparison, and a warning where one seed decides nothing."""
-    if table.empty:
-        return f"Nothing to compare: the arms lack {BASELINE} or any with synthetic patients.\n"
-    seeds = scores.groupby("n")["seed"].nunique()
-    lines = [f"- {sentence(row, int(seeds[row['n']]), confidence)}" for _, row in table.iterrows()]
-    if seeds.min() < 5:
-        lines.append(
-            "- Trainings differ from seed to seed by several hundredths of Dice, and the interval "
-            "is over test patients alone: fewer than five seeds say little."
-        )
+def verdicts_text(
+    comparisons: pd.DataFrame,
+    scores: pd.DataFrame,
+    opponent: str,
+    confidence: float,
+    seed_sd: float,
+) -> str:
+    """A line for each question, n and region, the main question first, and how they were asked."""
+    if comparisons.empty:
+        return "Nothing to compare: the arms lack real+classical+synthetic, or an opponent.\n"
+    counts = scores.groupby("n")["validation"].unique()
+    order = {question: k for k, question in enumerate(comparisons["question"].unique())}
+    rows = comparisons.sort_values("question", key=lambda c: c.map(order), kind="stable")
+    lines = [
+        question_text(row, confidence, seed_sd, "–".join(map(str, sorted(counts[row["n"]]))))
+        for _, row in rows.iterrows()
+    ]
+    chosen = (
+        "the arm without synthetic patients that has the best validation Dice"
+        if opponent == "validation"
+        else "named in the configuration"
+    )
+    regions = scores["region"].nunique()
+    family = f", each corrected for {regions} regions (Bonferroni)" if regions > 1 else ""
+    lines.append(
+        f"\nThe opponent of the first question is {chosen}. Interval and p are over patients and "
+        f"seeds{family}; questions are not corrected for each other."
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -211,9 +172,8 @@ def quality_text(table: pd.DataFrame) -> str:
 
 def main(snakemake) -> None:
     params = snakemake.params
-    sureness = params.bootstrap, params.confidence, params.seed
-    scores, summary = (read_table(snakemake.input[k]) for k in ("scores", "segmentation"))
-    found = gains(scores, summary, sureness, params.alpha)
+    scores, comparisons = (read_table(snakemake.input[k]) for k in ("scores", "comparisons"))
+    asked = params.opponent, params.confidence, params.seed_sd
     tables = {
         k: read_table(snakemake.input[k])
         for k in ("adherence", "reconstruction", "contrast", "quality")
@@ -226,7 +186,7 @@ def main(snakemake) -> None:
         "# Results\n",
         *filter(None, [problems(attributes, sweeps, models_of_others(params))]),
         "## Did synthetic patients help?\n",
-        sentences(found, scores, params.confidence),
+        verdicts_text(comparisons, scores, *asked),
         "## Segmentation of the test patients\n",
         Path(snakemake.input.markdown).read_text(encoding="utf-8"),
         "## Do synthetic patients have the tumour that was asked for?\n",

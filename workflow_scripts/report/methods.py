@@ -31,8 +31,8 @@ REFERENCES = {
     "in healthcare. arXiv:2211.02701, 2022.",
     "nsd": "Nikolov S, Blackwell S, Zverovitch A, et al. Clinically applicable segmentation of "
     "head and neck anatomy for radiotherapy. Journal of Medical Internet Research 23:e26151, 2021.",
-    "holm": "Holm S. A simple sequentially rejective multiple test procedure. Scandinavian Journal "
-    "of Statistics 6:65–70, 1979.",
+    "satterthwaite": "Satterthwaite FE. An approximate distribution of estimates of variance "
+    "components. Biometrics Bulletin 1946;2(6):110–114. doi:10.2307/3002019",
 }
 NAMES = {"t1": "T1", "t1ce": "contrast-enhanced T1", "t2": "T2", "flair": "FLAIR"}
 SOURCES = {
@@ -187,11 +187,21 @@ def _statistics(config: Config, cite: Citations) -> str:
     return (
         "**Statistics.** Test patients were scored by Dice, the 95th percentile of the Hausdorff "
         f"distance, the surface Dice at {tolerance:g} mm {cite.nsd} and the volume error, averaged "
-        "over seeds for each patient first. Arms were compared with real patients and classical "
-        "augmentation by the paired Wilcoxon signed-rank test, corrected by Holm's method "
-        f"{cite.holm}; intervals are of {evaluation.bootstrap} bootstrap resamplings of the "
-        f"patients ({100 * evaluation.confidence:g} %)."
+        "over seeds for each patient first. "
+        f"{_opponent(evaluation.opponent)} Differences were paired by patient and seed; their "
+        f"{100 * evaluation.confidence:g} % intervals come from a model of crossed random effects of "
+        f"patients and seeds with Satterthwaite's degrees of freedom {cite.satterthwaite}, made "
+        "smaller for few seeds. Regions were corrected for each other by Bonferroni's method."
     )
+
+
+def _opponent(opponent: str) -> str:
+    if opponent == "validation":
+        return (
+            "Synthetic patients were compared with the arm without them that had the best "
+            "validation Dice."
+        )
+    return f"Synthetic patients were compared with the arm {opponent.replace('+', ' + ')}."
 
 
 def _software(cite: Citations, packages: dict[str, str]) -> str:

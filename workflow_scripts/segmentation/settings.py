@@ -6,13 +6,15 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from workflow_scripts.common.settings import OptimiserSettings, Section, ordered_pair
 
-# Beside the real patients: classical augmentation, synthetic patients, phantoms as the prior saw.
+# Beside the real patients: classical augmentation, synthetic patients, phantoms as the prior saw,
+# warped copies of the training patients.
 Arm = Literal[
     "real",
     "real+classical",
     "real+synthetic",
     "real+classical+synthetic",
     "real+classical+phantoms",
+    "real+classical+copies",
 ]
 
 
@@ -45,12 +47,13 @@ class SegmentationSettings(OptimiserSettings):
     foreground: float = Field(description="share of patches laid on the tumour", ge=0, le=1)
     batch: int = Field(description="samples a step", ge=1)
     validations: int = Field(
-        description="looks at the validation patients, spread over the second half of the steps; "
-        "the weights that do best are kept",
-        ge=1,
+        description="validation checks, spread evenly over the steps; the last is at the end", ge=1
+    )
+    keep: Literal["best", "last"] = Field(
+        description="weights that are kept: the best of the validation checks, or the last"
     )
     synthetic_fraction: float = Field(
-        description="share of the samples that are synthetic, or phantoms, in arms that have any",
+        description="share of the samples that are synthetic, phantoms or copies, in arms that have any",
         gt=0,
         le=1,
     )

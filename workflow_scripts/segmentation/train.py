@@ -1,4 +1,4 @@
-"""Training of the segmentation network, with the best look at the validation patients kept."""
+"""Training of the segmentation network, with validation checks that may choose its weights."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,12 +18,9 @@ from workflow_scripts.segmentation.settings import SegmentationSettings
 from workflow_scripts.segmentation.volumes import reference_masks, whole
 
 
-def validation_steps(steps: int, looks: int) -> list[int]:
-    """Steps after which the validation patients are looked at: the last, and others before it.
-
-    They are spread evenly over the second half, since nothing earlier is worth keeping.
-    """
-    return sorted({round(steps - steps / 2 * k / looks) for k in range(looks)})
+def validation_steps(steps: int, checks: int) -> list[int]:
+    """Steps after which the validation patients are scored, spread evenly; the last is one."""
+    return sorted({max(1, round(steps * k / checks)) for k in range(1, checks + 1)})
 
 
 def validation_dice(
@@ -43,8 +40,9 @@ class SegmentationTraining(Training):
     """Dice over the batch and cross-entropy, on regions that may overlap.
 
     The Dice of the whole batch, not of each sample, is what keeps the loss of a patient with a
-    small tumour from jumping. After the steps ``looks``, ``validate`` scores the averaged weights;
-    ``best`` holds those with the highest score, the later ones if equal.
+    small tumour from jumping. After the steps ``checks``, ``validate`` scores the averaged weights;
+    ``kept`` holds those of the last check, or, with ``settings.keep`` = best, those with the highest
+    score, the later ones if equal.
     """
 
     def __init__(
@@ -55,9 +53,10 @@ class SegmentationTraining(Training):
     ) -> None:
         super().__init__(model, settings)
         self.validate = validate
-        self.looks = validation_steps(settings.steps, settings.validations)
+        self.checks = validation_steps(settings.steps, settings.validations)
         self.scores: dict[int, float] = {}
-        self.best: dict[str, Tensor] = {}
+        self.keep_best = settings.keep == "best"
+        self.kept: dict[str, Tensor] = {}
         self.dice_loss = DiceLoss(sigmoid=True, batch=True)
 
     def losses(self, batch: tuple[Tensor, Tensor], step: int) -> dict[str, Tensor]:
@@ -69,39 +68,43 @@ class SegmentationTraining(Training):
         return {"loss": overlap + entropy, "dice_loss": overlap, "cross_entropy": entropy}
 
     def optimizer_step(self, epoch: int, batch_idx: int, *args: Any, **kwargs: Any) -> None:
-        """Make the step, then look at the validation patients when it is time."""
+        """Make the step, then score the validation patients when it is time."""
         super().optimizer_step(epoch, batch_idx, *args, **kwargs)
-        if (step := batch_idx + 1) in self.looks and not local_rank():
-            self._look(step)
+        if (step := batch_idx + 1) in self.checks and not local_rank():
+            self._check(step)
 
-    def _look(self, step: int) -> None:
+    def _check(self, step: int) -> None:
         network = self.average.module.eval()
         score = self.validate(network)
         network.train()
-        if score >= max(self.scores.values(), default=0.0):
-            self.best = {k: v.detach().clone() for k, v in network.state_dict().items()}
+        if not self.keep_best or score >= max(self.scores.values(), default=0.0):
+            self.kept = {k: v.detach().clone() for k, v in network.state_dict().items()}
         self.scores[step] = score
         if self.logger:
             self.logger.experiment.add_scalar("validation_dice", score, step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the looks already taken, and what they chose."""
-        checkpoint["validation"] = {"scores": self.scores, "best": self.best}
+        """Keep the checks already made, and what they chose."""
+        checkpoint["validation"] = {"scores": self.scores, "kept": self.kept}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the looks of the run that was broken off."""
+        """Take up the checks of the run that was broken off."""
         self.scores = checkpoint["validation"]["scores"]
-        self.best = checkpoint["validation"]["best"]
+        self.kept = checkpoint["validation"]["kept"]
 
-    def best_network(self) -> nn.Module:
-        """The network with the weights that did best on the validation patients."""
-        self.model.load_state_dict(self.best)
+    def kept_score(self) -> float:
+        """Validation Dice of the weights that are kept."""
+        return max(self.scores.values()) if self.keep_best else self.scores[max(self.scores)]
+
+    def kept_network(self) -> nn.Module:
+        """The network with the weights that are kept."""
+        self.model.load_state_dict(self.kept)
         return self.model.eval().cpu()
 
     def history(self, losses: pd.DataFrame) -> pd.DataFrame:
         """Losses by step with the validation Dice in the rows where one was taken."""
-        looks = pd.DataFrame({"step": list(self.scores), "validation_dice": self.scores.values()})
-        return losses.merge(looks, on="step", how="outer").sort_values("step")
+        checks = pd.DataFrame({"step": list(self.scores), "validation_dice": self.scores.values()})
+        return losses.merge(checks, on="step", how="outer").sort_values("step")
 
 
 def initial_network(build: Callable[[], nn.Module], seed: int) -> nn.Module:

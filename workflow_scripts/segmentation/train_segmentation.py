@@ -47,10 +47,10 @@ def main(snakemake) -> None:
             "labels": params.labels,
             "grid": params.grid,
             "precision": arithmetic(settings.precision),
-            "validation_dice": max(training.scores.values()),
+            "validation_dice": training.kept_score(),
         }
         logging.info("validation Dice %.3f", config["validation_dice"])
-        save_model(Path(snakemake.output.weights).parent, training.best_network(), config)
+        save_model(Path(snakemake.output.weights).parent, training.kept_network(), config)
         write_table(training.history(losses), snakemake.output.history)
 
 

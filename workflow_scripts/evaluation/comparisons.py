@@ -1,0 +1,121 @@
+"""The questions that a run answers, each with its verdict."""
+
+import numpy as np
+import pandas as pd
+
+from workflow_scripts.evaluation.statistics import LEAST_SEEDS, Estimate, arm_difference
+
+OURS = "real+classical+synthetic"
+HELPED, HARMED, UNDECIDED = "helped", "harmed", "not decided"
+# Arms that synthetic patients are compared with beside the opponent, and what that asks.
+RIVALS = {
+    "real+classical+phantoms": "synthetic patients in place of the prior's phantoms",
+    "real+classical+copies": "synthetic patients in place of warped copies of the training patients",
+}
+MAIN = "synthetic patients beside classical augmentation"
+REPLACED = "synthetic patients in place of classical augmentation"
+OTHER_RUN = "synthetic patients of this run in place of those of {run}"
+
+
+def without_generator(arms: list[str]) -> list[str]:
+    """Arms that need no synthetic patient."""
+    return [arm for arm in arms if "synthetic" not in arm.split("+")]
+
+
+def choose_opponents(validation: pd.DataFrame, named: str) -> dict[int, str]:
+    """The arm that synthetic patients must beat, for each n.
+
+    ``validation`` has the columns n, seed, arm and validation_dice. ``named`` is an arm, or
+    ``validation``: the arm without synthetic patients that has the largest mean validation Dice
+    over the seeds, the first of equal ones. Test scores play no part. An n without such an arm has
+    no opponent.
+    """
+    opponents = {}
+    for n, table in validation.groupby("n"):
+        arms = without_generator(table["arm"].drop_duplicates().tolist())
+        if named != "validation":
+            arms = [arm for arm in arms if arm == named]
+        means = table.groupby("arm")["validation_dice"].mean()
+        if arms:
+            opponents[n] = max(arms, key=lambda arm: means[arm])
+    return opponents
+
+
+def verdict(found: Estimate) -> str:
+    """``helped``, ``harmed`` or ``not decided``: the first two where the interval excludes 0.
+
+    With fewer than ``LEAST_SEEDS`` seeds nothing is decided.
+    """
+    if found.seeds < LEAST_SEEDS:
+        return f"{UNDECIDED}: {found.seeds} seed{'s' if found.seeds > 1 else ''}"
+    if found.low > 0:
+        return HELPED
+    return HARMED if found.high < 0 else UNDECIDED
+
+
+def _pairs(
+    table: pd.DataFrame, opponent: str | None, others: dict[str, pd.DataFrame]
+) -> list[tuple[str, str, str, pd.DataFrame]]:
+    """Question, arm, opponent and the opponent's scores, of one n and region."""
+    arms = table["arm"].unique()
+    pairs = []
+
+    def add(question: str, arm: str, rival: str | None) -> None:
+        if arm in arms and rival in arms and arm != rival:
+            pairs.append((question, arm, rival, table[table["arm"] == rival]))
+
+    add(MAIN, OURS, opponent)
+    add(REPLACED, "real+synthetic", opponent)
+    for rival, question in RIVALS.items():
+        add(question, OURS, rival)
+    for run, scores in others.items():
+        same = (scores["n"] == table["n"].iloc[0]) & (scores["region"] == table["region"].iloc[0])
+        chosen = scores[same & (scores["arm"] == OURS)]
+        if OURS in arms and len(chosen):
+            pairs.append((OTHER_RUN.format(run=run), OURS, f"{OURS} of {run}", chosen))
+    return pairs
+
+
+def compare(
+    scores: pd.DataFrame,
+    opponents: dict[int, str],
+    others: dict[str, pd.DataFrame],
+    confidence: float,
+    seed_sd: float,
+) -> pd.DataFrame:
+    """A row for each question, n and region: the difference of Dice and its verdict.
+
+    The regions of one question and n are one family: each interval has the coverage
+    1 − (1 − ``confidence``) / regions, and p is multiplied by their number (Bonferroni), so that
+    interval, p and verdict agree. Questions are not corrected for each other.
+    ``others`` are the scores of other runs on the same test patients, by the run's name.
+    """
+    regions = scores["region"].drop_duplicates().tolist()
+    coverage = 1 - (1 - confidence) / len(regions)
+    rows = []
+    for n, group in scores.groupby("n"):
+        for region in regions:
+            table = group[group["region"] == region]
+            for question, arm, rival, other in _pairs(table, opponents.get(n), others):
+                own = table[table["arm"] == arm]
+                found = arm_difference(own, other, "dice", coverage, seed_sd)
+                rows.append(
+                    {
+                        "n": n,
+                        "question": question,
+                        "arm": arm,
+                        "opponent": rival,
+                        "region": region,
+                        "patients": found.patients,
+                        "seeds": found.seeds,
+                        "difference": found.mean,
+                        "ci_low": found.low,
+                        "ci_high": found.high,
+                        "p": float(np.minimum(found.p * len(regions), 1.0)),
+                        "smallest": found.smallest,
+                        "verdict": verdict(found),
+                    }
+                )
+    columns = ["n", "question", "arm", "opponent", "region", "patients", "seeds", "difference"]
+    columns += ["ci_low", "ci_high", "p", "smallest", "verdict"]
+    return pd.DataFrame(rows, columns=columns)

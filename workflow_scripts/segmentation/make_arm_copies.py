@@ -1,0 +1,40 @@
+"""Rule ``make_arm_copies``: warped copies of the training patients, for a segmentation network.
+
+They are what the denoiser learned from. A generator that is worth its training helps more than they do.
+"""
+
+from pathlib import Path
+
+import torch
+
+from workflow_scripts.autoencoder.encode_patients import augmented_copy
+from workflow_scripts.autoencoder.settings import WarpSettings
+from workflow_scripts.common.files import staged_directory
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.masks import foreground
+from workflow_scripts.common.patients import Patient, save_patient
+
+
+def main(snakemake) -> None:
+    params = snakemake.params
+    torch.set_num_threads(snakemake.threads)
+    grid, warp = Grid.from_settings(params.grid), WarpSettings.model_validate(params.warp)
+    folders = [Path(path).parent for path in snakemake.input.images]
+    with staged_directory(snakemake.output.patients) as folder:
+        for k in range(params.patients):
+            # In turns, the first copy of each patient, then the second ones.
+            copy, number = divmod(k, len(folders))
+            patient = Patient(folders[number])
+            image, label, _ = augmented_copy(
+                patient.image(), patient.label(), grid, warp, [params.seed, number, copy + 1]
+            )
+            name = f"copy-{k + 1:04d}"
+            save_patient(
+                folder / name, image, label, foreground(image), grid.affine, params.modalities
+            )
+
+
+if __name__ == "__main__":
+    from workflow_scripts.common.script import run_script
+
+    run_script(main, snakemake)  # noqa: F821
