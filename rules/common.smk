@@ -89,6 +89,20 @@ def patients_of(split, role):
     return rows["patient_id"].tolist()
 
 
+def drawn_labels(wildcards):
+    """Input function: the test patients' label files as drawn."""
+    return [split_index(participant(p)["label"])[0] for p in patients_of(wildcards.split, "test")]
+
+
+def label_readings(wildcards):
+    """The test patients' label schemes, and which volume of a 4-D file is the label."""
+    rows = map(participant, patients_of(wildcards.split, "test"))
+    return [
+        {"label_scheme": row["label_scheme"], "parts": {"label": split_index(row["label"])[1]}}
+        for row in rows
+    ]
+
+
 def arrays(patients, names):
     """Files of preprocessed patients, of the kinds named: arrays (image, label or brain), or
     other files by their full names."""

@@ -66,6 +66,8 @@ use rule score_segmentation as score_nnunet with:
         predictions=rules.predict_nnunet.output.predictions,
         images=preprocessed("test"),
         labels=preprocessed("test", "label"),
+        drawn=drawn_labels,
+        geometry=preprocessed("test", *FRAMES),
     output:
         scores=f"{NNUNET}/scores.csv",
         provenance=f"{NNUNET}/provenance/score_nnunet.json",

@@ -3,6 +3,8 @@
 from workflow_scripts.segmentation.settings import SegmentationSettings
 
 SEGMENTATION = f"{RESULTS}/segmentation/{{split}}/{{arm}}"
+# What carries a label from the modality that it was drawn on to the reference.
+FRAMES = ("native.json", *(f"{modality}_to_reference.tfm" for modality in CONFIG.modalities))
 
 
 rule make_arm_phantoms:
@@ -131,6 +133,8 @@ rule score_segmentation:
         predictions=rules.predict_segmentation.output.predictions,
         images=preprocessed("test"),
         labels=preprocessed("test", "label"),
+        drawn=drawn_labels,
+        geometry=preprocessed("test", *FRAMES),
     output:
         scores=f"{SEGMENTATION}/scores.csv",
         provenance=f"{SEGMENTATION}/provenance/score_segmentation.json",
@@ -142,12 +146,13 @@ rule score_segmentation:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1500, 0.3),
+        mem_mb=memory(2500, 0.3),
         runtime=60,
     params:
         labels=CONFIG.labels,
         grid=GRID,
         tolerance_mm=CONFIG.segmentation.nsd_tolerance_mm,
+        readings=label_readings,
         code=code("segmentation/score_segmentation"),
     script:
         "../workflow_scripts/segmentation/score_segmentation.py"

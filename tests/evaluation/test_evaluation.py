@@ -38,6 +38,11 @@ ROOT = Path(__file__).resolve().parents[2]
 GRID = Grid((32, 32, 24), (3.0, 3.0, 3.0))
 SPLITS = ["n4-s0", "n4-s1"]
 ARMS = ["real", "real+classical", "real+synthetic", "real+classical+synthetic"]
+NATIVE_SCORES = [
+    *("native_dice", "native_hd95_mm", "native_nsd"),
+    *("official_dice", "official_hd95_voxels", "official_nsd"),
+    *("lesion_tp", "lesion_fp", "lesion_fn", "lesion_dice", "lesion_hd95_mm", "lesion_nsd"),
+]
 SETTINGS = {
     **yaml.safe_load((ROOT / "config.yaml").read_text())["evaluation"],
     "bootstrap": 200,
@@ -207,6 +212,7 @@ def run(tmp_path_factory):
             files.configs.append(str(trained / "model" / "config.json"))
             rows = {"split": split, "arm": arm, "patient_id": tests, "region": "WT"}
             rows |= {"dice": rng.uniform(0.4, 0.9, 4), "hd95_mm": 9.0, "nsd": 0.7}
+            rows |= dict.fromkeys(NATIVE_SCORES, 0.5)
             table = pd.DataFrame({**rows, "volume_error_ml": rng.normal(size=4)})
             files.scores.append(write(table, trained / "scores.csv"))
     params = Named(
@@ -255,7 +261,7 @@ def tables(run, tmp_path_factory):
 def test_the_tables_have_the_promised_columns(tables):
     columns = {
         "scores": "split n validation seed arm patient_id region dice hd95_mm nsd volume_error_ml "
-        "volume_error_abs_ml",
+        f"volume_error_abs_ml {' '.join(NATIVE_SCORES)}",
         "adherence": "split attribute unit n_requests slope r2 mae r2_shuffled",
         "reconstruction": "split psnr_db ssim label_dice",
         "contrast": "split group modality contrast_z",

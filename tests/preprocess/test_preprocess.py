@@ -10,12 +10,12 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from tests.fakes import Named
-from workflow_scripts.common.files import UserError, read_table
+from workflow_scripts.common.files import UserError, read_json, read_table, write_json
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.masks import dice
 from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.common.patients import Patient
-from workflow_scripts.preprocess.native import to_native
+from workflow_scripts.preprocess.native import drawn_label, to_native
 from workflow_scripts.preprocess.normalise import normalise
 from workflow_scripts.preprocess.preprocess_patient import main
 from workflow_scripts.preprocess.raw import choose_reference, label_frame
@@ -289,6 +289,43 @@ def test_labels_map_back_to_the_native_image(done):
     assert back.shape == raw.shape
     assert np.allclose(affine, raw.affine)
     assert dice(back > 0, np.asarray(raw.dataobj) > 0) > 0.85
+
+
+def test_a_label_on_the_reference_s_voxels_stays_as_drawn(done, tmp_path):
+    place, row = done
+    assert read_json(place / "native.json")["label_frame"] == "t1ce"
+    label, affine = canonical_volume(row["label"])
+    turned = tmp_path / "turned.nii.gz"
+    save_nifti(label[::-1, :, ::-1], affine @ _flip(label.shape, (0, 2)), turned, np.uint8)
+    for file in (row["label"], str(turned)):
+        assert (drawn_label(file, "brats2023", place, label.shape, affine) == label).all()
+
+
+def _flip(shape, axes):
+    """The matrix that takes a flipped array's voxels to the array's."""
+    matrix = np.eye(4)
+    for axis in axes:
+        matrix[axis, axis], matrix[axis, 3] = -1, shape[axis] - 1
+    return matrix
+
+
+def test_a_label_drawn_on_another_modality_is_carried_to_the_reference(tmp_path):
+    """FLAIR has voxels of 2 mm, and lies 6 mm further to the right than the reference."""
+    coarse, fine = np.diag([2.0, 2, 2, 1]), np.eye(4)
+    label = np.zeros((20, 20, 20), np.uint8)
+    label[4:10, 6:12, 8:14] = 4
+    save_nifti(label, coarse, tmp_path / "label.nii.gz")
+    write_json({"label_frame": "flair"}, tmp_path / "native.json")
+    # SimpleITK counts to the left.
+    move = sitk.TranslationTransform(3, (-6.0, 0.0, 0.0))
+    sitk.WriteTransform(move, str(tmp_path / "flair_to_reference.tfm"))
+    found = drawn_label(str(tmp_path / "label.nii.gz"), "brats2017", tmp_path, (40, 40, 40), fine)
+    expected = np.zeros(found.shape, bool)
+    # Centres of voxels from 8 to 18 mm along x, which reach 1 mm further on both sides.
+    expected[7 - 6 : 20 - 6, 11:24, 15:28] = True
+    assert set(np.unique(found)) == {0, 3}
+    assert dice(found > 0, expected) > 0.95
+    assert np.abs(np.argwhere(found).mean(0) - np.argwhere(expected).mean(0)).max() < 0.5
 
 
 def test_the_same_patient_gives_the_same_bytes(done, tmp_path):

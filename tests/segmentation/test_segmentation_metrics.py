@@ -65,3 +65,10 @@ def test_nothing_to_find_and_nothing_found_is_perfect():
         "nsd": 1.0,
         "volume_error_ml": 0.0,
     }
+
+
+def test_the_empty_space_around_changes_nothing():
+    guess, truth = cube((0, 3, 20)), cube((2, 0, 24))
+    scores = region_scores(guess, truth, SPACING, 1.5)
+    wide = [np.pad(mask, ((9, 2), (0, 5), (7, 0))) for mask in (guess, truth)]
+    assert region_scores(*wide, SPACING, 1.5) == pytest.approx(scores)

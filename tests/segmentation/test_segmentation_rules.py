@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from tests.fakes import Named
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.fit import fit
-from workflow_scripts.common.nifti import load_nifti
+from workflow_scripts.common.nifti import load_nifti, save_nifti
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.segmentation import (
     predict_segmentation,
@@ -106,6 +106,7 @@ def test_training_finds_the_ellipsoids_and_is_scored(tmp_path, patients, setting
         sitk.WriteTransform(sitk.AffineTransform(3), str(target / "to_template.tfm"))
         native = {"file": "x", "shape": grid.shape, "affine": grid.affine.tolist()}
         (target / "native.json").write_text(json.dumps(native))
+        save_nifti(Patient(source).label(), grid.affine, target / "drawn.nii.gz")
     output = tmp_path / "predictions"
     predict_segmentation.main(
         SimpleNamespace(
@@ -121,15 +122,29 @@ def test_training_finds_the_ellipsoids_and_is_scored(tmp_path, patients, setting
     score_segmentation.main(
         SimpleNamespace(
             wildcards=Named(split="n3-s0", arm="real"),
-            input=Named(predictions=str(output), images=images(tests)),
+            input=Named(
+                predictions=str(output),
+                images=images(tests),
+                drawn=[str(test / "drawn.nii.gz") for test in tests],
+            ),
             output=Named(scores=str(tmp_path / "scores.csv")),
-            params=Named(labels="whole_tumour", grid=GRID_SETTINGS, tolerance_mm=3.0),
+            params=Named(
+                labels="whole_tumour",
+                grid=GRID_SETTINGS,
+                tolerance_mm=3.0,
+                readings=[{"label_scheme": "brats2023", "parts": {"label": None}}] * 2,
+            ),
         )
     )
     scores = pd.read_csv(tmp_path / "scores.csv")
     assert scores["patient_id"].tolist() == ["p3", "p4"] and set(scores["arm"]) == {"real"}
     assert scores["dice"].min() > 0.7
     assert scores["volume_error_ml"].abs().max() < 30
+    # The native image has the grid's voxels here.
+    for name in ("dice", "hd95_mm", "nsd"):
+        assert np.allclose(scores[f"native_{name}"], scores[name], rtol=0.02, atol=0.02)
+    assert np.allclose(scores["official_dice"], scores["native_dice"])
+    assert (scores["lesion_tp"] == 1).all() and np.isfinite(scores["lesion_hd95_mm"]).all()
 
 
 @pytest.mark.parametrize(("keep", "kept", "score"), [("best", 2.0, 0.7), ("last", 3.0, 0.1)])

@@ -23,7 +23,11 @@ def test_all_tables_and_figures_are_there(tiny_run):
     scores = pd.read_csv(folder / "scores.csv")
     assert set(scores["arm"]) == ARMS
     assert set(scores["region"]) == {"WT"}
-    assert not scores[["dice", "hd95_mm", "nsd", "volume_error_ml"]].isna().any().any()
+    native = ["native_dice", "native_hd95_mm", "native_nsd", "official_hd95_voxels", "lesion_dice"]
+    shown = ["dice", "hd95_mm", "nsd", "volume_error_ml", *native]
+    assert not scores[shown].isna().any().any()
+    # Every phantom has one tumour or more, each of which is found or missed.
+    assert (scores["lesion_tp"] + scores["lesion_fn"] >= 1).all()
     for name, columns in {
         "adherence": {"split", "attribute", "unit", "n_requests", "slope", "r2", "r2_shuffled"},
         "reconstruction": {"split", "psnr_db", "ssim", "label_dice"},

@@ -152,6 +152,10 @@ TABLE = {
         replaced("preprocess/{patient}/to_template.tfm", "test"),
         TESTING,
     ),
+    "a test patient's registration of a modality": (
+        replaced("preprocess/{patient}/flair_to_reference.tfm", "test"),
+        {"score_segmentation", *TABLES},
+    ),
 }
 
 

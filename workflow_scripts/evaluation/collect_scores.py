@@ -20,6 +20,18 @@ COLUMNS = [
     "nsd",
     "volume_error_ml",
     "volume_error_abs_ml",
+    "native_dice",
+    "native_hd95_mm",
+    "native_nsd",
+    "official_dice",
+    "official_hd95_voxels",
+    "official_nsd",
+    "lesion_tp",
+    "lesion_fp",
+    "lesion_fn",
+    "lesion_dice",
+    "lesion_hd95_mm",
+    "lesion_nsd",
 ]
 
 

@@ -1,4 +1,4 @@
-"""Label maps of template space, carried back to the patient's own image."""
+"""Label maps on the voxels of the patient's own image: of template space, and as drawn."""
 
 from pathlib import Path
 
@@ -7,8 +7,10 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from workflow_scripts.common.files import read_json
+from workflow_scripts.common.geometry import same_grid
+from workflow_scripts.common.labels import canonical
 from workflow_scripts.preprocess.resample import resample_label
-from workflow_scripts.preprocess.volumes import to_image
+from workflow_scripts.preprocess.volumes import canonical_volume, to_image
 
 
 def to_native(
@@ -27,3 +29,28 @@ def to_native(
     target = to_image(np.zeros(native["shape"], np.uint8), native_affine)
     transform = sitk.ReadTransform(str(to_template)).GetInverse()
     return resample_label(label, affine, target, transform), native_affine
+
+
+def drawn_label(
+    label_file: str,
+    scheme: str,
+    folder: str | Path,
+    shape: tuple[int, int, int],
+    affine: NDArray[np.float64],
+) -> NDArray[np.uint8]:
+    """A patient's label as drawn, in canonical values, on the raw reference's voxels.
+
+    ``label_file`` is as ``participants.tsv`` has it, with its label scheme. ``shape`` and
+    ``affine`` are the reference's with axes nearest to RAS+. A label on those voxels stays as it
+    is. One on others is resampled, by way of the modality that it was drawn on; ``folder`` is
+    the preprocessed patient's, which holds its name and transform.
+    """
+    raw, label_affine = canonical_volume(label_file)
+    label = canonical(raw, scheme, label_file)
+    if same_grid(label.shape, label_affine, shape, affine):
+        return label
+    folder = Path(folder)
+    frame = read_json(folder / "native.json")["label_frame"]
+    transform = sitk.ReadTransform(str(folder / f"{frame}_to_reference.tfm"))
+    target = to_image(np.zeros(shape, np.uint8), affine)
+    return resample_label(label, label_affine, target, transform)

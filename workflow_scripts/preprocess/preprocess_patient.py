@@ -41,8 +41,8 @@ def before_picture(raw: Raw, aligned: Aligned) -> tuple:
 
 
 def write_transforms(folder: Path, raw: Raw, aligned: Aligned, row: dict) -> None:
-    """Write the transforms, and the raw reference's own voxels and affine, as predictions need
-    them on their way back."""
+    """Write the transforms, the raw reference's own voxels and affine, as predictions need them on
+    their way back, and the modality that the label was drawn on."""
     with staged(folder / "to_template.tfm") as temporary:
         sitk.WriteTransform(aligned.to_reference, str(temporary))
     for modality, transform in aligned.to_modality.items():
@@ -51,6 +51,7 @@ def write_transforms(folder: Path, raw: Raw, aligned: Aligned, row: dict) -> Non
     array, affine, _ = load_nifti(row[raw.reference])
     native = {
         "reference": raw.reference,
+        "label_frame": raw.label_frame,
         "file": row[raw.reference],
         "shape": list(array.shape),
         "affine": affine.tolist(),

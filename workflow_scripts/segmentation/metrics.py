@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from workflow_scripts.common.masks import dice
 
@@ -11,6 +12,14 @@ from workflow_scripts.common.masks import dice
 def diagonal_mm(shape: tuple[int, ...], spacing_mm: tuple[float, ...]) -> float:
     """Length of the volume's diagonal: the distance that a missed region scores."""
     return float(np.linalg.norm(np.array(shape) * np.array(spacing_mm)))
+
+
+def cropped(
+    guess: NDArray[np.bool_], truth: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Both masks (X, Y, Z), one of which holds a voxel, in the smallest box that holds them."""
+    box = ndimage.find_objects((guess | truth).view(np.uint8))[0]
+    return guess[box], truth[box]
 
 
 def region_scores(
@@ -37,7 +46,9 @@ def region_scores(
         scores["hd95_mm"] = 0.0 if agree else diagonal_mm(truth.shape, spacing_mm)
         scores["nsd"] = float(agree)
     else:
-        pair = [torch.from_numpy(np.ascontiguousarray(m))[None, None] for m in (guess, truth)]
+        # A native volume is mostly empty. MONAI takes what lies beyond the box for background.
+        box = cropped(guess, truth)
+        pair = [torch.from_numpy(np.ascontiguousarray(m))[None, None] for m in box]
         place = {"include_background": True, "spacing": list(spacing_mm)}
         scores["hd95_mm"] = float(compute_hausdorff_distance(*pair, percentile=95, **place))
         surface = compute_surface_dice(*pair, [tolerance_mm], use_subvoxels=True, **place)

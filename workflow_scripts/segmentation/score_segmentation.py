@@ -2,39 +2,82 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from workflow_scripts.common.files import write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import regions
 from workflow_scripts.common.nifti import load_nifti
 from workflow_scripts.common.patients import Patient
+from workflow_scripts.preprocess.native import drawn_label
+from workflow_scripts.preprocess.raw import row_of
+from workflow_scripts.preprocess.volumes import canonical_volume
 from workflow_scripts.segmentation.metrics import region_scores
+from workflow_scripts.segmentation.official_metrics import image_scores, lesion_scores
 from workflow_scripts.segmentation.volumes import reference_masks, region_masks
+
+# Scores that are computed in native space too, by the same definition.
+NATIVE = ("dice", "hd95_mm", "nsd")
+
+
+def native_scores(
+    guess: NDArray[np.bool_],
+    truth: NDArray[np.bool_],
+    spacing_mm: tuple[float, float, float],
+    tolerance_mm: float,
+) -> dict[str, float]:
+    """Scores of a predicted region (X, Y, Z) in native space.
+
+    ``native_dice``, ``native_hd95_mm`` and ``native_nsd`` are those of ``region_scores``;
+    ``official_*`` and ``lesion_*`` those of ``image_scores`` and ``lesion_scores``.
+    """
+    scores = region_scores(guess, truth, spacing_mm, tolerance_mm)
+    native = {f"native_{name}": scores[name] for name in NATIVE}
+    return native | image_scores(guess, truth) | lesion_scores(guess, truth, spacing_mm)
 
 
 def score_patient(
-    patient: Patient, prediction: Path, labels: str, grid: Grid, tolerance_mm: float
+    patient: Patient,
+    predictions: Path,
+    raw: dict[str, str],
+    labels: str,
+    grid: Grid,
+    tolerance_mm: float,
 ) -> list[dict]:
-    """A row of scores for each region of one patient, in template space."""
-    classes, _, _ = load_nifti(prediction)
-    guesses = region_masks(classes, labels)
-    truths = reference_masks(patient.label(), labels)
+    """A row of scores for each region of one patient, in template and in native space.
+
+    ``predictions`` holds the patient's predictions (``save_prediction``); ``raw`` names its
+    ``label`` as drawn and the ``label_scheme``.
+    """
+    found, _, _ = load_nifti(predictions / "label.nii.gz")
+    native, affine = canonical_volume(str(predictions / "label_native.nii.gz"))
+    drawn = drawn_label(raw["label"], raw["label_scheme"], patient.folder, native.shape, affine)
+    spacing = tuple(np.linalg.norm(affine[:3, :3], axis=0).tolist())
+    masks = (
+        region_masks(found, labels),
+        reference_masks(patient.label(), labels),
+        region_masks(native.astype(np.uint8), labels),
+        reference_masks(drawn, labels),
+    )
     rows = []
-    for name, guess, truth in zip(regions(labels), guesses, truths, strict=True):
+    for name, guess, truth, *in_native in zip(regions(labels), *masks, strict=True):
         scores = region_scores(guess, truth, grid.spacing_mm, tolerance_mm)
+        scores |= native_scores(*in_native, spacing, tolerance_mm)
         rows.append({"patient_id": patient.patient_id, "region": name, **scores})
     return rows
 
 
 def main(snakemake) -> None:
-    params = snakemake.params
+    params, given = snakemake.params, snakemake.input
     grid = Grid.from_settings(params.grid)
     rows = []
-    for path in snakemake.input.images:
+    for path, label, reading in zip(given.images, given.drawn, params.readings, strict=True):
         patient = Patient(Path(path).parent)
-        prediction = Path(snakemake.input.predictions) / patient.patient_id / "label.nii.gz"
-        rows += score_patient(patient, prediction, params.labels, grid, params.tolerance_mm)
+        predictions = Path(given.predictions) / patient.patient_id
+        raw = row_of(reading, {"label": label})
+        rows += score_patient(patient, predictions, raw, params.labels, grid, params.tolerance_mm)
     table = pd.DataFrame(rows)
     table.insert(0, "split", snakemake.wildcards.split)
     table.insert(1, "arm", snakemake.wildcards.arm)
