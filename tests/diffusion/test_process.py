@@ -57,6 +57,29 @@ def test_a_gaussian_of_known_variance_keeps_it_in_few_steps(sd, schedule):
     assert samples.std() == pytest.approx(sd, rel=0.05)
 
 
+def ddim(p, denoise, noise, steps):
+    """Song et al. 2021, equation 12 without noise, at the sampler's timesteps."""
+    x, times = noise, p.times(steps)
+    for i, time in enumerate(times):
+        t = time.expand(len(x))
+        x0, found = p.estimate(denoise(x, t, True), x, t)
+        if i < len(times) - 1:
+            x = p.noised(x0, found, times[i + 1].expand(len(x)))
+    return x0
+
+
+@pytest.mark.parametrize(
+    ("variance", "kept", "kept_by_ddim"), [(1.0, 0.96, 0.73), (0.1, 0.72, 0.58), (0.02, 0.34, 0.30)]
+)
+def test_eight_steps_keep_the_shares_of_variance_that_the_docs_give(variance, kept, kept_by_ddim):
+    """The sampler is linear in the noise here, so one value tells all."""
+    p, one = process("velocity", "cosine"), torch.ones(1, 1, dtype=torch.double)
+    denoise = perfect_denoiser(p, variance**0.5, 0.0)
+    sample = p.sample(denoise, one, 8, variance=variance)
+    assert sample.item() ** 2 / variance == pytest.approx(kept, abs=0.005)
+    assert ddim(p, denoise, one, 8).item() ** 2 / variance == pytest.approx(kept_by_ddim, abs=0.005)
+
+
 def test_a_far_value_is_not_clipped():
     p = process("velocity")
     x0 = torch.full((1, 1), 9.0)

@@ -73,16 +73,19 @@ class Process:
     ) -> Tensor:
         """Latents (B, …) from noise, by the probability-flow ODE (Song et al. 2021).
 
-        ``variance`` v > 0, of the latents, broadcasts to their shape. The ODE of Gaussian latents
-        of that variance is solved exactly: x_t over the root of ``total`` = a_t v + 1 - a_t stays
-        what it is. What moves it is ``rest``, by which the denoiser's estimate of x_0 differs from
-        theirs: an exponential integrator (Zhang & Chen 2023) of second order. A whole step has the
-        ``rest`` that its middle would have if it went on changing as it last did (Adams and
-        Bashforth). DDIM, which holds the whole estimate, loses variance, of Gaussian latents a
-        fifth in 12 steps.
+        ``variance`` v > 0, of the latents, broadcasts to their shape. From one timestep to the
+        next the ODE of Gaussian latents of that variance is solved exactly: x_t over the root of
+        ``total`` = a_t v + 1 - a_t stays what it is. What moves it is ``rest``, by which the
+        denoiser's estimate of x_0 differs from theirs: an exponential integrator (Zhang & Chen
+        2023) of second order. A whole step has the ``rest`` that its middle would have if it went
+        on changing as it last did (Adams and Bashforth).
 
-        Each step goes to the next timestep of ``times`` and the last to x_0. ``guidance`` w gives
-        ``null + w (conditioned - null)`` (Ho & Salimans 2022).
+        Each step goes to the next timestep of ``times``. The last one takes the denoiser's
+        estimate of x_0, a mean, which varies less than x_0: with the cosine schedule and a perfect
+        denoiser of Gaussian latents, eight steps keep 0.96, 0.72 and 0.34 of variances of 1, 0.1
+        and 0.02, and DDIM, which holds the estimate in every step, 0.73, 0.58 and 0.30.
+
+        ``guidance`` w gives ``null + w (conditioned - null)`` (Ho & Salimans 2022).
         """
         root = torch.as_tensor(variance, dtype=noise.dtype, device=noise.device).sqrt()
         times = self.times(steps)

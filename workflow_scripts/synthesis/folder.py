@@ -1,5 +1,8 @@
-"""A model folder: all that is needed to synthesise patients, and nothing of the training ones
-but the sizes, shapes and places of their tumours.
+"""A model folder: all that is needed to synthesise patients.
+
+It holds no image, but it is made from the training patients: weights that learned from them, and
+the sizes, shapes and places of their tumours; without a prior also their mean latent and, with
+``diffusion.modes``, principal components of their latents.
 
 ======================================  ===========================================================
 ``autoencoder/``, ``diffusion/``        ``weights.safetensors`` and ``config.json`` (network, grid,
