@@ -16,18 +16,21 @@ DOCS := .venv-docs
 # Their processes feed a GPU, or make phantoms.
 PRIOR_RULES := make_phantoms train_autoencoder encode_patients train_diffusion
 
-.PHONY: demo test test-kills test-slurm test-report prior study bench curves archive docs lint format lock schema \
+.PHONY: demo test test-kills test-slurm test-report test-long prior study verdicts kept bench curves archive docs lint format lock schema \
 	help
 
 help:
 	@echo "make demo        the whole workflow on the embedded patients; prints the evaluation table"
-	@echo "make test        all tests but the three below"
+	@echo "make test        all tests but those below"
+	@echo "make test-long   the long forms of tests that make test has in a short one"
 	@echo "make test-kills  twenty kills at random moments of the tiny set-up"
 	@echo "make test-slurm  the workflow on a real Slurm of one node, started here and stopped again"
 	@echo "make test-report the demo's report in a real browser (Chromium of this machine, or Playwright's),"
 	@echo "                 and its patients as nnU-Net and the BIDS validator read them"
 	@echo "make prior       networks to start from, learned from phantoms, in prior/: a GPU, or a day"
 	@echo "make study       five and ten patients, three seeds: do synthetic patients help? hours"
+	@echo "make verdicts    how often verdicts are wrong: simulated studies, for docs/numbers.md; a minute"
+	@echo "make kept        segmentation weights of the best validation check, or the last? half an hour"
 	@echo "make bench       time and memory beside the paper's networks and MONAI's; half an hour"
 	@echo "make curves      quality against time of training, and steps of sampling; hours"
 	@echo "make archive     the finished demo in one file"
@@ -50,6 +53,9 @@ test: $(READY)
 
 test-kills: $(READY)
 	$(BIN)/python -m pytest -m kills tests/kills
+
+test-long: $(READY)
+	$(BIN)/python -m pytest -m long
 
 test-slurm: $(READY)
 	tests/slurm/one_node.sh start
@@ -83,6 +89,19 @@ prior: $(READY)
 study: $(READY)
 	$(SNAKEMAKE) --configfile config/study.yaml
 	@cat results-study/evaluation/summary.md
+
+verdicts: $(READY)
+	$(BIN)/python -m workflow_scripts.evaluation.simulate_verdicts --write docs/numbers.md
+
+# The phantoms are preprocessed once: both runs share the folder, and differ in their training alone.
+kept: $(READY)
+	$(SNAKEMAKE) --configfile config/kept.yaml --config results=results-kept 'segmentation={keep: best}' \
+		-- results-kept/evaluation/scores.csv
+	cp results-kept/evaluation/scores.csv results-kept/best.csv
+	$(SNAKEMAKE) --configfile config/kept.yaml --config results=results-kept 'segmentation={keep: last}' \
+		-- results-kept/evaluation/scores.csv
+	$(BIN)/python -m workflow_scripts.bench.compare_kept results-kept/best.csv \
+		results-kept/evaluation/scores.csv --out results-kept/kept.md
 
 bench: $(READY)
 	$(SNAKEMAKE) -- $(RESULTS)/bench/bench.csv

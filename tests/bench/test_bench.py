@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -15,6 +16,7 @@ from workflow_scripts.bench.collect_bench import (
     significant,
     text,
 )
+from workflow_scripts.bench.compare_kept import compare_kept
 from workflow_scripts.bench.compared import compared
 from workflow_scripts.bench.ldm3d import VolumeSystem
 from workflow_scripts.bench.measure import measure, timed
@@ -178,3 +180,17 @@ def test_the_table_for_people_has_ratios_and_names_the_machine():
 )
 def test_numbers_for_people_have_three_digits(value, said):
     assert significant(value) == said
+
+
+def test_a_choice_of_weights_that_is_noisier_over_seeds_shows_in_the_table():
+    rng = np.random.default_rng(0)
+    rows = [
+        {"arm": "real", "seed": seed, "patient_id": f"p{k}"} for seed in range(5) for k in range(9)
+    ]
+    table = pd.DataFrame(rows)
+    seeds = rng.normal(0, 0.05, 5)[table["seed"]]
+    calm, noisy = table.assign(dice=0.7), table.assign(dice=0.7 + seeds - seeds.mean())
+    found = compare_kept(noisy, calm).iloc[0]
+    assert found["best: Dice"] == found["last: Dice"] == "0.700"
+    assert float(found["best: SD over seeds"]) > 0.02 and found["last: SD over seeds"] == "0.000"
+    assert found["last less best"].split()[0].strip("+−") == "0.000"

@@ -28,7 +28,7 @@ NAN = float("nan")
 
 
 def scores(gain, seeds=4, patients=12, regions=("WT",), arms=ARMS, seed_sd=0.0, n=8):
-    """Scores in which each arm differs from the others by ``gain[arm]``, and seeds by ``seed_sd``."""
+    """Scores in which an arm differs from the others by its gain, and seeds by ``seed_sd``."""
     rng = np.random.default_rng(0)
     rows = []
     for seed in range(seeds):

@@ -1,7 +1,8 @@
 """What each figure shows: for the report's page and for Snakemake's own report."""
 
 CAPTIONS = {
-    "dice_by_arm": "Dice of the test patients by arm: a dot a patient, the mean and its interval (over patients alone with fewer than three seeds).",
+    "dice_by_arm": "Dice of the test patients by arm: a dot a patient, the mean and its interval "
+    "(over patients alone with fewer than three seeds).",
     "dice_by_n": "Dice over the number of training patients, with intervals.",
     "requested_and_measured": "What was asked for and what was measured in the synthetic patients; "
     "on the diagonal they agree.",

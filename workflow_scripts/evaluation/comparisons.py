@@ -10,7 +10,7 @@ HELPED, HARMED, UNDECIDED = "helped", "harmed", "not decided"
 # Arms that synthetic patients are compared with beside the opponent, and what that asks.
 RIVALS = {
     "real+classical+phantoms": "synthetic patients in place of the prior's phantoms",
-    "real+classical+copies": "synthetic patients in place of warped copies of the training patients",
+    "real+classical+copies": "synthetic patients in place of the training patients' warped copies",
 }
 MAIN = "synthetic patients beside classical augmentation"
 REPLACED = "synthetic patients in place of classical augmentation"

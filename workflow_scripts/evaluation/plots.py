@@ -134,7 +134,7 @@ def mean_interval(
 
 
 def dice_by_arm(scores: pd.DataFrame, arms: Sequence[str], confidence: float) -> Figure:
-    """Each test patient's Dice (seeds averaged), and the mean with its interval (``mean_interval``).
+    """Each test patient's Dice (seeds averaged), and the mean and its interval (``mean_interval``).
 
     A row of panels for each region, a column for each number of training patients.
     """

@@ -64,9 +64,9 @@ def patients_by_seeds(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
 def crossed_error(values: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
     """Standard error of the mean of crossed values (..., P, S), and its degrees of freedom.
 
-    The variance is (MS_P + MS_S − MS_E) / (P S), of the mean squares of patients, seeds and residual,
-    whose expectation is that of the mean where both effects are random; it is at least the larger
-    of MS_P / (P S) and MS_S / (P S), which the estimate can miss by chance. Its degrees of freedom
+    The variance is (MS_P + MS_S − MS_E) / (P S), of the mean squares of patients, seeds and
+    residual, which estimates the variance of the mean where both effects are random. It is at
+    least the larger of MS_P / (P S) and MS_S / (P S). Its degrees of freedom
     are the harmonic mean of Satterthwaite's (1946) and of the smaller of P − 1 and S − 1:
     Satterthwaite's are themselves estimated, and with three seeds give 7 to 8 % of false verdicts
     in place of 5 (``simulate_verdicts``). At least two patients and two seeds are needed.
@@ -100,10 +100,7 @@ def _estimate(
     mean: float, error: float, freedom: float, confidence: float, shape: tuple[int, int]
 ) -> Estimate:
     half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
-    if error:
-        p = float(2 * stats.t.sf(abs(mean) / error, freedom))
-    else:
-        p = float(mean == 0)
+    p = float(2 * stats.t.sf(abs(mean) / error, freedom)) if error else float(mean == 0)
     smallest = smallest_shown(error, freedom, confidence)
     return Estimate(mean, mean - half, mean + half, p, smallest, *shape)
 

@@ -189,7 +189,7 @@ def _statistics(config: Config, cite: Citations) -> str:
         f"distance, the surface Dice at {tolerance:g} mm {cite.nsd} and the volume error, averaged "
         "over seeds for each patient first. "
         f"{_opponent(evaluation.opponent)} Differences were paired by patient and seed; their "
-        f"{100 * evaluation.confidence:g} % intervals come from a model of crossed random effects of "
+        f"{100 * evaluation.confidence:g} % intervals come from crossed random effects of "
         f"patients and seeds with Satterthwaite's degrees of freedom {cite.satterthwaite}, made "
         "smaller for few seeds. Regions were corrected for each other by Bonferroni's method."
     )

@@ -1,6 +1,6 @@
 """Rule ``make_arm_copies``: warped copies of the training patients, for a segmentation network.
 
-They are what the denoiser learned from. A generator that is worth its training helps more than they do.
+The denoiser learned from them. A generator that is worth its training helps more than they do.
 """
 
 from pathlib import Path

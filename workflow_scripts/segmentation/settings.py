@@ -53,7 +53,8 @@ class SegmentationSettings(OptimiserSettings):
         description="weights that are kept: the best of the validation checks, or the last"
     )
     synthetic_fraction: float = Field(
-        description="share of the samples that are synthetic, phantoms or copies, in arms that have any",
+        description="share of the samples that are synthetic, phantoms or copies, in arms "
+        "that have any",
         gt=0,
         le=1,
     )

@@ -41,8 +41,8 @@ class SegmentationTraining(Training):
 
     The Dice of the whole batch, not of each sample, is what keeps the loss of a patient with a
     small tumour from jumping. After the steps ``checks``, ``validate`` scores the averaged weights;
-    ``kept`` holds those of the last check, or, with ``settings.keep`` = best, those with the highest
-    score, the later ones if equal.
+    ``kept`` holds those of the last check or, with ``settings.keep`` = best, those with the
+    highest score, the later ones if equal.
     """
 
     def __init__(
