@@ -221,16 +221,16 @@ def test_the_misfit_is_one_at_either_tolerance():
 
     def apart(**changes):
         whole = {"brain_pieces": 1, "hole_voxels": 0}
-        return misfits(asked_for, dict(asked_for) | whole | changes, SETTINGS, 0.1)
+        return misfits(asked_for, dict(asked_for) | whole | changes, SETTINGS, 0.01)
 
     none = dict.fromkeys(("volume", "place", "torn", "holes"), 0.0)
     assert apart() == none
     assert apart(volume_ml=30.0) == pytest.approx(none | {"volume": 1})
     assert apart(centroid_x_mm=6.0, centroid_z_mm=-8.0) == none | {"place": 1}
     assert apart(brain_pieces=2) == none | {"torn": 2}
-    # Of the tumour's 200 voxels two, as an expert's label may have, and three.
-    assert apart(hole_voxels=2) == none
-    assert apart(hole_voxels=3) == pytest.approx(none | {"holes": 1.015})
+    # Of the tumour's 2,000 voxels five, as an expert's label may have, and ten.
+    assert apart(hole_voxels=5) == none
+    assert apart(hole_voxels=10) == pytest.approx(none | {"holes": 1.005})
     assert apart(volume_ml=0.0) == {"missing": np.inf}
 
 
