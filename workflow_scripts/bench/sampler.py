@@ -81,8 +81,9 @@ def judged(table: pd.DataFrame, reference: pd.DataFrame, confidence: float) -> d
 
 
 def left_out(table: pd.DataFrame) -> pd.Series:
-    """Why each setting, a row of what ``judged`` gives with ``CHANGED``, is not the chosen one; the
-    chosen one's reason is empty.
+    """Why each setting is not the chosen one; the chosen one's reason is empty.
+
+    A row of ``table`` has the setting's guidance, temperature and steps, and what ``judged`` gives.
 
     Settings are left out one criterion after the other. Where none of those that are left meets a
     criterion, the nearest to it stay.
