@@ -13,11 +13,13 @@ EXPORT := $(RESULTS)/export/n8-s0
 OUTSIDE := .venv-outside
 NNUNET := .venv-nnunet
 DOCS := .venv-docs
+# Of `make sampler`: a prior's model folder.
+MODEL := embedded
 # Their processes feed a GPU, or make phantoms.
 PRIOR_RULES := make_phantoms train_autoencoder encode_patients train_diffusion
 
-.PHONY: demo test test-kills test-slurm test-report test-long prior study verdicts kept bench curves archive docs lint format lock schema \
-	help
+.PHONY: demo test test-long test-kills test-slurm test-report prior study verdicts kept bench curves sampler archive docs lint \
+	format lock schema help
 
 help:
 	@echo "make demo        the whole workflow on the embedded patients; prints the evaluation table"
@@ -33,6 +35,7 @@ help:
 	@echo "make kept        segmentation weights of the best validation check, or the last? half an hour"
 	@echo "make bench       time and memory beside the paper's networks and MONAI's; half an hour"
 	@echo "make curves      quality against time of training, and steps of sampling; hours"
+	@echo "make sampler     guidance, temperature and steps of the sampler, chosen on held-out phantoms; half an hour"
 	@echo "make archive     the finished demo in one file"
 	@echo "make docs        the documentation as a site, links checked"
 	@echo "make lint        style: ruff, snakefmt, snakemake --lint"
@@ -109,6 +112,11 @@ bench: $(READY)
 
 curves: $(READY)
 	$(SNAKEMAKE) --configfile config/curves.yaml -- results-curves/bench/curves.csv
+
+sampler: $(READY)
+	$(SNAKEMAKE) --configfile config/sampler.yaml --config 'bench={sampler: {model: $(MODEL)}}' \
+		-- results-sampler/bench/sampler/sampler.md
+	@cat results-sampler/bench/sampler/sampler.md
 
 $(DOCS)/.ready: docs/site/requirements.txt
 	$(PYTHON) -m venv $(DOCS)

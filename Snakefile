@@ -101,6 +101,7 @@ include: "rules/nnunet.smk"
 include: "rules/archive.smk"
 include: "rules/bench.smk"
 include: "rules/curves.smk"
+include: "rules/sampler.smk"
 
 
 if ON_GRID:

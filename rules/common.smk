@@ -5,6 +5,7 @@ import math
 from workflow_scripts.common.nifti import split_index
 from workflow_scripts.common.prior import prior_file
 from workflow_scripts.nnunet.commands import command_path
+from workflow_scripts.synthesis.folder import STAGES
 
 
 def settings(section: str) -> dict:
@@ -184,6 +185,14 @@ def trained_model():
             "diffusion_config": rules.train_diffusion.output.config,
         }
     return {**model, "brain": trained("brain.nii.gz")}
+
+
+def sampler_model(*names):
+    """Files of the model that is sampled: its networks and brain, and others by their names."""
+    files = {stage: f"{stage}/weights.safetensors" for stage in STAGES}
+    files |= {f"{stage}_config": f"{stage}/config.json" for stage in STAGES}
+    files |= {"brain": "brain.nii.gz", **{name: f"{name}.json" for name in names}}
+    return {name: str(prior_file(CONFIG.bench.sampler.model, file)) for name, file in files.items()}
 
 
 def nnunet_commands(wildcards):

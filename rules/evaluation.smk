@@ -111,6 +111,7 @@ rule evaluate_adherence:
         runtime=10,
     params:
         permutations=CONFIG.evaluation.permutations,
+        confidence=CONFIG.evaluation.confidence,
         seed=CONFIG.seed,
         code=code("evaluation/evaluate_adherence"),
     script:
@@ -161,6 +162,7 @@ rule evaluate_contrast:
         runtime=60,
     params:
         ring_mm=CONFIG.evaluation.ring_mm,
+        confidence=CONFIG.evaluation.confidence,
         splits=SPLITS,
         modalities=CONFIG.modalities,
         grid=GRID,

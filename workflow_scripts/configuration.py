@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from workflow_scripts.autoencoder.settings import AutoencoderSection, SliceNetworkSettings
 from workflow_scripts.bench.settings import BenchSettings
-from workflow_scripts.cohort.settings import CohortSettings
+from workflow_scripts.cohort.settings import MOST_ON_GRID, CohortSettings
 from workflow_scripts.common.files import UserError, read_json, read_table
 from workflow_scripts.common.prior import prior_file
 from workflow_scripts.common.settings import Section, UserPath
@@ -88,6 +88,7 @@ class Config(Section):
             *_phantoms_without_a_prior(self),
             *_opponents_that_do_not_fit(self),
             *_files_that_synthesis_lacks(self),
+            *_files_that_the_sampler_lacks(self),
         ]
         if faults:
             raise ValueError("; ".join(faults))
@@ -157,6 +158,11 @@ def _patients_that_do_not_fit(config: Config) -> Iterator[str]:
             f"cohort.phantom.patients = {made}: the splits need {needed} ({cohort.splits.needs}); "
             f"take more, or lower {cohort.splits.lower}"
         )
+    if cohort.source == "phantom_on_grid" and cohort.phantom_count > MOST_ON_GRID:
+        yield (
+            f"cohort: a prior has at most {MOST_ON_GRID} phantoms, those after it are held out; "
+            f"{cohort.phantom_count} are too many"
+        )
 
 
 def _priors_that_do_not_fit(config: Config) -> Iterator[str]:
@@ -212,6 +218,27 @@ def _opponents_that_do_not_fit(config: Config) -> Iterator[str]:
         yield (
             f"evaluation.opponent = {opponent}: take one of segmentation.arms without synthetic "
             f"patients ({', '.join(known) or 'there is none'}), or validation"
+        )
+
+
+def _files_that_the_sampler_lacks(config: Config) -> Iterator[str]:
+    """What is wrong with the model whose sampler's settings are chosen, in words."""
+    sampler = config.bench.sampler
+    if not sampler.guidance:
+        return
+    if sampler.model == "none":
+        yield "bench.sampler.model = none: name a model folder, or embedded"
+        return
+    phantom = prior_file(sampler.model, "phantom.json")
+    try:
+        check_model_folder(phantom.parent)
+    except UserError as error:
+        yield f"bench.sampler.model: {error}"
+        return
+    if not phantom.is_file():
+        yield (
+            f"bench.sampler.model: {phantom} does not exist; name the folder of a prior, which "
+            "says what its phantoms look like, or copy that file from one"
         )
 
 

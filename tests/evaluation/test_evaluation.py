@@ -26,10 +26,20 @@ from workflow_scripts.evaluation import (
     summarise_segmentation,
     write_summary,
 )
-from workflow_scripts.evaluation.adherence import UNITS, adherence, split_adherence
+from workflow_scripts.evaluation.adherence import (
+    DISTANCE,
+    MET,
+    SMALL,
+    UNITS,
+    adherence,
+    agreement,
+    split_adherence,
+)
 from workflow_scripts.evaluation.contrast import (
-    group_step,
+    contrast_rows,
     healthy_spread,
+    ratio_of_means,
+    steps,
     tumour_step,
 )
 from workflow_scripts.evaluation.write_summary import draws_text
@@ -56,13 +66,16 @@ def ball(centre, radius):
     return ndimage.distance_transform_edt(distance) <= radius
 
 
+SURE = 200, 0.95, 0  # permutations, confidence, seed
+
+
 def test_adherence_of_a_line():
     requested = np.linspace(1, 10, 40)
-    found = adherence(requested, 0.5 * requested + 3, 200, 0)
+    found = adherence(requested, 0.5 * requested + 3, *SURE)
     assert found["slope"] == pytest.approx(0.5) and found["r2"] == pytest.approx(1.0)
-    assert found["mae"] == pytest.approx(np.abs(3 - 0.5 * requested).mean())
+    assert found["bias"] == pytest.approx((3 - 0.5 * requested).mean())
     assert found["r2_shuffled"] == pytest.approx(1 / 39, abs=0.01)  # chance: 1 / (n - 1)
-    assert found == adherence(requested, 0.5 * requested + 3, 200, 0)
+    assert found == adherence(requested, 0.5 * requested + 3, *SURE)
 
 
 def test_r2_is_the_share_of_variance_explained():
@@ -71,43 +84,155 @@ def test_r2_is_the_share_of_variance_explained():
     measured = requested + rng.normal(size=50)
     line = np.polyfit(requested, measured, 1)
     left = (measured - np.polyval(line, requested)).var()
-    found = adherence(requested, measured, 1, 0)
+    found = adherence(requested, measured, *SURE)
     assert found["slope"] == pytest.approx(line[0])
     assert found["r2"] == pytest.approx(1 - left / measured.var())
 
 
 def test_adherence_of_constants():
-    assert np.isnan(adherence(np.ones(5), np.arange(5.0), 3, 0)["slope"])
-    assert adherence(np.arange(5.0), np.ones(5), 3, 0)["r2"] == 0.0
+    assert np.isnan(adherence(np.ones(5), np.arange(5.0), *SURE)["slope"])
+    assert adherence(np.arange(5.0), np.ones(5), *SURE)["r2"] == 0.0
+
+
+def test_the_interval_of_the_bias_and_the_limits_cover_what_they_should():
+    rng = np.random.default_rng(0)
+    many = rng.normal(0.3, 2.0, (2000, 12))
+    found = [agreement(differences, 0.95) for differences in many]
+    held = np.mean([row["bias_low"] < 0.3 < row["bias_high"] for row in found])
+    assert held == pytest.approx(0.95, abs=0.02)
+    wide = agreement(many.ravel(), 0.95)
+    inside = (many > wide["limit_low"]) & (many < wide["limit_high"])
+    assert inside.mean() == pytest.approx(0.95, abs=0.005)
+    assert np.isnan(agreement(np.ones(1), 0.95)["bias_low"])
+
+
+def asked_for(count, seed=0):
+    """A table of requests that are met to the last digit, at the first draw."""
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame({"patient_id": [f"s{k}" for k in range(count)], "attempts": 1})
+    table["outcome"] = table["first_outcome"] = "met"
+    table["requested_volume_ml"] = np.exp(rng.uniform(np.log(3), np.log(100), count))
+    for axis in "xyz":
+        table[f"requested_centroid_{axis}_mm"] = rng.uniform(-40, 40, count)
+    table["requested_sphericity"] = rng.uniform(0.6, 0.95, count)
+    for name in UNITS:
+        table[f"measured_{name}"] = table[f"first_{name}"] = table[f"requested_{name}"]
+    return table
+
+
+def rows_of(table):
+    rows = split_adherence(table, *SURE)
+    return {(row["attribute"], row["draw"]): row for row in rows}
+
+
+def faithful(table, rng):
+    """Tumours of the right size, place and shape but for a little noise."""
+    for name, unit in UNITS.items():
+        if unit == "ratio":
+            table[f"first_{name}"] *= np.exp(rng.normal(0, 0.05, len(table)))
+        else:
+            table[f"first_{name}"] += rng.normal(0, {"mm": 1, "1": 0.01}[unit], len(table))
+
+
+def shuffled(table, rng):
+    """Tumours of the sizes, places and shapes that were asked for, each for another request."""
+    order = rng.permutation(len(table))
+    for name in UNITS:
+        table[f"first_{name}"] = table[f"requested_{name}"].to_numpy()[order]
+
+
+def constant(table, rng):
+    """Always the same tumour."""
+    for name in UNITS:
+        table[f"first_{name}"] = table[f"requested_{name}"].median()
+
+
+@pytest.mark.parametrize("ignore", [shuffled, constant])
+def test_a_generator_that_ignores_its_requests_is_told_from_a_faithful_one(ignore):
+    tables = [asked_for(60) for _ in range(2)]
+    for change, table in zip((faithful, ignore), tables, strict=True):
+        change(table, np.random.default_rng(1))
+    good, bad = map(rows_of, tables)
+    for name in ("volume_ml", "sphericity"):
+        true, false = good[name, "first"], bad[name, "first"]
+        assert true["slope"] == pytest.approx(1, abs=0.1) and true["r2"] > 0.9
+        assert abs(false["slope"]) < 0.25 and false["r2"] < 0.05
+        widths = [row["limit_high"] - row["limit_low"] for row in (true, false)]
+        assert widths[1] > 5 * widths[0]
+    assert good["volume_ml", "first"]["limit_low"] > 0.85
+    assert bad["volume_ml", "first"]["limit_low"] < 0.25
+    for statistic, most in (("median", 3), ("p95", 5)):
+        distances = [rows[DISTANCE, "first"][statistic] for rows in (good, bad)]
+        assert distances[0] < most and distances[1] > 5 * most
+
+
+def test_a_bias_of_the_volume_is_a_ratio_whose_interval_excludes_1():
+    table = asked_for(40)
+    spread = np.exp(np.random.default_rng(0).normal(0, 0.1, 40))
+    # The geometric mean of the noise is 1: the planted ratio is what is found.
+    spread /= np.exp(np.log(spread).mean())
+    table["first_volume_ml"] = 1.12 * spread * table["requested_volume_ml"]
+    # Of large tumours alone: all of those from 3 to 10 mL have the size that was asked for.
+    small = table["requested_volume_ml"].between(3, 10)
+    table.loc[small, "measured_volume_ml"] = 1.5 * table.loc[small, "requested_volume_ml"]
+    rows = rows_of(table)
+    first = rows["volume_ml", "first"]
+    assert first["bias"] == pytest.approx(1.12)
+    assert 1 < first["bias_low"] < 1.12 < first["bias_high"] < 1.2
+    assert first["limit_low"] < 1 < first["limit_high"]
+    kept = rows["volume_ml", "kept"]
+    assert kept["median"] == pytest.approx(1.0)
+    assert rows[SMALL, "kept"]["median"] == pytest.approx(1.5)
+    assert rows[SMALL, "kept"]["n_requests"] == small.sum() < 40
+    # R² of raw millilitres would not tell: it is near 1.
+    assert first["r2"] > 0.95
 
 
 def attributes(count=8):
-    rng = np.random.default_rng(0)
-    table = pd.DataFrame({"patient_id": [f"s{k}" for k in range(count)]})
-    for name in UNITS:
-        table[f"requested_{name}"] = rng.uniform(10, 40, count)
-        table[f"measured_{name}"] = table[f"requested_{name}"]
+    table = asked_for(count)
     table["attempts"] = [1, 3, *[1] * (count - 2)]
+    table["first_outcome"] = ["met", "volume", "place", *["met"] * (count - 3)]
     table["outcome"] = ["met", "met", "place", *["met"] * (count - 3)]
     return table
 
 
 def test_draws_are_counted():
-    said = draws_text([attributes(8)])
-    assert "Of 8 requests 6 were met at the first draw and 1 after drawing again" in said
-    assert "0 kept a tumour of another volume than tolerated and 1 one at another place" in said
+    table = attributes(8)
+    table.loc[6:7, "outcome"] = table.loc[6:7, "first_outcome"] = ["torn", "holes"]
+    said = draws_text([table])
+    assert "Of 8 requests 4 were met at the first draw and 1 after drawing again" in said
+    assert "0 kept a tumour of another volume than tolerated, 1 one at another place" in said
+    assert "1 a torn brain and 1 a label with holes" in said
+    shares = [rows_of(table)[MET, draw]["share"] for draw in ("first", "kept")]
+    assert shares == [0.5, 0.625]
 
 
 def test_centroids_are_told_by_their_distance():
     table = attributes()
     table["measured_centroid_x_mm"] += 3.0
     table["measured_centroid_z_mm"] -= 4.0
-    rows = {row["attribute"]: row for row in split_adherence(table, 10, 0)}
-    assert set(rows) == {*UNITS, "centroid_distance_mm"}
-    assert rows["centroid_distance_mm"]["mae"] == pytest.approx(5.0)
-    assert rows["centroid_x_mm"]["slope"] == pytest.approx(1.0)
-    assert rows["centroid_x_mm"]["mae"] == pytest.approx(3.0)
-    assert {row["n_requests"] for row in rows.values()} == {8}
+    rows = rows_of(table)
+    assert {name for name, _ in rows} == {*UNITS, SMALL, DISTANCE, MET}
+    assert rows[DISTANCE, "kept"]["median"] == rows[DISTANCE, "kept"]["p95"] == 5.0
+    assert rows[DISTANCE, "first"]["p95"] == 0.0
+    assert rows["centroid_x_mm", "kept"]["slope"] == pytest.approx(1.0)
+    assert rows["centroid_x_mm", "kept"]["bias"] == pytest.approx(3.0)
+    assert all(row["n_requests"] == 8 for (name, _), row in rows.items() if name != SMALL)
+
+
+def test_a_request_without_a_tumour_is_counted_everywhere():
+    table = asked_for(10)
+    table.loc[0, "requested_volume_ml"] = 5.0
+    lost = [f"first_{name}" for name in UNITS]
+    table.loc[0, lost] = np.nan
+    table.loc[0, "first_volume_ml"], table.loc[0, "first_outcome"] = 0.0, "missing"
+    rows = rows_of(table)
+    for (name, draw), row in rows.items():
+        assert row["n_missing"] == (draw == "first"), name
+        assert name == SMALL or row["n_requests"] == 10
+    assert rows["volume_ml", "first"]["bias"] == pytest.approx(1.0)
+    assert rows[DISTANCE, "first"]["p95"] == 0.0
+    assert rows[MET, "first"]["share"] == 0.9
 
 
 def phantom(tumour_level, noise=0.1):
@@ -133,8 +258,8 @@ def test_a_smoother_patient_has_no_more_contrast(tmp_path):
         save_patient(tmp_path / name, image.clip(0, 1), tumour, brain, GRID.affine)
     unit = healthy_spread([tmp_path / "real"])
     assert unit == pytest.approx([0.1, 0.1], rel=0.05)
-    steps = [group_step([tmp_path / n], GRID, (2.0, 12.0), 2)[0] for n in ("real", "smooth")]
-    assert steps[0] == pytest.approx(steps[1], rel=0.05)
+    found = [steps([tmp_path / n], GRID, (2.0, 12.0), 2)[0, 0] for n in ("real", "smooth")]
+    assert found[0] == pytest.approx(found[1], rel=0.05)
 
 
 def test_a_patient_without_tumour_has_no_contrast(tmp_path):
@@ -143,9 +268,44 @@ def test_a_patient_without_tumour_has_no_contrast(tmp_path):
     save_patient(tmp_path / "a", image.clip(0, 1), tumour, brain, GRID.affine)
     save_patient(tmp_path / "b", image.clip(0, 1), tumour & False, brain, GRID.affine)
     place = (GRID, (2.0, 12.0), 2)
-    alone = group_step([tmp_path / "a"], *place)
-    assert group_step([tmp_path / "a", tmp_path / "b"], *place) == pytest.approx(alone)
-    assert np.isnan(group_step([tmp_path / "b"], *place)).all()
+    alone = steps([tmp_path / "a"], *place)
+    assert alone.shape == (1, 2)
+    assert np.array_equal(steps([tmp_path / "a", tmp_path / "b"], *place), alone)
+    assert steps([tmp_path / "b"], *place).shape == (0, 2)
+
+
+def test_the_interval_of_a_ratio_covers_it():
+    """Two groups of patients, as few as a demo's, whose contrasts are in the ratio of 0.7."""
+    rng = np.random.default_rng(0)
+    held = []
+    for _ in range(1000):
+        found, low, high = ratio_of_means(rng.normal(1.4, 0.6, 12), rng.normal(2, 0.5, 8), 0.95)
+        held.append(low < 0.7 < high)
+        assert low < found < high
+    assert np.mean(held) == pytest.approx(0.95, abs=0.02)
+
+
+def test_a_ratio_to_nothing_has_no_bounds():
+    rng = np.random.default_rng(0)
+    some, nothing = rng.normal(1, 0.2, 8), np.linspace(-0.4, 0.5, 8)
+    assert np.isnan(ratio_of_means(some, nothing, 0.95)[1:]).all()
+    assert np.isnan(ratio_of_means(some[:0], some, 0.95)).all()
+    assert ratio_of_means(some, some, 0.95)[0] == 1
+
+
+def test_a_contrast_that_is_lost_is_told_by_its_ratio():
+    rng = np.random.default_rng(0)
+    base = {"real": 8, "reconstructed": 8, "training": 8, "synthetic": 24}
+    groups = {name: rng.normal(2, 0.3, (count, 2)) for name, count in base.items()}
+    groups["synthetic"][:, 1] *= 0.5
+    rows = contrast_rows(groups, np.array([0.5, 2.0]), ["flair", "t1ce"], 0.95)
+    found = {(row["group"], row["modality"]): row for row in rows}
+    same, lost = (found["reconstructed", modality] for modality in ("flair", "t1ce"))
+    assert same["ratio_low"] < 1 < same["ratio_high"]
+    assert lost["ratio"] == pytest.approx(0.5, abs=0.1) and lost["ratio_high"] < 0.75
+    # Shared by all groups, the unit cancels.
+    assert same["contrast_z"] == pytest.approx(4, abs=0.5)
+    assert np.isnan(found["synthetic", "flair"]["ratio"])
 
 
 def write(table, path):
@@ -262,11 +422,12 @@ def test_the_tables_have_the_promised_columns(tables):
     columns = {
         "scores": "split n validation seed arm patient_id region dice hd95_mm nsd volume_error_ml "
         f"volume_error_abs_ml {' '.join(NATIVE_SCORES)}",
-        "adherence": "split attribute unit n_requests slope r2 mae r2_shuffled",
+        "adherence": "split attribute unit draw n_requests n_missing bias bias_low bias_high "
+        "limit_low limit_high median p95 slope r2 r2_shuffled share",
         "reconstruction": "split psnr_db ssim label_dice",
-        "contrast": "split group modality contrast_z",
+        "contrast": "split group modality patients contrast_z ratio ratio_low ratio_high",
     }
-    rows = {"scores": 32, "adherence": 12, "reconstruction": 2, "contrast": 16}
+    rows = {"scores": 32, "adherence": 32, "reconstruction": 2, "contrast": 16}
     for name, expected in columns.items():
         table = read_table(tables[name])
         assert table.columns.tolist() == expected.split(), name
@@ -323,9 +484,9 @@ def test_a_generator_that_makes_no_tumour_stops_nothing(run, tables, tmp_path):
     lost = Named(files, attributes=[], sweep_attributes=[], synthetic=[], sweep=[])
     for split in SPLITS:
         table = attributes(5)
-        measured = [name for name in table if name.startswith("measured")]
-        table[measured] = np.nan
-        table["measured_volume_ml"], table["outcome"] = 0.0, "missing"
+        table[[name for name in table if name.startswith(("measured", "first"))]] = np.nan
+        table["measured_volume_ml"] = table["first_volume_ml"] = 0.0
+        table["outcome"] = table["first_outcome"] = "missing"
         (tmp_path / split / "none").mkdir(parents=True)
         lost.attributes.append(write(table, tmp_path / split / "attributes.tsv"))
         lost.sweep_attributes.append(write(table[:0], tmp_path / split / "sweep.tsv"))
@@ -344,8 +505,10 @@ def test_a_generator_that_makes_no_tumour_stops_nothing(run, tables, tmp_path):
     text = (tmp_path / "summary.md").read_text()
     assert text.index("no synthetic patient could be made") < text.index("Did synthetic patients")
     table = read_table(found.adherence).set_index("attribute")
-    assert table.loc["volume_ml", "n_requests"].tolist() == [5, 5]
-    assert table.loc["centroid_distance_mm", "mae"].isna().all()
+    for count in ("n_requests", "n_missing"):
+        assert table.loc["volume_ml", count].tolist() == [5] * 4
+    assert table.loc[DISTANCE, "median"].isna().all()
+    assert (table.loc[MET, "share"] == 0).all()
 
 
 def test_the_nearest_pairs_are_drawn(run):

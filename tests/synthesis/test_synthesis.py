@@ -1,5 +1,6 @@
 """Requests and the patients made from them, with small untrained models."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from workflow_scripts.autoencoder.model import SliceAutoencoder
 from workflow_scripts.common.attributes import CONDITIONS, tumour_attributes
 from workflow_scripts.common.files import UserError, read_table, write_table
 from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.masks import bright, large_pieces
 from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.diffusion.conditions import Scaling, latent_points
@@ -218,12 +220,97 @@ def test_the_misfit_is_one_at_either_tolerance():
     asked_for = pd.Series({"volume_ml": 20.0, **dict.fromkeys(CENTROID, 0.0)})
 
     def apart(**changes):
-        return misfits(asked_for, dict(asked_for) | changes, SETTINGS)
+        whole = {"brain_pieces": 1, "hole_voxels": 0}
+        return misfits(asked_for, dict(asked_for) | whole | changes, SETTINGS, 0.01)
 
-    assert apart() == {"volume": 0, "place": 0}
-    assert apart(volume_ml=30.0) == pytest.approx({"volume": 1, "place": 0})
-    assert apart(centroid_x_mm=6.0, centroid_z_mm=-8.0) == {"volume": 0, "place": 1}
+    none = dict.fromkeys(("volume", "place", "torn", "holes"), 0.0)
+    assert apart() == none
+    assert apart(volume_ml=30.0) == pytest.approx(none | {"volume": 1})
+    assert apart(centroid_x_mm=6.0, centroid_z_mm=-8.0) == none | {"place": 1}
+    assert apart(brain_pieces=2) == none | {"torn": 2}
+    # Of the tumour's 2,000 voxels five, as an expert's label may have, and ten.
+    assert apart(hole_voxels=5) == none
+    assert apart(hole_voxels=10) == pytest.approx(none | {"holes": 1.005})
     assert apart(volume_ml=0.0) == {"missing": np.inf}
+
+
+def centred(count=1):
+    """Requests for a ball of 12.75 mL in the middle of the grid."""
+    places = dict(zip(CENTROID, GRID.to_mm(np.array([15.0, 15.0, 11.0])), strict=True))
+    rows = pd.DataFrame([{"volume_ml": 12.75, **places}] * count)
+    return complete(rows, Scaling([3.0, 8.0, 0.7, 0, -18, 5, 30, 30, 30], [1.0] * 9, [1.2] * 3), 0)
+
+
+class Planted(Codec):
+    """Decodes to a whole brain with the tumour asked for, or to one with a fault, in the order of
+    ``faults``."""
+
+    faults = ()
+
+    def decode_uncut(self, latent):
+        fault, *Planted.faults = Planted.faults
+        voxels = np.stack(np.meshgrid(*(np.arange(n) for n in GRID.shape), indexing="ij"), -1)
+        apart = np.linalg.norm((voxels - [15, 15, 11]) * GRID.spacing_mm, axis=-1)
+        brain, tumour = apart < 50, apart < 15
+        label = tumour.astype(np.uint8)
+        if fault == "torn":
+            brain[:, :, 15] = False
+        if fault == "speck":
+            brain[0, 0, :6] = True  # 0.9 mL
+        if fault == "holes":
+            label[14:17:2, 15, 11] = 0
+        if fault == "moved":
+            label = np.roll(label, 3, axis=0)
+        if fault == "missing":
+            label[:] = 0
+        noise = np.random.default_rng(0).uniform(0, 0.05, (2, *GRID.shape))
+        return np.where(brain, 0.5, noise).astype(np.float32), label
+
+
+def planted(model, *faults):
+    Planted.faults = faults
+    return replace(model, codec=Planted(**vars(model.codec)))
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [("none", "met"), ("speck", "met"), ("torn", "torn"), ("holes", "holes"), ("moved", "place")],
+)
+def test_a_torn_brain_and_a_label_with_holes_are_not_met(model, fault, outcome):
+    sample = synthesise(centred(), planted(model, fault), SETTINGS)[0]
+    assert sample.outcome == outcome
+    assert sample.measured["brain_pieces"] == 1 + (fault == "torn")
+    assert sample.measured["hole_voxels"] == 2 * (fault == "holes")
+    # What is kept of a torn brain is one piece, which shows no more that it was torn.
+    assert large_pieces(bright(sample.image), 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("faults", "kept"),
+    [
+        (("torn", "none", "holes"), "met"),
+        (("torn", "holes", "torn"), "holes"),
+        (("missing", "torn", "torn"), "torn"),
+    ],
+)
+def test_of_several_draws_a_whole_one_is_kept_and_the_first_is_recorded(
+    model, tmp_path, faults, kept
+):
+    three = SETTINGS.model_copy(update={"attempts": 3})
+    found = make_patients(centred(), planted(model, *faults), three, tmp_path).iloc[0]
+    assert (found["first_outcome"], found["outcome"]) == (faults[0], kept)
+    assert found["attempts"] == (2 if kept == "met" else 3)
+    missing = faults[0] == "missing"
+    assert (found["first_volume_ml"] == 0) == np.isnan(found["first_sphericity"]) == missing
+    assert found["measured_volume_ml"] == pytest.approx(12.75, abs=0.31)
+    assert found["first_brain_pieces"] == (1 if missing else 2)
+    assert found["measured_brain_pieces"] == (2 if kept == "torn" else 1)
+    folder = tmp_path / "patients" / found["patient_id"]
+    record = json.loads(
+        (folder / "request.json").read_text(), parse_constant=lambda name: pytest.fail(name)
+    )
+    assert (record["outcome"], record["first"]["outcome"]) == (kept, faults[0])
+    assert record["measured"]["volume_ml"] == found["measured_volume_ml"]
 
 
 def test_the_closest_draw_is_kept(model, table, brain):
@@ -241,11 +328,11 @@ class Barren(Codec):
 
     voxels = 0
 
-    def decode(self, latent):
-        image, label, brain = super().decode(latent)
-        label[:] = 0
+    def decode_uncut(self, latent):
+        image, label = super().decode_uncut(latent)
+        image[:], label[:] = 0.5, 0
         label[16, 16, 12 : 12 + self.voxels] = 1
-        return image, label, brain
+        return image, label
 
 
 @pytest.mark.parametrize(("voxels", "outcome", "made"), [(0, "missing", 0), (1, "volume", 2)])

@@ -49,7 +49,9 @@ def test_a_typo_is_refused_in_one_line(snakemake, tmp_path):
     assert not list(tmp_path.glob("results*"))
 
 
-@pytest.mark.parametrize("target", ["demo", "prior", "study", "bench", "curves", "archive"])
+@pytest.mark.parametrize(
+    "target", ["demo", "prior", "study", "bench", "curves", "sampler", "archive"]
+)
 def test_make_s_commands_are_what_snakemake_takes(target, snakemake, tmp_path):
     make = ["make", "--dry-run", target]
     said = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -29,9 +29,9 @@ def test_all_tables_and_figures_are_there(tiny_run):
     # Every phantom has one tumour or more, each of which is found or missed.
     assert (scores["lesion_tp"] + scores["lesion_fn"] >= 1).all()
     for name, columns in {
-        "adherence": {"split", "attribute", "unit", "n_requests", "slope", "r2", "r2_shuffled"},
+        "adherence": {"split", "attribute", "draw", "n_requests", "n_missing", "bias", "limit_low"},
         "reconstruction": {"split", "psnr_db", "ssim", "label_dice"},
-        "contrast": {"split", "group", "modality", "contrast_z"},
+        "contrast": {"split", "group", "modality", "contrast_z", "ratio", "ratio_low"},
         "quality": {"split", "generator", "measure", "value", "floor"},
         "segmentation": {"n", "arm", "region"},
     }.items():
@@ -78,6 +78,9 @@ def test_synthetic_patients_have_the_grid_and_tell_how_they_were_made(tiny_run):
     folder = tiny_run / "results-tiny" / "synthesis" / "n2-s0"
     table = pd.read_csv(folder / "attributes.tsv", sep="\t")
     assert len(table) == 4
+    once = table["attempts"] == 1
+    assert (table["first_outcome"] == table["outcome"])[once].all()
+    assert (table["first_volume_ml"] == table["measured_volume_ml"])[once].all()
     real = nib.load(next((tiny_run / "results-tiny" / "preprocess").glob("*/label.nii.gz")))
     for name in table.loc[table["measured_volume_ml"] > 0, "patient_id"]:
         label = nib.load(folder / "patients" / name / "label.nii.gz")

@@ -69,12 +69,17 @@ class Codec:
         means = encode_slices(self.model, slices, classes.transpose(2, 0, 1), self.precision)
         return np.concatenate(list(means)).transpose(1, 2, 3, 0) * np.float32(self.scale)
 
-    @torch.inference_mode()
     def decode(self, latent: NDArray) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray]:
         """Image (M, X, Y, Z), class labels (X, Y, Z) and foreground of scaled latents.
 
         Everything outside the foreground is set to 0.
         """
+        return cut_out(*self.decode_uncut(latent))
+
+    @torch.inference_mode()
+    def decode_uncut(self, latent: NDArray) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Image (M, X, Y, Z) and class labels (X, Y, Z) of scaled latents, as the network gives
+        them: with noise outside the foreground, and all pieces of a torn brain."""
         place = next(self.model.parameters()).device
         stack = torch.from_numpy(latent / np.float32(self.scale)).permute(3, 0, 1, 2)
         positions = slice_positions(len(stack))
@@ -87,8 +92,16 @@ class Codec:
                 labels.append(logits.argmax(1).cpu())
         image = torch.cat(images).permute(1, 2, 3, 0).numpy().clip(0, 1)
         label = torch.cat(labels).permute(1, 2, 0).numpy().astype(np.uint8)
-        brain = foreground(image)
-        return image * brain, label * brain, brain
+        return image, label
+
+
+def cut_out(
+    image: NDArray[np.float32], label: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]:
+    """The foreground (X, Y, Z) of decoded volumes, last, and before it the image (M, X, Y, Z) and
+    the label (X, Y, Z), 0 outside of it."""
+    brain = foreground(image)
+    return image * brain, label * brain, brain
 
 
 def slices_at_once(count: int, size: tuple[int, ...], place: torch.device) -> list[slice]:

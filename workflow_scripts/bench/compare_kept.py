@@ -1,7 +1,7 @@
 """Which weights are less noisy, those of the best validation check or the last? For each arm of two
 runs: mean Dice, its spread over seeds, and the difference of both.
 
-    python -m workflow_scripts.bench.compare_kept best/evaluation/scores.csv last/evaluation/scores.csv
+    python -m workflow_scripts.bench.compare_kept best.csv last.csv
 """
 
 import argparse

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, PositiveInt, StringConstraints, field_validator, model_validator
 
-from workflow_scripts.common.settings import Section, UserPath
+from workflow_scripts.common.settings import Prior, Section, UserPath
 
 
 class CurveSettings(Section):
@@ -29,8 +29,26 @@ class CurveSettings(Section):
         return self
 
 
+class SamplerSettings(Section):
+    """Settings of the sampler that `make sampler` tries, all combinations of the values."""
+
+    model: Prior = Field(
+        description="model folder that is sampled, with the phantom.json of a prior; embedded: the "
+        "networks in prior/"
+    )
+    phantoms: int = Field(
+        description="phantoms that the settings are tried on, and as many that the chosen one is "
+        "reported on",
+        ge=2,
+        le=100,
+    )
+    guidance: list[Annotated[float, Field(ge=0)]] = Field(description="as in synthesis")
+    temperature: list[Annotated[float, Field(gt=0, le=1)]] = Field(description="as in synthesis")
+    sampling_steps: list[PositiveInt] = Field(description="as in synthesis")
+
+
 class BenchSettings(Section):
-    """What `make bench` and `make curves` compare, and how long they measure."""
+    """What `make bench`, `make curves` and `make sampler` compare, and how long they measure."""
 
     setups: list[UserPath] = Field(
         description="configuration files whose networks are timed, each beside the paper's and "
@@ -47,6 +65,7 @@ class BenchSettings(Section):
     sampling_steps: list[PositiveInt] = Field(
         description="steps of the sampler with which the model of config.yaml is measured"
     )
+    sampler: SamplerSettings
 
     @field_validator("setups")
     @classmethod

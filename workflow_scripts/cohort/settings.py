@@ -7,6 +7,9 @@ from pydantic import Field, field_validator, model_validator
 
 from workflow_scripts.common.settings import Section, UserPath, ordered_pair
 
+# Phantoms on the grid with a higher number choose settings or are reported on: no prior sees them.
+MOST_ON_GRID = 9000
+
 LabelScheme = Literal[
     "brats2015", "brats2017", "brats2023", "brats2024", "brats_ped2024", "msd", "whole_tumour"
 ]  # fmt: skip

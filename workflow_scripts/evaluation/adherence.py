@@ -3,20 +3,26 @@
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
 from workflow_scripts.common.attributes import AXES
 
+# How measured and requested values are compared: by their ratio, or their difference in this unit.
 UNITS = {
-    "volume_ml": "mL",
+    "volume_ml": "ratio",
     **{f"centroid_{axis}_mm": "mm" for axis in AXES},
     "sphericity": "1",
 }
+# Requests of small tumours, which are told apart: rows of the attribute ``SMALL``.
+SMALL, SMALL_ML = "small_volume_ml", (3.0, 10.0)
+DISTANCE, MET = "centroid_distance_mm", "met"
+# Prefixes in ``attributes.tsv`` of what the first draw and the one that was kept gave.
+DRAWS = {"first": "first", "kept": "measured"}
+COLUMNS = (
+    "attribute", "unit", "draw", "n_requests", "n_missing", "bias", "bias_low", "bias_high",
+    "limit_low", "limit_high", "median", "p95", "slope", "r2", "r2_shuffled", "share",
+)  # fmt: skip
 NAN = float("nan")
-
-
-def mean_or_nan(values: NDArray) -> float:
-    """The mean, NaN where there is nothing to take it of."""
-    return float(np.mean(values)) if len(values) else NAN
 
 
 def fit_line(requested: NDArray, measured: NDArray) -> tuple[float, float]:
@@ -36,51 +42,106 @@ def fit_line(requested: NDArray, measured: NDArray) -> tuple[float, float]:
     return slope, slope**2 * spread / variance if variance else 0.0
 
 
-def adherence(
-    requested: NDArray, measured: NDArray, permutations: int, seed: int
-) -> dict[str, float]:
-    """Slope, R², mean absolute error, and the mean R² when the requests are shuffled.
+def agreement(differences: NDArray, confidence: float) -> dict[str, float]:
+    """Bias of ``differences`` (N,) and limits of agreement (Bland & Altman 1986,
+    doi:10.1016/S0140-6736(86)90837-8).
 
-    ``requested`` and ``measured`` are (N,). R² of shuffled requests is what chance alone gives
-    with so few requests.
+    ``bias`` is the mean, ``bias_low`` and ``bias_high`` its t interval, ``limit_low`` and
+    ``limit_high`` the mean ± z standard deviations, between which the share ``confidence`` of
+    normally distributed differences lies. NaN where there are too few.
     """
-    slope, r2 = fit_line(requested, measured)
+    names = ("bias", "bias_low", "bias_high", "limit_low", "limit_high")
+    count = len(differences)
+    if count < 2:
+        return {**dict.fromkeys(names, NAN), "bias": float(differences[0]) if count else NAN}
+    mean, sd = float(np.mean(differences)), float(np.std(differences, ddof=1))
+    half = stats.t.ppf((1 + confidence) / 2, count - 1) * sd / np.sqrt(count)
+    width = stats.norm.ppf((1 + confidence) / 2) * sd
+    values = (mean, mean - half, mean + half, mean - width, mean + width)
+    return dict(zip(names, map(float, values), strict=True))
+
+
+def adherence(
+    requested: NDArray,
+    measured: NDArray,
+    permutations: int,
+    confidence: float,
+    seed: int,
+    ratio: bool = False,
+) -> dict[str, float]:
+    """Agreement of ``measured`` with ``requested`` (N,), their line, and R² by chance.
+
+    Differences are measured − requested. With ``ratio`` all is computed on logarithms, and bias,
+    limits and median are given as ratios, measured / requested. ``r2_shuffled`` is the mean R² over
+    ``permutations`` of the requests: what chance alone gives with so few.
+    """
+    x, y = (np.log(values) if ratio else values for values in (requested, measured))
+    found = agreement(y - x, confidence)
+    found["median"] = float(np.median(y - x)) if len(x) else NAN
+    if ratio:
+        found = {name: float(np.exp(value)) for name, value in found.items()}
+    slope, r2 = fit_line(x, y)
     rng = np.random.default_rng(seed)
-    shuffled = [fit_line(rng.permutation(requested), measured)[1] for _ in range(permutations)]
-    return {
-        "slope": slope,
-        "r2": r2,
-        "mae": mean_or_nan(np.abs(measured - requested)),
-        "r2_shuffled": float(np.mean(shuffled)),
-    }
+    shuffled = [fit_line(rng.permutation(x), y)[1] for _ in range(permutations)]
+    return {**found, "slope": slope, "r2": r2, "r2_shuffled": float(np.mean(shuffled))}
 
 
-def centroid_distances(table: pd.DataFrame) -> NDArray[np.float64]:
-    """Distances (N,) in mm of the measured from the requested centroids."""
+def centroid_distances(table: pd.DataFrame, side: str = "measured") -> NDArray[np.float64]:
+    """Distances (N,) in mm of the measured from the requested centroids; NaN without a tumour.
+
+    ``side`` is the prefix of the columns of the draw."""
     squares = [
-        (table[f"measured_centroid_{axis}_mm"] - table[f"requested_centroid_{axis}_mm"]) ** 2
+        (table[f"{side}_centroid_{axis}_mm"] - table[f"requested_centroid_{axis}_mm"]) ** 2
         for axis in AXES
     ]
     return np.sqrt(np.sum(squares, axis=0))
 
 
-def split_adherence(table: pd.DataFrame, permutations: int, seed: int) -> list[dict]:
-    """A row for each attribute, and one for the distance of the centroids, of one split.
+def draw_adherence(
+    table: pd.DataFrame, draw: str, permutations: int, confidence: float, seed: int
+) -> list[dict]:
+    """Rows with ``COLUMNS`` of one split's ``attributes.tsv`` for one of ``DRAWS``.
 
-    A request that gave no tumour counts with a volume of 0; it has no place and no shape, and
-    ``n_requests`` of those rows is smaller for it. The distance has no slope and no R²; its
-    ``mae`` is its mean.
+    There is a row for each attribute of ``UNITS``, one for small tumours (``SMALL``), one for the
+    distance of the centroids (``DISTANCE``: ``median`` and ``p95``), and one for the share of all
+    requests that were met (``MET``: ``share``). A request that gave no tumour has no attributes:
+    it counts in ``n_requests`` and in ``n_missing``, and is not met.
     """
-    made = table[table["measured_volume_ml"] > 0]
+    side = DRAWS[draw]
+    sure = permutations, confidence, seed
     rows = []
+
+    def add(attribute: str, unit: str, asked: pd.DataFrame, found: dict[str, float]) -> None:
+        counts = {
+            "n_requests": len(asked),
+            "n_missing": int((asked[f"{side}_volume_ml"] == 0).sum()),
+        }
+        names = {"attribute": attribute, "unit": unit, "draw": draw, **counts}
+        rows.append({**dict.fromkeys(COLUMNS, NAN), **names, **found})
+
+    def compared(asked: pd.DataFrame, name: str) -> dict[str, float]:
+        made = asked[asked[f"{side}_volume_ml"] > 0]
+        pair = (made[f"{which}_{name}"].to_numpy(float, copy=True) for which in ("requested", side))
+        return adherence(*pair, *sure, ratio=UNITS[name] == "ratio")
+
     for name, unit in UNITS.items():
-        asked = table if name == "volume_ml" else made
-        requested, measured = (
-            asked[f"{side}_{name}"].to_numpy(float, copy=True) for side in ("requested", "measured")
-        )
-        result = adherence(requested, measured, permutations, seed)
-        rows.append({"attribute": name, "unit": unit, "n_requests": len(asked), **result})
-    distance = mean_or_nan(centroid_distances(made))
-    result = {"slope": NAN, "r2": NAN, "mae": distance, "r2_shuffled": NAN}
-    names = {"attribute": "centroid_distance_mm", "unit": "mm", "n_requests": len(made)}
-    return [*rows, {**names, **result}]
+        add(name, unit, table, compared(table, name))
+    small = table[table["requested_volume_ml"].between(*SMALL_ML)]
+    add(SMALL, UNITS["volume_ml"], small, compared(small, "volume_ml"))
+    distances = centroid_distances(table, side)
+    distances = distances[~np.isnan(distances)]
+    quantiles = np.quantile(distances, (0.5, 0.95)) if len(distances) else (NAN, NAN)
+    add(DISTANCE, "mm", table, dict(zip(("median", "p95"), map(float, quantiles), strict=True)))
+    outcomes = table["first_outcome" if draw == "first" else "outcome"]
+    add(MET, "1", table, {"share": float((outcomes == "met").mean()) if len(table) else NAN})
+    return rows
+
+
+def split_adherence(
+    table: pd.DataFrame, permutations: int, confidence: float, seed: int
+) -> list[dict]:
+    """Rows with ``COLUMNS`` of one split's ``attributes.tsv``, of the first draws and then of those
+    that were kept."""
+    return [
+        row for draw in DRAWS for row in draw_adherence(table, draw, permutations, confidence, seed)
+    ]

@@ -4,8 +4,8 @@ CAPTIONS = {
     "dice_by_arm": "Dice of the test patients by arm: a dot a patient, the mean and its interval "
     "(over patients alone with fewer than three seeds).",
     "dice_by_n": "Dice over the number of training patients, with intervals.",
-    "requested_and_measured": "What was asked for and what was measured in the synthetic patients; "
-    "on the diagonal they agree.",
+    "requested_and_measured": "What was asked for and what was measured at the first draw, "
+    "before any selection; on the diagonal they agree. The volume's line is on logarithms.",
     "size_sweep": "Tumours of rising volume at one place.",
     "place_sweep": "Tumours of one volume at several places.",
     "real_and_synthetic": "Real patients that nothing was trained on, each beside the synthetic "

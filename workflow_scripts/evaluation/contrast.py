@@ -1,12 +1,12 @@
 """How visible tumours are."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient
@@ -50,15 +50,73 @@ def healthy_spread(folders: Sequence[Path]) -> NDArray[np.float64]:
     return np.mean(spreads, axis=0)
 
 
-def group_step(
+def steps(
     folders: Sequence[Path], grid: Grid, ring_mm: tuple[float, float], modalities: int
 ) -> NDArray[np.float64]:
-    """Mean step (M,) over the patients that have a tumour to measure; NaN if none has."""
+    """Step (N, M) of each patient that has a tumour to measure; (0, M) if none has."""
     values = []
     for patient in map(Patient, folders):
         volumes = patient.image(), patient.label() > 0, patient.foreground()
-        values.append(tumour_step(*volumes, grid.spacing_mm, ring_mm))
-        if np.isnan(values[-1]).any():
+        value = tumour_step(*volumes, grid.spacing_mm, ring_mm)
+        if np.isnan(value).any():
             logging.warning("%s: no tumour with brain about it, left out", patient.folder)
-    usable = [value for value in values if not np.isnan(value).any()]
-    return np.mean(usable, axis=0) if usable else np.full(modalities, np.nan)
+        else:
+            values.append(value)
+    return np.array(values).reshape(-1, modalities)
+
+
+def ratio_of_means(
+    above: NDArray[np.float64], below: NDArray[np.float64], confidence: float
+) -> tuple[float, float, float]:
+    """Mean of ``above`` (N,) over mean of ``below`` (K,), two independent groups of patients, with
+    the interval of Fieller (1954): the ratios r for which
+
+        (mean(above) − r mean(below))² ≤ t² (s²(above) / N + r² s²(below) / K).
+
+    t has the degrees of freedom of Satterthwaite (1946) at the ratio found. The interval is NaN
+    where it has no bounds, since the mean of ``below`` may be 0; all is NaN of an empty group.
+    """
+    if not len(above) or not len(below):
+        return (np.nan,) * 3
+    a, b = float(np.mean(above)), float(np.mean(below))
+    if b == 0:
+        return (np.nan,) * 3
+    ratio = a / b
+    if min(len(above), len(below)) < 2:
+        return ratio, np.nan, np.nan
+    va, vb = (float(np.var(values, ddof=1)) / len(values) for values in (above, below))
+    parts = va, ratio**2 * vb
+    if sum(parts) == 0:
+        return ratio, ratio, ratio
+    shares = sum(part**2 / (len(v) - 1) for part, v in zip(parts, (above, below), strict=True))
+    t2 = stats.t.ppf((1 + confidence) / 2, sum(parts) ** 2 / shares) ** 2
+    # A r² − 2 B r + C ≤ 0.
+    first, middle, last = b**2 - t2 * vb, a * b, a**2 - t2 * va
+    if first <= 0:
+        return ratio, np.nan, np.nan
+    root = np.sqrt(max(middle**2 - first * last, 0.0))
+    return ratio, float((middle - root) / first), float((middle + root) / first)
+
+
+def contrast_rows(
+    groups: Mapping[str, NDArray[np.float64]],
+    unit: NDArray[np.float64],
+    modalities: Sequence[str],
+    confidence: float,
+) -> list[dict]:
+    """A row for each group and modality: mean contrast, and how synthetic patients compare.
+
+    ``groups`` has the steps (N, M) of the patients of each of ``GROUPS``. ``contrast_z`` is their
+    mean in units (M,) of ``healthy_spread``. ``ratio`` is that of the synthetic patients over that
+    of the group, with its interval, ``ratio_low`` to ``ratio_high``, over the patients of both.
+    """
+    rows = []
+    for group, values in groups.items():
+        for number, modality in enumerate(modalities):
+            mean = float(values[:, number].mean()) / unit[number] if len(values) else np.nan
+            row = {"group": group, "modality": modality, "patients": len(values)}
+            pair = groups["synthetic"][:, number], values[:, number]
+            found = (np.nan,) * 3 if group == "synthetic" else ratio_of_means(*pair, confidence)
+            names = ("ratio", "ratio_low", "ratio_high")
+            rows.append({**row, "contrast_z": mean, **dict(zip(names, found, strict=True))})
+    return rows

@@ -12,7 +12,8 @@ def main(snakemake) -> None:
     params = snakemake.params
     rows = []
     for path in snakemake.input.attributes:
-        found = split_adherence(read_table(path), params.permutations, params.seed)
+        sure = params.permutations, params.confidence, params.seed
+        found = split_adherence(read_table(path), *sure)
         rows += [{"split": Path(path).parent.name, **row} for row in found]
     write_table(pd.DataFrame(rows), snakemake.output.table)
 

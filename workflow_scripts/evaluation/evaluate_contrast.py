@@ -7,7 +7,7 @@ import pandas as pd
 from workflow_scripts.common.files import read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import patient_folders
-from workflow_scripts.evaluation.contrast import GROUPS, group_step, healthy_spread
+from workflow_scripts.evaluation.contrast import GROUPS, contrast_rows, healthy_spread, steps
 
 
 def main(snakemake) -> None:
@@ -29,12 +29,12 @@ def main(snakemake) -> None:
         )
         # One unit for all groups: a smoother image is no more contrasted for being smoother.
         unit = healthy_spread(groups[0])
-        for group, folders in zip(GROUPS, groups, strict=True):
-            values = group_step(folders, grid, params.ring_mm, len(params.modalities)) / unit
-            rows += [
-                {"split": split, "group": group, "modality": modality, "contrast_z": value}
-                for modality, value in zip(params.modalities, values, strict=True)
-            ]
+        found = {
+            group: steps(folders, grid, params.ring_mm, len(params.modalities))
+            for group, folders in zip(GROUPS, groups, strict=True)
+        }
+        compared = contrast_rows(found, unit, params.modalities, params.confidence)
+        rows += [{"split": split, **row} for row in compared]
     write_table(pd.DataFrame(rows), snakemake.output.table)
 
 

@@ -72,15 +72,18 @@ def training_curves(
 
 
 def adherence_scatter(tables: dict[str, pd.DataFrame]) -> Figure:
-    """Measured against requested attributes of each split's synthetic tumours."""
-    tables = {split: table[table["measured_volume_ml"] > 0] for split, table in tables.items()}
+    """Measured against requested attributes of the tumours of each split's first draws.
+
+    Volumes and their line are on logarithms.
+    """
+    tables = {split: table[table["first_volume_ml"] > 0] for split, table in tables.items()}
     if not any(map(len, tables.values())):
         return note("No synthetic patient has a tumour")
     figure = Figure(figsize=(13, 3.1))
     axes = figure.subplots(1, len(ATTRIBUTE_NAMES))
     for panel, (name, title) in zip(axes, ATTRIBUTE_NAMES.items(), strict=True):
         every = pd.concat(tables.values())
-        values = every[[f"requested_{name}", f"measured_{name}"]].to_numpy()
+        values = every[[f"requested_{name}", f"first_{name}"]].to_numpy()
         if name == "volume_ml":
             panel.set(xscale="log", yscale="log")
             for axis in (panel.xaxis, panel.yaxis):
@@ -95,7 +98,7 @@ def adherence_scatter(tables: dict[str, pd.DataFrame]) -> Figure:
         for (split, table), colour in zip(tables.items(), COLOURS * len(tables), strict=False):
             panel.scatter(
                 table[f"requested_{name}"],
-                table[f"measured_{name}"],
+                table[f"first_{name}"],
                 s=20,
                 color=colour,
                 alpha=0.75,
@@ -104,7 +107,8 @@ def adherence_scatter(tables: dict[str, pd.DataFrame]) -> Figure:
                 label=split,
                 zorder=2,
             )
-        slope, r2 = fit_line(values[:, 0], values[:, 1])
+        fitted = np.log(values) if name == "volume_ml" else values
+        slope, r2 = fit_line(fitted[:, 0], fitted[:, 1])
         panel.text(
             0.05,
             0.95,

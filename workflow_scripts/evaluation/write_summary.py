@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from workflow_scripts.common.files import read_table, write_text
-from workflow_scripts.evaluation.adherence import UNITS
+from workflow_scripts.evaluation.adherence import MET
 from workflow_scripts.evaluation.contrast import GROUPS
+from workflow_scripts.evaluation.native_scores import native_text
 from workflow_scripts.evaluation.statistics import LEAST_SEEDS
 from workflow_scripts.evaluation.tables import markdown, number, p_text, signed
+from workflow_scripts.synthesis.request_table import CENTROID
 
 PLACES = """\
 - `{results}/report/index.html`: all of this as a page, with a viewer to look through patients
@@ -79,16 +80,18 @@ def verdicts_text(
 
 
 def draws_text(tables: list[pd.DataFrame]) -> str:
-    """How often the tumour was the one asked for, at once or after drawing again."""
+    """How often the patient was the one asked for, at once or after drawing again."""
     table = pd.concat(tables)
-    met, first = table["outcome"] == "met", table["attempts"] == 1
+    met, first = table["outcome"] == "met", table["first_outcome"] == "met"
     faults = table["outcome"].value_counts()
+    count = {name: faults.get(name, 0) for name in ("volume", "place", "torn", "holes", "missing")}
     return (
         f"Of {len(table)} requests {(met & first).sum()} were met at the first draw and "
         f"{(met & ~first).sum()} after drawing again ({table['attempts'].mean():.1f} draws a "
-        f"request). {faults.get('volume', 0)} kept a tumour of another volume than tolerated and "
-        f"{faults.get('place', 0)} one at another place, the closest of their draws; "
-        f"{faults.get('missing', 0)} had no tumour in any draw and were left out.\n"
+        f"request). {count['volume']} kept a tumour of another volume than tolerated, "
+        f"{count['place']} one at another place, {count['torn']} a torn brain and "
+        f"{count['holes']} a label with holes, the closest of their draws; {count['missing']} had "
+        "no tumour in any draw and were left out.\n"
     )
 
 
@@ -124,30 +127,51 @@ def models_of_others(params) -> list[str]:
     return sorted(set(params.priors) - {"embedded", "none"})
 
 
+def with_interval(value: float, low: float, high: float, digits: int) -> str:
+    """``value [low, high]``; a dash where there is none."""
+    value, *bounds = (number(each, digits) for each in (value, low, high))
+    return value if value == "–" else f"{value} [{', '.join(bounds)}]"
+
+
 def adherence_text(table: pd.DataFrame) -> str:
-    """The adherence table with few digits."""
-    shown = table[["split", "attribute", "unit", "n_requests"]].copy()
-    digits = {"slope": 2, "r2": 2, "mae": 2, "r2_shuffled": 2}
-    for name, count in digits.items():
-        shown[name] = [number(value, count) for value in table[name]]
-    return markdown(shown.astype(str))
+    """The adherence table at the first draw, with few digits. The shares met are in ``draws_text``,
+    and the axes of the centroid in the table itself."""
+    shown = table[(table["draw"] == "first") & ~table["attribute"].isin([MET, *CENTROID])]
+    rows = []
+    for row in shown.itertuples():
+        digits = {"ratio": 2, "mm": 1, "1": 3}[row.unit]
+        limits = [number(value, digits) for value in (row.limit_low, row.limit_high)]
+        rows.append(
+            {
+                "split": row.split,
+                "attribute": row.attribute,
+                "unit": row.unit,
+                "requests": row.n_requests,
+                "missing": row.n_missing,
+                "bias": with_interval(row.bias, row.bias_low, row.bias_high, digits),
+                "limits of agreement": "–" if "–" in limits else " to ".join(limits),
+                "median": number(row.median, digits),
+                "p95": number(row.p95, digits),
+                "slope": number(row.slope, 2),
+                "R²": number(row.r2, 2),
+                "R² by chance": number(row.r2_shuffled, 2),
+            }
+        )
+    return markdown(pd.DataFrame(rows).astype(str))
 
 
 def contrast_text(table: pd.DataFrame) -> str:
-    """Contrast with a column for each group, and what part of the reconstructed one is left."""
-    wide = table.pivot(index=["split", "modality"], columns="group", values="contrast_z")
-    wide = wide[list(GROUPS)].reset_index()
-    shares = {
-        name: wide["synthetic"] / wide[name].where(wide[name].abs() > 0.1)
-        for name in ("reconstructed", "training")
-    }
-    for name in GROUPS:
-        wide[name] = [number(value, 2) for value in wide[name]]
-    for name, share in shares.items():
-        wide[f"synthetic / {name}"] = [
-            "–" if np.isnan(value) else f"{100 * value:.0f} %" for value in share
+    """Contrast with a column for each group, and the ratios of synthetic to reconstructed and to
+    training patients with their intervals."""
+    keys = ["split", "modality"]
+    wide = table.pivot(index=keys, columns="group", values="contrast_z")[list(GROUPS)]
+    shown = wide.map(lambda value: number(value, 2))
+    for group in ("reconstructed", "training"):
+        rows = table[table["group"] == group].set_index(keys).reindex(wide.index)
+        shown[f"synthetic / {group}"] = [
+            with_interval(row.ratio, row.ratio_low, row.ratio_high, 2) for row in rows.itertuples()
         ]
-    return markdown(wide)
+    return markdown(shown.reset_index())
 
 
 def reconstruction_text(table: pd.DataFrame) -> str:
@@ -189,11 +213,14 @@ def main(snakemake) -> None:
         verdicts_text(comparisons, scores, *asked),
         "## Segmentation of the test patients\n",
         Path(snakemake.input.markdown).read_text(encoding="utf-8"),
+        "## Segmentation in native space\n",
+        native_text(scores),
         "## Do synthetic patients have the tumour that was asked for?\n",
         draws_text(list(attributes.values())),
         adherence_text(tables["adherence"]),
-        f"Slope and R² of the line of measured ({', '.join(UNITS)}) on requested; mae is the mean "
-        "absolute error; r2_shuffled is what chance gives.\n",
+        "At the first draw, before any selection. Bias [interval] and limits of agreement are of "
+        "measured / requested, on logarithms (unit: ratio), or of measured − requested. Small "
+        "tumours are requests of 3 to 10 mL. p95 is the 95th percentile of the distance.\n",
         "## Held-out patients after the autoencoder\n",
         reconstruction_text(tables["reconstruction"]),
         "## Contrast of tumours against their surroundings\n",

@@ -41,6 +41,7 @@ FIGURES = {
     PROBLEMS: (),
     VERDICT: ("dice_by_arm", "dice_by_n"),
     "Segmentation of the test patients": (),
+    "Segmentation in native space": (),
     ASKED: ("requested_and_measured", "size_sweep", "place_sweep"),
     QUALITY: ("real_and_synthetic", "synthetic_patients", "nearest_training_patients"),
     "Held-out patients after the autoencoder": (),

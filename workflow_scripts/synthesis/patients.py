@@ -4,6 +4,7 @@ import logging
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from workflow_scripts.common.attributes import CONDITIONS
@@ -17,11 +18,16 @@ from workflow_scripts.synthesis.sampling import Sample, synthesise
 from workflow_scripts.synthesis.settings import SamplingSettings
 
 COMPARED = ("volume_ml", *CENTROID, "sphericity")
+# Of the patient as a whole, which nobody asks for.
+WHOLE = ("brain_pieces", "hole_voxels")
+DRAWS = ("measured", "first")
 COLUMNS = (
     "patient_id",
     "attempts",
     "outcome",
-    *(f"{side}_{name}" for name in COMPARED for side in ("requested", "measured")),
+    "first_outcome",
+    *(f"{side}_{name}" for name in COMPARED for side in ("requested", *DRAWS)),
+    *(f"{side}_{name}" for name in WHOLE for side in DRAWS),
 )
 
 
@@ -30,6 +36,11 @@ def make_patients(
 ) -> pd.DataFrame:
     """Write ``patients/<patient_id>/`` into ``folder`` for completed requests, and return the
     rows of ``attributes.tsv``: requested beside measured, volume 0 where no draw had a tumour.
+
+    ``measured_<attribute>`` and ``outcome`` are those of the draw that was kept,
+    ``first_<attribute>`` and ``first_outcome`` those of the first draw, before any selection.
+    ``brain_pieces`` is the number of the brain's pieces of at least 1 mL, ``hole_voxels`` what
+    filling the label's holes in 3-D adds.
 
     Batches that are in ``folder`` already, from a run that was killed, are not made again; what
     was never met leaves its row, ``outcome`` says why. Requests that the brain has no room for are
@@ -85,11 +96,20 @@ def _compared(request: pd.Series, sample: Sample) -> dict[str, float | str]:
         "patient_id": request["patient_id"],
         "attempts": sample.attempts,
         "outcome": sample.outcome,
+        "first_outcome": sample.first.outcome,
     }
+    draws = dict(zip(DRAWS, (sample.measured, sample.first.measured), strict=True))
     for name in COMPARED:
         row[f"requested_{name}"] = float(request[name])
-        row[f"measured_{name}"] = float(sample.measured[name])
+        row |= {f"{side}_{name}": float(found[name]) for side, found in draws.items()}
+    for name in WHOLE:
+        row |= {f"{side}_{name}": int(found[name]) for side, found in draws.items()}
     return row
+
+
+def _known(measured: dict[str, float]) -> dict[str, float | None]:
+    """What was measured, ``None``, which JSON has, in place of NaN, which it has not."""
+    return {name: None if np.isnan(value) else value for name, value in measured.items()}
 
 
 def _save(
@@ -104,6 +124,7 @@ def _save(
     record = {
         "request": {name: float(request[name]) for name in CONDITIONS},
         "measured": sample.measured,
+        "first": {"outcome": sample.first.outcome, "measured": _known(sample.first.measured)},
         "seed": int(request["seed"]),
         "attempts": sample.attempts,
         "outcome": sample.outcome,

@@ -1,0 +1,33 @@
+"""Rule ``choose_setting``: the settings of the sampler side by side, and the one that is chosen."""
+
+import logging
+
+import pandas as pd
+
+from workflow_scripts.bench.sampler import judged, left_out
+from workflow_scripts.bench.tried import CHANGED, setting_name
+from workflow_scripts.common.files import UserError, read_json, read_table, write_json, write_table
+
+
+def main(snakemake) -> None:
+    given, params = snakemake.input, snakemake.params
+    if not params.settings:
+        raise UserError("bench.sampler: guidance, temperature and sampling_steps name no setting")
+    reference = read_table(given.reference)
+    rows = [
+        {**setting, **judged(read_table(path), reference, params.confidence)}
+        for setting, path in zip(params.settings, given.tables, strict=True)
+    ]
+    table = pd.DataFrame(rows)
+    table["left_out_by"] = left_out(table)
+    chosen = table[table["left_out_by"] == ""].iloc[0]
+    values = {name: type(params.settings[0][name])(chosen[name]) for name in CHANGED}
+    logging.info("chosen: %s", setting_name(values))
+    write_table(table, snakemake.output.table)
+    write_json({**read_json(given.sampling), **values}, snakemake.output.chosen)
+
+
+if __name__ == "__main__":
+    from workflow_scripts.common.script import run_script
+
+    run_script(main, snakemake)  # noqa: F821

@@ -1,0 +1,116 @@
+"""How the sampler's settings are chosen: what is measured of each, and by which rule one wins."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.patients import Patient
+from workflow_scripts.evaluation.adherence import DISTANCE, MET, SMALL, draw_adherence
+from workflow_scripts.evaluation.whole_brains import whole_brain
+from workflow_scripts.synthesis.model import SynthesisModel
+from workflow_scripts.synthesis.patients import make_patients
+from workflow_scripts.synthesis.settings import SamplingSettings
+
+MEASURES = ("slice_ratio", "outline_roughness")
+# Of the patients, so many may have no tumour or a torn brain. Holes in labels decide nothing: they
+# are shown.
+FAULTY = 0.05
+# The volume's bias, either way, and the distance within which 95 % of the centroids lie.
+BIAS, CENTROID_MM = 1.05, 4.0
+# Image distances that differ by less are the same.
+TIE = 0.01
+
+
+def image_measures(patient: Patient, grid: Grid) -> dict[str, float]:
+    """What is measured of a patient's images, by the names in ``MEASURES``; all are above 0."""
+    found = whole_brain(patient, grid)
+    return {name: found[name] for name in MEASURES}
+
+
+def sampled(
+    requests: pd.DataFrame, model: SynthesisModel, sampling: dict[str, float]
+) -> pd.DataFrame:
+    """The rows of ``attributes.tsv`` of one draw for each completed request, with the image
+    measures of the patients, NaN where there is none.
+
+    The noise is that of the requests' seeds, the same for all settings. Requests for which the mean
+    brain has no room are drawn too: each is the tumour of a phantom that has it.
+    """
+    settings = SamplingSettings.model_validate({**sampling, "attempts": 1})
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        table = make_patients(requests, model, settings, Path(folder))
+        for name in table["patient_id"]:
+            patient = Path(folder, "patients", str(name))
+            # Without a tumour it is no patient, and is not written.
+            found = image_measures(Patient(patient), model.codec.grid) if patient.is_dir() else {}
+            rows.append({measure: found.get(measure, np.nan) for measure in MEASURES})
+    return pd.concat([table, pd.DataFrame(rows, index=table.index)], axis=1)
+
+
+def judged(table: pd.DataFrame, reference: pd.DataFrame, confidence: float) -> dict[str, float]:
+    """One setting in numbers, from the table that ``sampled`` gives.
+
+    ``reference`` has the image measures of the same phantoms after the model's autoencoder. A
+    measure's value is the ratio of the means of the patients that were made and of their phantoms,
+    and ``image_distance`` is the sum of |log ratio| over the measures.
+    """
+    sure = 1, confidence, 0
+    rows = {row["attribute"]: row for row in draw_adherence(table, "first", *sure)}
+    volume, distance = rows["volume_ml"], rows[DISTANCE]
+    outcomes = table["first_outcome"]
+    found = {
+        "n_requests": len(table),
+        **{name: int((outcomes == name).sum()) for name in ("missing", "torn", "holes")},
+        "met": rows[MET]["share"],
+        **{f"volume_{name}": volume[name] for name in ("bias", "bias_low", "bias_high", "r2")},
+        "small_volume_median": rows[SMALL]["median"],
+        "sphericity_bias": rows["sphericity"]["bias"],
+        "centroid_median_mm": distance["median"],
+        "centroid_p95_mm": distance["p95"],
+    }
+    phantoms = reference.set_index("patient_id").loc[table["patient_id"]]
+    made = table[MEASURES[0]].notna().to_numpy()
+    for name in MEASURES:
+        found[name] = float(table.loc[made, name].mean() / phantoms.loc[made, name].mean())
+    logs = np.abs(np.log([found[name] for name in MEASURES]))
+    return {**found, "image_distance": float(logs.sum())}
+
+
+def left_out(table: pd.DataFrame) -> pd.Series:
+    """Why each setting is not the chosen one; the chosen one's reason is empty.
+
+    A row of ``table`` has the setting's guidance, temperature and steps, and what ``judged`` gives.
+
+    Settings are left out one criterion after the other. Where none of those that are left meets a
+    criterion, the nearest to it stay.
+
+    1. ``faults``: more than ``FAULTY`` of the patients have no tumour or a torn brain.
+    2. ``volume``: the bias of the volume is above ``BIAS``, or below 1 / ``BIAS``.
+    3. ``place``: the 95th percentile of the centroids' distance is above ``CENTROID_MM``.
+    4. ``image``: another setting's image measures are closer to those of the phantoms, by
+       ``image_distance``. Of those that differ by less than ``TIE`` the one with the fewest steps
+       is chosen, then the one with the least guidance, then the one with the highest temperature.
+    """
+    faulty = (table["missing"] + table["torn"]) / table["n_requests"]
+    criteria = {
+        "faults": (faulty, FAULTY),
+        "volume": (np.log(table["volume_bias"]).abs(), np.log(BIAS)),
+        "place": (table["centroid_p95_mm"], CENTROID_MM),
+        "image": (table["image_distance"], -np.inf),
+    }
+    reasons = pd.Series("", index=table.index)
+    for name, (values, most) in criteria.items():
+        values = values.fillna(np.inf)
+        left = reasons == ""
+        slack = TIE if name == "image" else 0.0
+        fits = values <= max(most, values[left].min() + slack)
+        reasons[left & ~fits] = name
+    best = table[reasons == ""].sort_values(
+        ["sampling_steps", "guidance", "temperature"], ascending=[True, True, False]
+    )
+    reasons[best.index[1:]] = "image"
+    return reasons

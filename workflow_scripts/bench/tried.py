@@ -1,0 +1,31 @@
+"""Which settings of the sampler are tried, and on which phantoms.
+
+They are tried on held-out phantoms that nothing is reported on, and what is chosen is reported on
+others (``PARTS``). No prior learns from either: ``cohort.settings.MOST_ON_GRID``.
+"""
+
+import itertools
+
+from workflow_scripts.bench.settings import SamplerSettings
+
+# Numbers of the first phantom that settings are chosen on, and of the first they are reported on.
+PARTS = {"choose": 9001, "report": 9101}
+CHANGED = ("guidance", "temperature", "sampling_steps")
+
+
+def setting_name(setting: dict[str, float]) -> str:
+    """A setting's name: ``g1.5-t0.75-n8`` for guidance, temperature and steps."""
+    guidance, temperature, steps = (setting[name] for name in CHANGED)
+    return f"g{guidance:g}-t{temperature:g}-n{steps}"
+
+
+def settings_grid(sampler: SamplerSettings) -> dict[str, dict[str, float]]:
+    """All combinations of the values in the configuration, by their names."""
+    values = itertools.product(*(getattr(sampler, name) for name in CHANGED))
+    found = [dict(zip(CHANGED, each, strict=True)) for each in values]
+    return {setting_name(setting): setting for setting in found}
+
+
+def held_out(part: str, count: int) -> list[str]:
+    """Names of the phantoms of one of ``PARTS``."""
+    return [f"phantom-{PARTS[part] + k:05d}" for k in range(count)]
