@@ -25,7 +25,7 @@ from workflow_scripts.common.stored import StoredRows, pack_mask, unpack_mask
 ALPHA = 0.01
 # As many patients are compared at once: they are held in memory, and the training latents are read
 # once for each such group.
-AT_ONCE = 128
+AT_ONCE = 64
 # Longest side of the tumour masks that are compared, of larger ones every second voxel or fewer.
 LONGEST = 64
 # A tumour with this Dice to a training tumour is the same tumour.
@@ -238,8 +238,9 @@ def nearest_items(
     ``patients`` give an encoded patient when called, so that ``AT_ONCE`` of them and one training
     item are held in memory. One row a patient with the columns ``COLUMNS``: ``latent_sd`` is the
     distance of ``LatentDistance`` and ``latent_distance`` its ratio to the mean distance to all
-    training items, which is the same for sharp and for smooth images (Carlini et al. 2023, section
-    4.2, divide likewise by distances to the nearest few). ``mask_distance`` is 1 − Dice.
+    training items, so that smooth images, which are nearer to everything, are not taken for copies
+    (Carlini et al. 2023 divide by the mean distance to the nearest ones). ``mask_distance`` is
+    1 − Dice.
     """
     parts = [
         _compare([make() for make in patients[first : first + AT_ONCE]], trained, space)
@@ -356,7 +357,9 @@ def memory_text(table: pd.DataFrame) -> str:
         rows = known[known["verdict"] == verdict]
         if len(rows):
             where = f" in {len(rows)} of {len(table)} splits" if len(table) > 1 else ""
-            why = f" ({rows['reason'].iloc[0]})" if rows["reason"].iloc[0] else ""
+            # A column in which no split has a reason is read as numbers that are missing.
+            reason = rows["reason"].iloc[0]
+            why = f" ({reason})" if isinstance(reason, str) and reason else ""
             parts.append(f"**{verdict}**{where}{why}")
     counted = ["synthetic", "copies", "planted", "planted_seen", "same_tumours"]
     total = known[counted].sum().astype(int)
