@@ -75,6 +75,7 @@ rule encode_patients:
         masks=preprocessed("train", "label", "brain"),
     output:
         latents=f"{AUTOENCODER}/latents.npy",
+        tumours=f"{AUTOENCODER}/tumours.npy",
         attributes=f"{AUTOENCODER}/attributes.tsv",
         brain=f"{AUTOENCODER}/brain.nii.gz",
         provenance=f"{AUTOENCODER}/provenance/encode_patients.json",

@@ -195,6 +195,23 @@ def sampler_model(*names):
     return {name: str(prior_file(CONFIG.bench.sampler.model, file)) for name, file in files.items()}
 
 
+def training_volumes():
+    """All that the split's denoiser was trained on, the autoencoder that encoded it, and held-out
+    patients; nothing for a model folder, which has none of it."""
+    if CONFIG.synthesis.model:
+        return {"latents": []}
+    encoded = rules.encode_patients.output
+    return {
+        "latents": encoded.latents,
+        "tumours": encoded.tumours,
+        "attributes": encoded.attributes,
+        "brain": encoded.brain,
+        "autoencoder": rules.train_autoencoder.output.weights,
+        "autoencoder_config": rules.train_autoencoder.output.config,
+        "held_out": rules.reconstruct_patients.output.patients,
+    }
+
+
 def nnunet_commands(wildcards):
     """Folder of nnU-Net's commands, as a parameter; without them the run ends before any job."""
     try:

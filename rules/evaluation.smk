@@ -228,6 +228,53 @@ rule collect_quality:
         "../workflow_scripts/evaluation/collect_quality.py"
 
 
+rule evaluate_memory:
+    input:
+        **training_volumes(),
+        synthetic=rules.synthesise_patients.output.patients,
+    output:
+        table=f"{EVALUATION}/memory/{{split}}.csv",
+        provenance=f"{EVALUATION}/provenance/evaluate_memory/{{split}}.json",
+    log:
+        f"{LOGS}/evaluation/evaluate_memory/{{split}}.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/evaluate_memory/{{split}}.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1500, 1.5),
+        runtime=120,
+        gpu=1,
+    params:
+        code=code("evaluation/evaluate_memory"),
+    script:
+        "../workflow_scripts/evaluation/evaluate_memory.py"
+
+
+rule collect_memory:
+    input:
+        tables=expand(rules.evaluate_memory.output.table, split=SPLITS),
+    output:
+        table=f"{EVALUATION}/memory.csv",
+        provenance=f"{EVALUATION}/provenance/collect_memory.json",
+    log:
+        f"{LOGS}/evaluation/collect_memory.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/collect_memory.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+    params:
+        splits=SPLITS,
+        code=code("evaluation/collect_memory"),
+    script:
+        "../workflow_scripts/evaluation/collect_memory.py"
+
+
 rule draw_figures:
     input:
         autoencoder=expand(rules.train_autoencoder.output.history, split=SPLITS),
@@ -286,6 +333,7 @@ rule write_summary:
         reconstruction=rules.collect_reconstruction.output.table,
         contrast=rules.evaluate_contrast.output.table,
         quality=rules.collect_quality.output.table,
+        memory=rules.collect_memory.output.table,
     output:
         summary=report(
             f"{EVALUATION}/summary.md",

@@ -17,7 +17,7 @@ from workflow_scripts.evaluation.quality import (
     brain_rows,
     feature_rows,
     intensity_rows,
-    memory_rows,
+    variety_rows,
 )
 from workflow_scripts.evaluation.whole_brains import outline_roughness, slice_ratio
 from workflow_scripts.segmentation.model import SegmentationNetwork
@@ -114,26 +114,18 @@ def test_intensities_of_as_many_patients_of_each_group_are_compared(tmp_path):
     assert rows and rows == list(intensity_rows(first, GRID, (1.0, 9.0), ["flair"]))
 
 
-def memory(made):
-    near = {name: nearest(made[name], made["train"]) for name in made if name != "train"}
-    return memory_rows(made, near)
-
-
 def groups(patients, synthetic):
     return {"train": patients[:2], "test": patients[2:], "reconstructed": patients[2:],
             "synthetic": synthetic}  # fmt: skip
 
 
-def test_copies_are_seen_as_copies(patients):
+def test_a_generator_that_makes_one_patient_has_no_variety(patients):
     made = groups(patients, [patients[0]] * 3)
-    found = {(name, measure): row for name, measure, *row in memory(made)}
-    for measure in ("nearest_image", "nearest_mask"):
-        value, floor = found["synthetic", measure]
-        assert value == 0 < floor
-        assert found["reconstructed", measure] == [floor, floor]
-    value, floor = found["synthetic", "pair_similarity"]
+    found = {name: (value, floor) for name, _, value, floor in variety_rows(made)}
+    value, floor = found["synthetic"]
     assert value == pytest.approx(1, abs=1e-3)
     assert floor < 0.99
+    assert found["reconstructed"] == (floor, floor)
 
 
 def test_a_single_patient_has_no_pair(patients):
@@ -153,7 +145,7 @@ def test_generators_without_patients_have_no_rows(patients):
         *brain_rows(made, GRID),
         *feature_rows(made, {"voxels": lambda f: Patient(f).image()[:, 12].reshape(2, -1).T}),
         *intensity_rows(made, GRID, (3, 15), ["flair", "t1ce"]),
-        *memory(made),
+        *variety_rows(made),
     ]
     assert {row[0] for row in everything} == {"reconstructed"}
     assert all(row[2] == 0 for row in everything if row[1].startswith("intensity"))

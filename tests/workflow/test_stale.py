@@ -14,12 +14,19 @@ PAGES = {"draw_figures", "write_summary", "write_report"}
 TABLES = {"collect_scores", "summarise_segmentation", *PAGES}
 TESTING = {"predict_segmentation", "score_segmentation", *TABLES}
 QUALITY = {"evaluate_quality", "collect_quality"}
+MEMORY = {"evaluate_memory", "collect_memory"}
 SEGMENTATION = {"train_segmentation", *QUALITY, *TESTING}
-PATIENTS = {"synthesise_patients", "evaluate_adherence", "evaluate_contrast", *SEGMENTATION}
+PATIENTS = {
+    "synthesise_patients",
+    "evaluate_adherence",
+    "evaluate_contrast",
+    *MEMORY,
+    *SEGMENTATION,
+}
 SYNTHESIS = {"synthesise_sweep", *PATIENTS}
 DIFFUSION = {"train_diffusion", "export_model", *SYNTHESIS}
 ENCODING = {"encode_patients", "draw_requests", "draw_sweep", *DIFFUSION}
-RECONSTRUCTION = {"reconstruct_patients", "collect_reconstruction"}
+RECONSTRUCTION = {"reconstruct_patients", "collect_reconstruction", *MEMORY}
 AUTOENCODER = {"train_autoencoder", *RECONSTRUCTION, *ENCODING}
 PREPROCESS = {"preprocess_patient", *AUTOENCODER}
 

@@ -1,5 +1,5 @@
-"""Rule ``encode_patients``: latents and attributes of the training patients and their copies, and
-where their brains lie."""
+"""Rule ``encode_patients``: latents, tumours and attributes of the training patients and their
+copies, and where their brains lie."""
 
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.common.progress import Progress
+from workflow_scripts.common.stored import pack_mask, write_row
 
 # A copy whose tumour shrank below this, or was pushed off the grid, teaches nothing.
 SMALLEST_ML = 0.5
@@ -84,23 +85,21 @@ def main(snakemake) -> None:
     # A GPU encodes faster than one process warps.
     workers = snakemake.threads - 1 if torch.cuda.is_available() else 0
     progress = Progress(len(copies), "volumes encoded")
-    with staged(snakemake.output.latents) as temporary:
+    made = snakemake.output
+    with staged(made.latents) as latents, staged(made.tumours) as tumours:
         for name, copy, image, label, attributes in DataLoader(
             copies, batch_size=None, num_workers=workers, collate_fn=lambda item: item
         ):
-            latent = codec.encode(image, label)
-            if not rows:
-                shape = (len(copies), *latent.shape)
-                np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
-            # Mapped anew: what stays mapped counts as memory.
-            np.load(temporary, mmap_mode="r+")[len(rows)] = latent
+            latent = codec.encode(image, label).astype(np.float16)
+            write_row(latents, len(rows), len(copies), latent)
+            write_row(tumours, len(rows), len(copies), pack_mask(label > 0))
             rows.append({"patient_id": name, "copy": copy, **attributes})
             progress.done(len(rows))
-    write_table(pd.DataFrame(rows), snakemake.output.attributes)
+    write_table(pd.DataFrame(rows), made.attributes)
     save_nifti(
         common_brain([Patient(folder) for folder in folders]),
         codec.grid.affine,
-        snakemake.output.brain,
+        made.brain,
         np.uint8,
     )
 

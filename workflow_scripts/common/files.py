@@ -66,7 +66,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     csv = str(path).endswith(".csv")
     # A brain_mask column in which no patient has one would be read as numbers that are missing.
     text = dict.fromkeys(
-        ("patient_id", "subject", "brain_mask", "image_patient", "mask_patient"), str
+        ("patient_id", "subject", "brain_mask", "image_patient", "latent_patient", "mask_patient"),
+        str,
     )
     try:
         with warnings.catch_warnings():

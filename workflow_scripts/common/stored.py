@@ -22,3 +22,22 @@ class StoredRows:
 
     def __getitem__(self, index: int) -> NDArray:
         return np.array(np.load(self.path, mmap_mode="r")[index])
+
+
+def write_row(path: str | Path, index: int, count: int, row: NDArray) -> None:
+    """Write one of ``count`` rows of an array file; the first, ``index`` 0, makes the file with its
+    shape and type."""
+    if not index:
+        np.lib.format.open_memmap(path, "w+", row.dtype, (count, *row.shape))
+    # Mapped anew: what stays mapped counts as memory.
+    np.load(path, mmap_mode="r+")[index] = row
+
+
+def pack_mask(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """A mask (X, Y, Z) with eight voxels a byte, (⌈XYZ/8⌉,)."""
+    return np.packbits(mask)
+
+
+def unpack_mask(bits: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.bool_]:
+    """The mask (X, Y, Z) of the given shape that ``pack_mask`` packed."""
+    return np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape) > 0

@@ -16,7 +16,7 @@ from workflow_scripts.evaluation.quality import (
     brain_rows,
     feature_rows,
     intensity_rows,
-    memory_rows,
+    variety_rows,
 )
 from workflow_scripts.segmentation.segmenter import Segmenter
 
@@ -37,16 +37,15 @@ def main(snakemake) -> None:
     if given.segmenter:
         segmenter = Segmenter.load(Path(given.segmenter).parent)
         networks["segmentation"] = partial(segmentation_features, segmenter=segmenter)
-    near = {name: nearest(folders, train) for name, folders in groups.items() if name != "train"}
     rows = [
         *brain_rows(groups, grid),
         *feature_rows(groups, networks),
         *intensity_rows(groups, grid, params.ring_mm, params.modalities),
-        *memory_rows(groups, near),
+        *variety_rows(groups),
     ]
     table = pd.DataFrame(rows, columns=["generator", "measure", "value", "floor"])
     table.insert(0, "split", snakemake.wildcards.split)
-    write_table(near["synthetic"], snakemake.output.neighbours)
+    write_table(nearest(groups["synthetic"], train), snakemake.output.neighbours)
     write_table(table, snakemake.output.table)
 
 

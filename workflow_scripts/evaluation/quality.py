@@ -81,17 +81,10 @@ def intensity_rows(
             yield name, measure, value, floor.get(measure, np.nan)
 
 
-def memory_rows(groups: Groups, near: dict[str, pd.DataFrame]) -> Iterator[Row]:
-    """Median distance to the nearest training patient, and similarity of pairs.
-
-    ``near`` is what ``neighbours.nearest`` gives for each group but ``train``. The floor is that
-    of test patients: for synthetic ones after the autoencoder, which smooths all that it decodes
-    and so brings it nearer to everything.
-    """
-    alike = {name: pair_similarity(groups[name]) for name in near}
+def variety_rows(groups: Groups) -> Iterator[Row]:
+    """Similarity of pairs, with that of test patients as the floor: for synthetic ones after the
+    autoencoder, which smooths all that it decodes and so makes it more alike."""
+    alike = {name: pair_similarity(groups[name]) for name in ("test", *GENERATORS)}
     for name, other in (("reconstructed", "test"), ("synthetic", "reconstructed")):
         if groups[name]:
-            for kind in ("image", "mask"):
-                sides = (near[side][f"{kind}_distance"].median() for side in (name, other))
-                yield name, f"nearest_{kind}", *map(float, sides)
             yield name, "pair_similarity", alike[name], alike[other]

@@ -1,0 +1,86 @@
+"""Rule ``evaluate_memory``: how near synthetic patients come to all that the denoiser was trained
+on, beside held-out patients and planted copies."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from workflow_scripts.autoencoder.codec import Codec
+from workflow_scripts.common.choice import evenly_chosen
+from workflow_scripts.common.files import read_table, write_table
+from workflow_scripts.common.nifti import load_nifti
+from workflow_scripts.common.patients import patient_folders
+from workflow_scripts.common.stored import StoredRows
+from workflow_scripts.evaluation.memory import (
+    COLUMNS,
+    GROUPS,
+    PLANTED,
+    Encoded,
+    Trained,
+    encode_folder,
+    encode_item,
+    fit_space,
+    flagged,
+    nearest_items,
+)
+
+
+def load_trained(latents: str, tumours: str, attributes: str, brain: str) -> Trained:
+    """What a denoiser was trained on, from the outputs of ``encode_patients``."""
+    items = read_table(attributes)[["patient_id", "copy"]]
+    return Trained(StoredRows(latents), StoredRows(tumours), items, load_nifti(brain)[0] > 0)
+
+
+def grouped(groups: dict[str, Sequence[Callable[[], Encoded]]], trained: Trained) -> pd.DataFrame:
+    """Rows of ``nearest_items`` for the patients of each group, flagged."""
+    space = fit_space(trained)
+    parts = [
+        nearest_items(patients, trained, space).assign(group=name)
+        for name, patients in groups.items()
+        if patients
+    ]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+    return flagged(table)
+
+
+def unknown(folders: Sequence[Path]) -> pd.DataFrame:
+    """Rows without any distance, for patients of a model whose training latents are not there."""
+    table = pd.DataFrame({"patient_id": [folder.name for folder in folders]})
+    return table.reindex(columns=COLUMNS).assign(group="synthetic")
+
+
+def patients_of_run(
+    synthetic: str, held_out: str, trained: Trained, codec: Codec
+) -> dict[str, list[Callable[[], Encoded]]]:
+    """The groups that are compared: the synthetic patients in a folder, the reconstructed held-out
+    ones in another, and decoded training latents."""
+    made, unseen = (
+        [partial(encode_folder, folder, codec) for folder in patient_folders(directory)]
+        for directory in (synthetic, held_out)
+    )
+    chosen = evenly_chosen(len(trained.latents), PLANTED)
+    planted = [partial(encode_item, trained, index, codec) for index in chosen]
+    return dict(zip(GROUPS, (made, unseen, planted), strict=True))
+
+
+def main(snakemake) -> None:
+    given = snakemake.input
+    torch.set_num_threads(snakemake.threads)
+    if given.latents:
+        trained = load_trained(given.latents, given.tumours, given.attributes, given.brain)
+        codec = Codec.load(Path(given.autoencoder).parent)
+        groups = patients_of_run(given.synthetic, given.held_out, trained, codec)
+        table = grouped(groups, trained)
+    else:
+        table = unknown(patient_folders(given.synthetic))
+    table.insert(0, "split", snakemake.wildcards.split)
+    write_table(table, snakemake.output.table)
+
+
+if __name__ == "__main__":
+    from workflow_scripts.common.script import run_script
+
+    run_script(main, snakemake)  # noqa: F821
