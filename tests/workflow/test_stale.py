@@ -14,8 +14,14 @@ PAGES = {"draw_figures", "write_summary", "write_report"}
 TABLES = {"collect_scores", "summarise_segmentation", *PAGES}
 TESTING = {"predict_segmentation", "score_segmentation", *TABLES}
 QUALITY = {"evaluate_quality", "collect_quality"}
-SEGMENTATION = {"train_segmentation", *QUALITY, *TESTING}
-PATIENTS = {"synthesise_patients", "evaluate_adherence", "evaluate_contrast", *SEGMENTATION}
+SEGMENTATION = {"train_segmentation", *TESTING}
+PATIENTS = {
+    "synthesise_patients",
+    "evaluate_adherence",
+    "evaluate_contrast",
+    *QUALITY,
+    *SEGMENTATION,
+}
 SYNTHESIS = {"synthesise_sweep", *PATIENTS}
 DIFFUSION = {"train_diffusion", "export_model", *SYNTHESIS}
 ENCODING = {"encode_patients", "draw_requests", "draw_sweep", *DIFFUSION}
@@ -91,6 +97,10 @@ TABLE = {
         value("evaluation={bootstrap: 300}"),
         {"summarise_segmentation", *PAGES},
     ),
+    "evaluation.classifier_steps": (
+        value("evaluation={classifier_steps: 5}"),
+        {*QUALITY, *PAGES},
+    ),
     "segmentation.lr": (value("segmentation={lr: 0.001}"), SEGMENTATION),
     "segmentation.nsd_tolerance_mm": (
         value("segmentation={nsd_tolerance_mm: 2}"),
@@ -135,7 +145,7 @@ TABLE = {
     ),
     "a training patient's foreground": (
         replaced("preprocess/{patient}/foreground.npy", "train"),
-        {"evaluate_contrast", *SEGMENTATION},
+        {"evaluate_contrast", *QUALITY, *SEGMENTATION},
     ),
     "a test patient's corrected label": (
         replaced("preprocess/{patient}/label.npy", "test"),

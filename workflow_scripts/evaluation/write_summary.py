@@ -32,14 +32,19 @@ PLACES = """\
 - `{results}/preprocess/<patient>/picture.png`: a patient before and after preprocessing
 """
 QUALITY = """\
-The floor is what real patients get in place of generated ones. slice_ratio, outline_roughness and
-brain_ml are shares of the test patients', 1 is right; the floor is the training patients' share.
-Distances (frechet, kernel: in the features of two networks; intensity: Wasserstein) are from the
-test patients, the smaller the better; the floor is that of the training patients, whom both
-networks learned from, while reconstructed ones are the test patients themselves. nearest_image and
+The floor is what real patients get in place of generated ones; in brackets are intervals over
+patients. auc is how well a small network, cross-fitted over patients, tells a generator's slices
+from those of real held-out patients, or of held-out patients after the autoencoder: 0.5 is not at
+all, 1 is always; the floor compares training patients with held-out ones of the same kind.
+slice_ratio to left_right_correlation are ratios of a generator's mean to the reference's, 1 is
+right; the floor is the training patients' ratio. label_with_holes and torn_brain are shares of
+patients; the floor is the reference's share. Distances (frechet, kernel: in the features of a
+network that saw none of the patients; intensity: Wasserstein) are from real held-out patients, the
+smaller the better; the floor is that between two random halves of the real patients, as many on
+each side, while reconstructed ones are the held-out patients themselves. nearest_image and
 nearest_mask are median distances to the nearest training patient, mirrored too but not warped, with
-those of reconstructed test patients as the floor: much below it a generator copies. pair_similarity
-above the floor is less variety.
+those of reconstructed held-out patients as the floor: much below it a generator copies.
+pair_similarity above the floor is less variety.
 """
 
 
@@ -198,15 +203,22 @@ def reconstruction_text(table: pd.DataFrame) -> str:
 
 
 def quality_text(table: pd.DataFrame) -> str:
-    """The quality table with a column for each generator, beside the floor."""
-    keys = ["split", "measure"]
-    wide = table.pivot(index=keys, columns="generator", values="value")
-    # That of the last generator: synthetic patients, where there are any.
-    wide["floor"] = table.groupby(keys)["floor"].last()
-    wide = wide.reindex(table["measure"].unique(), level="measure").reset_index()
-    for name in wide.columns[2:]:
-        wide[name] = [number(value, 3) for value in wide[name]]
-    return markdown(wide)
+    """The quality table with a column for each generator, beside the floor: that of synthetic
+    patients, where there are any."""
+    keys = ["split", "measure", "modality", "reference"]
+    blank = {"modality": "", "reference": ""}
+    table = table.astype(dict.fromkeys(blank, object)).fillna(blank)
+    cells = []
+    for _, row in table.iterrows():
+        value, low, high = (number(row[name], 3) for name in ("value", "low", "high"))
+        cells.append(value if low == "–" else f"{value} [{low}, {high}]")
+    pivoted = table.assign(cell=cells).pivot(index=keys, columns="generator")
+    # Synthetic patients come first, in alphabetical order backwards.
+    wide = pivoted["cell"].iloc[:, ::-1].fillna("–")
+    floors = pivoted["floor"].iloc[:, ::-1].bfill(axis=1).iloc[:, 0]
+    wide["floor"] = [number(value, 3) for value in floors]
+    order = list(table[keys].drop_duplicates().itertuples(index=False, name=None))
+    return markdown(wide.loc[order].reset_index())
 
 
 def main(snakemake) -> None:
