@@ -152,13 +152,10 @@ def prior(stage):
 
 
 def judge():
-    """A segmentation network that measures synthetic patients and has seen none of them."""
-    for arm in ("real", "real+classical"):
-        if arm in ARMS:
-            made = rules.train_segmentation.output
-            files = {"segmenter": made.weights, "segmenter_config": made.config}
-            return {name: file.replace("{arm}", arm) for name, file in files.items()}
-    return {"segmenter": []}
+    """The embedded prior's autoencoder, in whose features patients are compared: it saw none of
+    the run's."""
+    files = {"judge": "weights.safetensors", "judge_config": "config.json"}
+    return {name: prior_file("embedded", f"autoencoder/{file}") for name, file in files.items()}
 
 
 def split_seed(wildcards):

@@ -9,10 +9,6 @@ CURVE_SPLIT = SPLITS[0]
 # Wildcard patterns of the runs of this workflow, and of MONAI's example.
 OF_SETUPS = "|".join(name for name, run in RUNS.items() if run["setup"]) or "none"
 OF_LDM3D = "|".join(name for name, run in RUNS.items() if not run["setup"]) or "none"
-# The segmentation network that measures, of that split.
-CURVE_JUDGE = {
-    name: file and file.replace("{split}", CURVE_SPLIT) for name, file in judge().items()
-}
 
 
 rule run_setup:
@@ -87,14 +83,14 @@ rule run_ldm3d:
 
 rule judge_run:
     input:
-        **CURVE_JUDGE,
+        **judge(),
         reconstruction=f"{CURVES}/{{run}}/reconstruction.csv",
         patients=f"{CURVES}/{{run}}/patients",
         times=f"{CURVES}/{{run}}/times.json",
         test=everybody("test", "image", splits=[CURVE_SPLIT]),
         train=everybody("train", "image", splits=[CURVE_SPLIT]),
-        masks=everybody("test", "foreground", splits=[CURVE_SPLIT]),
-        train_masks=everybody("train", "foreground", splits=[CURVE_SPLIT]),
+        masks=everybody("test", "label", "foreground", splits=[CURVE_SPLIT]),
+        train_masks=everybody("train", "label", "foreground", splits=[CURVE_SPLIT]),
     output:
         table=f"{CURVES}/{{run}}/quality.csv",
         provenance=f"{CURVES}/{{run}}/provenance/judge_run.json",
@@ -114,6 +110,10 @@ rule judge_run:
     params:
         system=lambda wildcards: RUNS[wildcards.run]["system"],
         steps=lambda wildcards: list(RUNS[wildcards.run]["steps"].values())[-1],
+        modalities=CONFIG.modalities,
+        labels=CONFIG.labels,
+        grid=GRID,
+        seed=CONFIG.seed,
         code=code("bench/judge_run"),
     script:
         "../workflow_scripts/bench/judge_run.py"

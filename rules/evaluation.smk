@@ -174,12 +174,13 @@ rule evaluate_contrast:
 rule evaluate_quality:
     input:
         **judge(),
-        test=preprocessed("test"),
-        test_masks=preprocessed("test", "label", "foreground"),
+        held_out=held_out("image"),
+        held_out_masks=held_out("label", "foreground"),
         train=preprocessed("train"),
         train_masks=preprocessed("train", "label", "foreground"),
         reconstructions=rules.reconstruct_patients.output.patients,
         synthetic=rules.synthesise_patients.output.patients,
+        attributes=rules.synthesise_patients.output.attributes,
         autoencoder=rules.train_autoencoder.output.weights,
         autoencoder_config=rules.train_autoencoder.output.config,
     output:
@@ -199,8 +200,12 @@ rule evaluate_quality:
         gpu=1,
     params:
         ring_mm=CONFIG.evaluation.ring_mm,
+        classifier_steps=CONFIG.evaluation.classifier_steps,
+        classifier_repeats=CONFIG.evaluation.classifier_repeats,
+        confidence=CONFIG.evaluation.confidence,
         modalities=CONFIG.modalities,
         grid=GRID,
+        seed=CONFIG.seed,
         code=code("evaluation/evaluate_quality"),
     script:
         "../workflow_scripts/evaluation/evaluate_quality.py"

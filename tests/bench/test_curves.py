@@ -150,17 +150,17 @@ def curve(system: str, steps: int, seconds: float, distance: float | None) -> pd
     times = {"autoencoder": seconds, "encoding": 1.0, "diffusion": 2 * seconds, "sampling": 5.0}
     measured = {"psnr_db": 20 + seconds, "label_dice": 0.5, "patients": 8}
     if distance is not None:
-        measured |= {"frechet_segmentation": distance, "kernel_segmentation": distance / 100}
+        measured |= {"frechet": distance, "kernel": distance / 100}
     rows = [{"measure": name, "value": value, "floor": np.nan} for name, value in measured.items()]
     table = pd.DataFrame(rows).assign(system=system, steps=steps, **times)
-    table.loc[table["measure"] == "frechet_segmentation", "floor"] = 10.0
+    table.loc[table["measure"] == "frechet", "floor"] = 10.0
     return table
 
 
 def test_only_what_decides_a_measure_counts_as_its_time():
     table = with_times(curve("paper", 3, 60, 12.0)).set_index("measure")["training_seconds"]
     assert table["psnr_db"] == 60
-    assert table["frechet_segmentation"] == 60 + 1 + 120
+    assert table["frechet"] == 60 + 1 + 120
 
 
 def test_a_line_for_each_system_and_the_floor_dashed():

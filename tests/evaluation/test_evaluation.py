@@ -411,8 +411,11 @@ def tables(run, tmp_path_factory):
     parts = []
     for split in SPLITS:
         rows = {"split": split, "generator": ["reconstructed", "synthetic"] * 2, "value": 1.02}
-        table = pd.DataFrame({**rows, "measure": ["slice_ratio"] * 2 + ["brain_ml"] * 2})
-        parts.append(write(table.assign(floor=0.99), folder / "quality" / f"{split}.csv"))
+        rows |= {"measure": ["slice_ratio"] * 2 + ["brain_ml"] * 2, "modality": None}
+        rows |= {"reference": "real", "low": 1.01, "high": [1.03, 1.03, None, 1.03]}
+        table = pd.DataFrame({**rows, "floor": [0.97, 0.98, 0.97, None]})
+        table["low"] = table["low"].where(table["high"].notna())
+        parts.append(write(table, folder / "quality" / f"{split}.csv"))
     at["quality"] = str(folder / "quality.csv")
     call(collect_quality, run, Named(tables=parts), table=at["quality"])
     return Named(at, segmentation=texts["csv"], markdown=texts["markdown"], folder=folder)
@@ -452,6 +455,11 @@ def test_the_summary_holds_all_tables(run, tables):
     for part in ("not decided", "Dice", "centroid_distance_mm", "psnr_db", "results/synthesis"):
         assert part in text
     assert text.index("| slice_ratio ") < text.index("| brain_ml ")
+    lines = [line.split("|") for line in text.splitlines() if "| slice_ratio " in line]
+    cells = ["slice_ratio", "", "real", "1.020 [1.010, 1.030]", "1.020 [1.010, 1.030]", "0.980"]
+    assert [[cell.strip() for cell in line[2:-1]] for line in lines] == [cells] * 2
+    lines = [line.split("|") for line in text.splitlines() if "| brain_ml " in line]
+    assert [cell.strip() for cell in lines[0][5:-1]] == ["1.020 [1.010, 1.030]", "1.020", "0.970"]
     assert "is not known here" not in text
 
 

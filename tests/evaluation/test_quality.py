@@ -10,21 +10,21 @@ from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient, save_patient
 from workflow_scripts.evaluation.distances import frechet_distance, kernel_distance
 from workflow_scripts.evaluation.diversity import pair_similarity
-from workflow_scripts.evaluation.features import autoencoder_features, segmentation_features
-from workflow_scripts.evaluation.intensities import intensity_distances, sampled
+from workflow_scripts.evaluation.features import autoencoder_features
+from workflow_scripts.evaluation.intensities import REGIONS, intensity_distance, sampled
 from workflow_scripts.evaluation.neighbours import nearest
 from workflow_scripts.evaluation.quality import (
     brain_rows,
+    fault_rows,
     feature_rows,
     intensity_rows,
+    two_sample_rows,
     variety_rows,
 )
 from workflow_scripts.evaluation.whole_brains import outline_roughness, slice_ratio
-from workflow_scripts.segmentation.model import SegmentationNetwork
-from workflow_scripts.segmentation.segmenter import Segmenter
-from workflow_scripts.segmentation.settings import SegmentationSettings
 
 GRID = Grid((32, 32, 24), (5.0, 5.0, 6.0))
+MODALITIES = ["flair", "t1ce"]
 
 
 def test_frechet_distance_of_gaussians_is_the_formula():
@@ -100,28 +100,20 @@ def test_a_mirror_image_is_found_on_grids_that_are_thinned_out(side, tmp_path):
     assert found["mask_mirrored"] and found["mask_distance"] == 0
 
 
-def test_intensities_of_as_many_patients_of_each_group_are_compared(tmp_path):
-    rng, made = np.random.default_rng(1), {"reconstructed": []}
-    label = np.zeros((8, 8, 8), np.uint8)
-    label[3:5, 3:5, 3:5] = 1
-    for name, count in (("train", 3), ("test", 4), ("synthetic", 6)):
-        made[name] = [tmp_path / f"{name}-{i}" for i in range(count)]
-        for folder in made[name]:
-            image = rng.uniform(0.2, 0.8) * np.ones((1, 8, 8, 8))
-            save_patient(folder, image, label, label, GRID.affine)
-    rows = list(intensity_rows(made, GRID, (1.0, 9.0), ["flair"]))
-    first = {**made, "synthetic": made["synthetic"][:3]}
-    assert rows and rows == list(intensity_rows(first, GRID, (1.0, 9.0), ["flair"]))
-
-
 def groups(patients, synthetic):
     return {"train": patients[:2], "test": patients[2:], "reconstructed": patients[2:],
             "synthetic": synthetic}  # fmt: skip
 
 
+def kinds(patients, synthetic):
+    """All groups of a quality table."""
+    made = groups(patients, synthetic)
+    return {**made, "held_out": made.pop("test"), "reconstructed_train": made["train"]}
+
+
 def test_a_generator_that_makes_one_patient_has_no_variety(patients):
-    made = groups(patients, [patients[0]] * 3)
-    found = {name: (value, floor) for name, _, value, floor in variety_rows(made)}
+    made = kinds(patients, [patients[0]] * 3)
+    found = {row.generator: (row.value, row.floor) for row in variety_rows(made)}
     value, floor = found["synthetic"]
     assert value == pytest.approx(1, abs=1e-3)
     assert floor < 0.99
@@ -133,22 +125,25 @@ def test_a_single_patient_has_no_pair(patients):
 
 
 def test_the_same_patients_have_a_ratio_of_one(patients):
-    rows = list(brain_rows(groups(patients, patients[2:]), GRID))
-    assert [row[1] for row in rows[:3]] == ["slice_ratio", "outline_roughness", "brain_ml"]
-    assert {row[0] for row in rows} == {"reconstructed", "synthetic"}
-    assert all(value == pytest.approx(1) for _, _, value, _ in rows)
+    rows = list(brain_rows(kinds(patients, patients[2:]), GRID, MODALITIES, 0.95))
+    assert [row.measure for row in rows[:3]] == ["slice_ratio", "outline_roughness", "brain_ml"]
+    assert {row.generator for row in rows} == {"reconstructed", "synthetic"}
+    assert all(row.value == pytest.approx(1) for row in rows)
+    paired = [row for row in rows if row.generator == "reconstructed"]
+    assert all(row.low == pytest.approx(row.high) for row in paired)
 
 
 def test_generators_without_patients_have_no_rows(patients):
-    made = groups(patients, [])
-    everything = [
-        *brain_rows(made, GRID),
-        *feature_rows(made, {"voxels": lambda f: Patient(f).image()[:, 12].reshape(2, -1).T}),
-        *intensity_rows(made, GRID, (3, 15), ["flair", "t1ce"]),
+    made, seeded = kinds(patients, []), (0, 0.95)
+    rows = [
+        *two_sample_rows(made, MODALITIES, 1, 1, *seeded),
+        *brain_rows(made, GRID, MODALITIES, 0.95),
+        *fault_rows(made, GRID, 0.95, {}),
+        *feature_rows(made, lambda f: Patient(f).image()[:, 12].reshape(2, -1).T, *seeded),
+        *intensity_rows(made, GRID, (3, 15), MODALITIES, *seeded),
         *variety_rows(made),
     ]
-    assert {row[0] for row in everything} == {"reconstructed"}
-    assert all(row[2] == 0 for row in everything if row[1].startswith("intensity"))
+    assert {row.generator for row in rows} == {"reconstructed"}
 
 
 def test_too_few_vectors_have_no_distance():
@@ -156,27 +151,19 @@ def test_too_few_vectors_have_no_distance():
         assert np.isnan(distance(np.zeros((1, 3)), np.zeros((5, 3))))
 
 
-def test_features_lie_where_the_brain_is(patients, default_values):
+def test_features_lie_where_the_brain_is(patients):
     codec = Codec(SliceAutoencoder(2, 2, 4, [8, 16], 1, 8, False, 1, True), ["flair", "t1ce"],
                   "whole_tumour", GRID, 1.0)  # fmt: skip
     vectors = autoencoder_features(patients[0], codec)
     assert vectors.shape[1] == 16
     assert 10 < len(vectors) <= 200
-    network = SegmentationNetwork(2, 1, 1, [8, 16, 32])
-    values = default_values["segmentation"]
-    settings = SegmentationSettings.model_validate(
-        {name: values[name] for name in SegmentationSettings.model_fields}
-    )
-    segmenter = Segmenter(network.eval(), settings, ["flair", "t1ce"], "whole_tumour", GRID)
-    vectors = segmentation_features(patients[0], segmenter)
-    assert vectors.shape[1] == 32
-    inside = Patient(patients[0]).foreground().mean() * 8 * 8 * 6
-    assert 0.6 * inside < len(vectors) < 1.4 * inside
 
 
 def test_intensities_apart_by_so_much_are_that_far_apart(patients):
-    found = sampled(patients, GRID, (3, 15))
-    brighter = {name: values + 0.1 for name, values in found.items()}
-    distances = dict(intensity_distances(brighter, found, ["flair", "t1ce"]))
-    assert len(distances) == 6
-    assert all(value == pytest.approx(0.1, abs=1e-4) for value in distances.values())
+    found = [sampled(folder, GRID, (3, 15)) for folder in patients]
+    brighter = [{name: values + 0.1 for name, values in one.items()} for one in found]
+    for region in REGIONS:
+        for modality in range(2):
+            distance = intensity_distance(brighter, found, region, modality)
+            assert distance == pytest.approx(0.1, abs=1e-4)
+    assert np.isnan(intensity_distance([{}], found, "tumour", 0))

@@ -32,7 +32,7 @@ def test_all_tables_and_figures_are_there(tiny_run):
         "adherence": {"split", "attribute", "draw", "n_requests", "n_missing", "bias", "limit_low"},
         "reconstruction": {"split", "psnr_db", "ssim", "label_dice"},
         "contrast": {"split", "group", "modality", "contrast_z", "ratio", "ratio_low"},
-        "quality": {"split", "generator", "measure", "value", "floor"},
+        "quality": {"split", "generator", "measure", "modality", "reference", "value", "floor"},
         "segmentation": {"n", "arm", "region"},
     }.items():
         assert columns <= set(pd.read_csv(folder / f"{name}.csv").columns), name
@@ -44,7 +44,9 @@ def test_all_tables_and_figures_are_there(tiny_run):
     }
     quality = pd.read_csv(folder / "quality.csv")
     assert not quality[["value", "floor"]].isna().any().any()
-    assert {"frechet_segmentation", "nearest_mask", "slice_ratio"} <= set(quality["measure"])
+    assert {"frechet", "nearest_mask", "slice_ratio"} <= set(quality["measure"])
+    assert quality["measure"][0] == "auc_reconstructed"
+    assert {"auc_real", "fine_detail", "torn_brain"} <= set(quality["measure"])
     assert (folder / "segmentation.tex").read_text()
     assert (folder / "summary.md").read_text()
     assert len(list((folder / "figures").glob("*.png"))) >= 5

@@ -15,12 +15,13 @@ TABLES = {"collect_scores", "summarise_segmentation", *PAGES}
 TESTING = {"predict_segmentation", "score_segmentation", *TABLES}
 QUALITY = {"evaluate_quality", "collect_quality"}
 MEMORY = {"evaluate_memory", "collect_memory"}
-SEGMENTATION = {"train_segmentation", *QUALITY, *TESTING}
+SEGMENTATION = {"train_segmentation", *TESTING}
 PATIENTS = {
     "synthesise_patients",
     "evaluate_adherence",
     "evaluate_contrast",
     *MEMORY,
+    *QUALITY,
     *SEGMENTATION,
 }
 SYNTHESIS = {"synthesise_sweep", *PATIENTS}
@@ -98,6 +99,10 @@ TABLE = {
         value("evaluation={bootstrap: 300}"),
         {"summarise_segmentation", *PAGES},
     ),
+    "evaluation.classifier_steps": (
+        value("evaluation={classifier_steps: 5}"),
+        {*QUALITY, *PAGES},
+    ),
     "segmentation.lr": (value("segmentation={lr: 0.001}"), SEGMENTATION),
     "segmentation.nsd_tolerance_mm": (
         value("segmentation={nsd_tolerance_mm: 2}"),
@@ -142,7 +147,7 @@ TABLE = {
     ),
     "a training patient's foreground": (
         replaced("preprocess/{patient}/foreground.npy", "train"),
-        {"evaluate_contrast", *SEGMENTATION},
+        {"evaluate_contrast", *QUALITY, *SEGMENTATION},
     ),
     "a test patient's corrected label": (
         replaced("preprocess/{patient}/label.npy", "test"),

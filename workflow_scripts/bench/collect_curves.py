@@ -11,7 +11,7 @@ from workflow_scripts.evaluation.plots import COLOURS
 
 TRAINING = ["autoencoder", "encoding", "diffusion"]
 RECONSTRUCTIONS = {"psnr_db": "PSNR in the brain (dB)", "label_dice": "Dice of the label"}
-SAMPLES = {"frechet_segmentation": "Fréchet distance", "kernel_segmentation": "kernel distance"}
+SAMPLES = {"frechet": "Fréchet distance", "kernel": "kernel distance"}
 
 
 def with_times(table: pd.DataFrame) -> pd.DataFrame:

@@ -8,13 +8,15 @@ import pandas as pd
 import torch
 
 from workflow_scripts.common.files import read_json, read_table, write_table
+from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import patient_folders
-from workflow_scripts.evaluation.features import segmentation_features
+from workflow_scripts.evaluation.features import autoencoder_features, load_judge
 from workflow_scripts.evaluation.quality import feature_rows
-from workflow_scripts.segmentation.segmenter import Segmenter
 
 # Of the run's autoencoder, means over patients.
 RECONSTRUCTION = ("psnr_db", "label_dice")
+# Of intervals, which the table leaves out.
+CONFIDENCE = 0.95
 
 
 def main(snakemake) -> None:
@@ -23,18 +25,27 @@ def main(snakemake) -> None:
     test, train = ([Path(path).parent for path in given[side]] for side in ("test", "train"))
     groups = {
         "train": train,
-        "test": test,
+        "held_out": test,
         "reconstructed": [],
         "synthetic": patient_folders(given.patients),
     }
-    segmenter = Segmenter.load(Path(given.segmenter).parent)
-    # One network for all systems, of none of them, and trained on real patients alone.
-    networks = {"segmentation": partial(segmentation_features, segmenter=segmenter)}
+    # One network for all systems, which saw none of these patients.
+    judge = load_judge(
+        Path(given.judge).parent,
+        params.modalities,
+        params.labels,
+        Grid.from_settings(params.grid),
+        params.seed,
+    )
+    extract = partial(autoencoder_features, codec=judge)
     scores = read_table(given.reconstruction)
     rows = [(name, scores[name].mean(), float("nan")) for name in RECONSTRUCTION]
     # Samples without any tumour are no patients. A system that makes no others has no distance.
     rows += [("patients", len(groups["synthetic"]), len(test))]
-    rows += [row[1:] for row in feature_rows(groups, networks)]
+    rows += [
+        (row.measure, row.value, row.floor)
+        for row in feature_rows(groups, extract, params.seed, CONFIDENCE)
+    ]
     table = pd.DataFrame(rows, columns=["measure", "value", "floor"])
     first = {"system": params.system, "steps": params.steps, **read_json(given.times)}
     for place, (name, value) in enumerate(first.items()):

@@ -8,7 +8,7 @@ from workflow_scripts.common.choice import evenly_chosen
 
 Features = NDArray[np.float64]
 # A kernel compares all with all: of larger sets so many are taken, evenly chosen.
-LARGEST = 2000
+LARGEST = 500
 
 
 def frechet_distance(a: Features, b: Features) -> float:

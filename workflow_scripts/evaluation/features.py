@@ -1,6 +1,8 @@
-"""What two networks see in patients: feature vectors of places in the brain."""
+"""What a network that never saw a run's patients sees in them: feature vectors of places in the
+brain."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +10,39 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from workflow_scripts.autoencoder.codec import Codec, encode_slices
+from workflow_scripts.autoencoder.codec import Codec, build_model, encode_slices
+from workflow_scripts.autoencoder.settings import AutoencoderSettings
 from workflow_scripts.common.choice import evenly_chosen
+from workflow_scripts.common.device import device
+from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import collapse
 from workflow_scripts.common.patients import Patient
-from workflow_scripts.segmentation.segmenter import Segmenter, predict_masks
-from workflow_scripts.segmentation.volumes import whole
+from workflow_scripts.common.weights import load_config, settings_of
 
 # A patient gives so many vectors at most, evenly chosen.
 PLACES = 200
+# Principal components that are compared, at most; and vectors for each of them, at least.
+COMPONENTS = 32
+VECTORS = 10
+
+
+def load_judge(
+    folder: Path, modalities: Sequence[str], labels: str, grid: Grid, seed: int
+) -> Codec:
+    """The autoencoder of a model folder, the embedded prior's, if it takes these modalities, this
+    region set and this grid; else one of the same layout with random weights.
+
+    Neither saw a patient of the run. It computes in fp32.
+    """
+    config = load_config(folder)
+    asked = list(modalities), labels, grid
+    known = config["modalities"], config["labels"], Grid.from_settings(config["grid"])
+    if asked == known:
+        return dataclasses.replace(Codec.load(folder), precision="fp32")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = build_model(settings_of(config, AutoencoderSettings, folder), asked[0], labels)
+    return Codec(model.eval().requires_grad_(False).to(device()), *asked, scale=1.0)
 
 
 def _seen_by(layer: nn.Module, work: Callable[[], object]) -> list[torch.Tensor]:
@@ -28,10 +54,6 @@ def _seen_by(layer: nn.Module, work: Callable[[], object]) -> list[torch.Tensor]
     finally:
         hook.remove()
     return seen
-
-
-def _evenly(vectors: NDArray) -> NDArray[np.float64]:
-    return vectors[evenly_chosen(len(vectors), PLACES)].astype(np.float64)
 
 
 def _where(
@@ -55,16 +77,20 @@ def autoencoder_features(folder: Path, codec: Codec) -> NDArray[np.float64]:
     volume = torch.cat(seen).permute(2, 3, 0, 1)  # x, y, z, features
     down = patient.slices.shape[2] // volume.shape[0]
     where = _where(patient.foreground(), volume.shape[:3], (down, down, 1))
-    return _evenly(volume[where].numpy())
+    vectors = volume[where].numpy()
+    return vectors[evenly_chosen(len(vectors), PLACES)].astype(np.float64)
 
 
-def segmentation_features(folder: Path, segmenter: Segmenter) -> NDArray[np.float64]:
-    """Vectors (n, d) of the segmentation network's bottleneck, inside a patient's foreground."""
-    image, _, inside = whole(Patient(folder))
-    network = segmenter.network
-    # The whole volume at once: windows would overlap.
-    once = segmenter.settings.model_copy(update={"patch": None})
-    (seen,) = _seen_by(network.unet.bottleneck, lambda: predict_masks(network, image, once))
-    volume = seen[0].permute(1, 2, 3, 0)
-    where = _where(inside, volume.shape[:3], (network.multiple,) * 3)
-    return _evenly(volume[where].numpy())
+def principal_components(
+    reference: NDArray[np.float64],
+) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """The map of vectors (n, d) to their first principal components (n, k) in the reference's own
+    vectors (m, d), each feature in units of its standard deviation there.
+
+    There are at most ``COMPONENTS`` and m / ``VECTORS`` of them, so that their covariance is of
+    full rank.
+    """
+    mean, unit = reference.mean(0), np.maximum(reference.std(0), 1e-6)
+    _, _, axes = np.linalg.svd((reference - mean) / unit, full_matrices=False)
+    count = max(1, min(COMPONENTS, len(reference) // VECTORS))
+    return lambda vectors: (vectors - mean) / unit @ axes[:count].T

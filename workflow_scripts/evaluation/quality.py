@@ -1,8 +1,10 @@
 """How good generated patients are, each measure beside its floor: what real patients get when
-compared with other real patients, as many of them."""
+compared with other real patients."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,79 +14,227 @@ from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.evaluation.distances import frechet_distance, kernel_distance
 from workflow_scripts.evaluation.diversity import pair_similarity
-from workflow_scripts.evaluation.intensities import intensity_distances, sampled
+from workflow_scripts.evaluation.features import principal_components
+from workflow_scripts.evaluation.image_measures import faults, image_measures
+from workflow_scripts.evaluation.intensities import REGIONS, intensity_distance, sampled
+from workflow_scripts.evaluation.intervals import (
+    distance_interval,
+    ratio_interval,
+    share_interval,
+)
+from workflow_scripts.evaluation.two_sample import crop_patients, separate
 from workflow_scripts.evaluation.whole_brains import whole_brain
 
-# Folders by group: ``train`` and ``test`` are real, ``reconstructed`` the test patients after the
-# autoencoder, ``synthetic`` the generator's.
+# Folders by group: ``train`` and ``held_out`` are real; ``reconstructed_train`` and
+# ``reconstructed`` are the same patients after the autoencoder; ``synthetic`` the generator's.
 Groups = dict[str, Sequence[Path]]
-# generator, measure, value, floor
-Row = tuple[str, str, float, float]
-GENERATORS = ("reconstructed", "synthetic")
 
 
-def _generators(groups: Groups) -> list[str]:
-    return [name for name in GENERATORS if groups[name]]
+class Row(NamedTuple):
+    """A row of the quality table: a measure of a generator's patients against a reference's.
+
+    ``modality`` and ``reference`` are empty where there is none. ``low`` and ``high`` are the
+    interval of ``value`` over patients; ``floor`` is what real patients get.
+    """
+
+    generator: str
+    measure: str
+    modality: str
+    reference: str
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+    floor: float = float("nan")
 
 
-def as_many(groups: Groups) -> Groups:
-    """As many patients of each group as the smallest has: the distance of two samples falls with
-    their number, so that more of them would seem to be nearer."""
-    count = min(len(folders) for folders in groups.values() if folders)
-    return {name: folders[:count] for name, folders in groups.items()}
+# Of each reference: its group, and that of the other patients of the same kind, for the floor.
+REFERENCES = {
+    "reconstructed": ("reconstructed", "reconstructed_train"),
+    "real": ("held_out", "train"),
+}
+COMPARISONS = (("synthetic", "reconstructed"), ("synthetic", "real"), ("reconstructed", "real"))
+# Random choices of patients that a distance is the mean of.
+CHOICES = 10
 
 
-def brain_rows(groups: Groups, grid: Grid) -> Iterator[Row]:
-    """Means of ``whole_brain`` over those of the test patients; the training patients' are the
-    floor, so that 1 is right for both."""
-    means = {
-        name: pd.DataFrame([whole_brain(Patient(folder), grid) for folder in folders]).mean()
+def _compared(groups: Groups) -> list[tuple[str, str]]:
+    """Generators that made patients, each with a reference."""
+    return [(name, reference) for name, reference in COMPARISONS if groups[name]]
+
+
+def two_sample_rows(
+    groups: Groups,
+    modalities: Sequence[str],
+    steps: int,
+    repeats: int,
+    seed: int,
+    confidence: float,
+) -> Iterator[Row]:
+    """How well a small network tells a generator's slices from the reference's (``two_sample``);
+    the floor is how well it tells the reference's patients from the training patients."""
+    crops = {name: crop_patients(folders, seed) for name, folders in groups.items()}
+    length = {"steps": steps, "repeats": repeats, "seed": seed, "confidence": confidence}
+    floors: dict[tuple[str, str], float] = {}
+    for name, reference in _compared(groups):
+        group, other = REFERENCES[reference]
+        for k, modality in enumerate(modalities):
+            key = reference, modality
+            if key not in floors:
+                floors[key] = separate(crops[other], crops[group], k, **length)[0]
+            found = separate(crops[name], crops[group], k, **length)
+            yield Row(name, f"auc_{reference}", modality, reference, *found, floors[key])
+
+
+def brain_measures(
+    patient: Patient, grid: Grid, modalities: Sequence[str]
+) -> dict[tuple[str, str], float]:
+    """``whole_brain`` and ``image_measures`` of a patient, by measure and modality."""
+    whole = {(measure, ""): value for measure, value in whole_brain(patient, grid).items()}
+    return {**whole, **image_measures(patient, grid, modalities)}
+
+
+def brain_rows(
+    groups: Groups, grid: Grid, modalities: Sequence[str], confidence: float
+) -> Iterator[Row]:
+    """Means of ``brain_measures`` over those of the reference, so that 1 is right; the floor is
+    the training patients' ratio."""
+    found = {
+        name: pd.DataFrame([brain_measures(Patient(f), grid, modalities) for f in folders])
         for name, folders in groups.items()
         if folders
     }
-    for name in _generators(groups):
-        for measure, reference in means["test"].items():
-            value, floor = means[name][measure], means["train"][measure]
-            yield name, measure, value / reference, floor / reference
+    for name, reference in _compared(groups):
+        group, other = REFERENCES[reference]
+        for measure, modality in found[group]:
+            key = measure, modality
+            above, below, rest = (found[g][key].dropna() for g in (name, group, other))
+            paired = name == "reconstructed" and len(above) == len(below)
+            interval = ratio_interval(above.to_numpy(), below.to_numpy(), paired, confidence)
+            value, floor = above.mean() / below.mean(), rest.mean() / below.mean()
+            yield Row(name, measure, modality, reference, value, *interval, floor)
+
+
+def fault_rows(
+    groups: Groups, grid: Grid, confidence: float, pieces: dict[str, int]
+) -> Iterator[Row]:
+    """Share of patients with a fault (``image_measures.faults``); the floor is the share of
+    held-out patients, for synthetic ones after the autoencoder.
+
+    ``pieces`` are those of synthetic patients' brains as they were drawn, by their names.
+    """
+    found = {
+        name: pd.DataFrame(
+            [faults(Patient(f), grid, pieces.get(Path(f).name)) for f in groups[name]]
+        )
+        for name in ("synthetic", "reconstructed", "held_out")
+        if groups[name]
+    }
+    for name, reference in (("synthetic", "reconstructed"), ("reconstructed", "real")):
+        if groups[name]:
+            floors = found[REFERENCES[reference][0]].mean()
+            for measure, which in found[name].items():
+                interval = share_interval(which.to_numpy(), confidence)
+                yield Row(name, measure, "", reference, which.mean(), *interval, floors[measure])
+
+
+def _patients_a_side(parts: dict[str, list]) -> int:
+    """Patients on each side of a distance, which falls with their number: no more than any group
+    that is compared has, and half of all real ones."""
+    sizes = [len(parts[name]) for name in ("synthetic", "reconstructed", "held_out")]
+    real = len(parts["train"]) + len(parts["held_out"])
+    return min(*(size for size in sizes if size), real // 2)
+
+
+def distance_rows(
+    parts: dict[str, list],
+    measures: dict[tuple[str, str], Callable[[list, list], float]],
+    seed: int,
+    confidence: float,
+) -> Iterator[Row]:
+    """Distances of each generator's patients from real held-out ones.
+
+    ``parts`` holds what is compared of each patient, by group; ``measures`` are functions of two
+    lists of it, by measure and modality. A value is the mean over ``CHOICES`` random choices of
+    patients, the floor that over random halves of the real patients, training and held-out, with as
+    many on each side.
+    """
+    count, real = _patients_a_side(parts), [*parts["train"], *parts["held_out"]]
+
+    def chosen(part: list, rng: np.random.Generator, replace: bool) -> list:
+        return [part[k] for k in rng.choice(len(part), count, replace)]
+
+    for key, distance in measures.items():
+
+        def floor(rng: np.random.Generator, distance: Callable = distance) -> float:
+            both = [real[k] for k in rng.permutation(len(real))[: 2 * count]]
+            return distance(both[:count], both[count:])
+
+        def between(
+            name: str, rng: np.random.Generator, replace: bool, distance: Callable = distance
+        ) -> float:
+            return distance(*(chosen(parts[side], rng, replace) for side in (name, "held_out")))
+
+        floors = np.mean([floor(rng) for rng in _choices(seed)])
+        for name in ("synthetic", "reconstructed"):
+            if parts[name]:
+                value = float(np.mean([between(name, rng, False) for rng in _choices(seed)]))
+                resample = partial(between, name, replace=True)
+                interval = distance_interval(value, resample, seed, confidence)
+                yield Row(name, *key, "real", value, *interval, float(floors))
+
+
+def _choices(seed: int) -> Iterator[np.random.Generator]:
+    """Random numbers of each choice of patients."""
+    return map(np.random.default_rng, ((seed, k) for k in range(CHOICES)))
 
 
 def feature_rows(
-    groups: Groups, networks: dict[str, Callable[[Path], NDArray[np.float64]]]
+    groups: Groups,
+    extract: Callable[[Path], NDArray[np.float64]],
+    seed: int,
+    confidence: float,
 ) -> Iterator[Row]:
-    """Distances to the test patients in the features of each network, with that of the training
-    patients as the floor; the same number of patients in all groups."""
-    groups = as_many(groups)
-    for network, extract in networks.items():
-        found = {
-            name: np.concatenate([extract(folder) for folder in folders])
-            for name, folders in groups.items()
-            if folders
-        }
-        # In units of the reference's spread, so that no feature counts more for being larger.
-        unit = np.maximum(found["test"].std(0), 1e-6)
-        found = {name: vectors / unit for name, vectors in found.items()}
-        for kind, distance in (("frechet", frechet_distance), ("kernel", kernel_distance)):
-            floor = distance(found["train"], found["test"])
-            for name in _generators(groups):
-                yield name, f"{kind}_{network}", distance(found[name], found["test"]), floor
+    """Fréchet and kernel distances of feature vectors, of which ``extract`` gives (n, d) of a
+    patient: of their principal components in all real held-out patients (``distance_rows``)."""
+    found = {
+        name: [extract(folder) for folder in groups[name]]
+        for name in ("synthetic", "reconstructed", "train", "held_out")
+    }
+    reduce = principal_components(np.concatenate(found["held_out"]))
+    parts = {name: list(map(reduce, vectors)) for name, vectors in found.items()}
+    measures = {
+        (name, ""): lambda a, b, distance=distance: distance(np.concatenate(a), np.concatenate(b))
+        for name, distance in (("frechet", frechet_distance), ("kernel", kernel_distance))
+    }
+    yield from distance_rows(parts, measures, seed, confidence)
 
 
 def intensity_rows(
-    groups: Groups, grid: Grid, ring_mm: tuple[float, float], modalities: Sequence[str]
+    groups: Groups,
+    grid: Grid,
+    ring_mm: tuple[float, float],
+    modalities: Sequence[str],
+    seed: int,
+    confidence: float,
 ) -> Iterator[Row]:
-    """Distances of the intensities' distributions from the test patients', with that of the
-    training patients as the floor; the same number of patients in all groups."""
-    found = {name: sampled(folders, grid, ring_mm) for name, folders in as_many(groups).items()}
-    floor = dict(intensity_distances(found["train"], found["test"], modalities))
-    for name in _generators(groups):
-        for measure, value in intensity_distances(found[name], found["test"], modalities):
-            yield name, measure, value, floor.get(measure, np.nan)
+    """Wasserstein-1 distances of the intensities by region and modality (``distance_rows``)."""
+    parts = {
+        name: [sampled(folder, grid, ring_mm) for folder in groups[name]]
+        for name in ("synthetic", "reconstructed", "train", "held_out")
+    }
+    measures = {
+        (f"intensity_{region}", modality): partial(intensity_distance, region=region, modality=k)
+        for region in REGIONS
+        for k, modality in enumerate(modalities)
+    }
+    yield from distance_rows(parts, measures, seed, confidence)
 
 
 def variety_rows(groups: Groups) -> Iterator[Row]:
-    """Similarity of pairs, with that of test patients as the floor: for synthetic ones after the
-    autoencoder, which smooths all that it decodes and so makes it more alike."""
-    alike = {name: pair_similarity(groups[name]) for name in ("test", *GENERATORS)}
-    for name, other in (("reconstructed", "test"), ("synthetic", "reconstructed")):
+    """Similarity of pairs, with that of held-out patients as the floor: for synthetic ones after
+    the autoencoder, which smooths all that it decodes and so makes it more alike."""
+    alike = {n: pair_similarity(groups[n]) for n in ("held_out", "reconstructed", "synthetic")}
+    for name, reference in (("reconstructed", "real"), ("synthetic", "reconstructed")):
         if groups[name]:
-            yield name, "pair_similarity", alike[name], alike[other]
+            floor = alike[REFERENCES[reference][0]]
+            yield Row(name, "pair_similarity", "", reference, alike[name], floor=floor)

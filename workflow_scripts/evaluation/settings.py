@@ -19,6 +19,10 @@ class EvaluationSettings(Section):
     ] = Field(
         description="inner and outer distance from the tumour of what counts as its surroundings"
     )
+    classifier_steps: int = Field(
+        description="training steps of a network that tells slices of two groups apart", ge=1
+    )
+    classifier_repeats: int = Field(description="cross-fittings of it, each in new folds", ge=1)
     confidence: float = Field(
         description="coverage of the intervals; a difference is decided where it excludes 0",
         gt=0,

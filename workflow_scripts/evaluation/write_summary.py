@@ -6,7 +6,9 @@ import pandas as pd
 
 from workflow_scripts.common.files import read_table, write_text
 from workflow_scripts.evaluation.adherence import MET
+from workflow_scripts.evaluation.comparisons import MAIN
 from workflow_scripts.evaluation.contrast import GROUPS
+from workflow_scripts.evaluation.memory import memory_text
 from workflow_scripts.evaluation.native_scores import native_text
 from workflow_scripts.evaluation.statistics import LEAST_SEEDS
 from workflow_scripts.evaluation.tables import markdown, number, p_text, signed
@@ -21,14 +23,19 @@ PLACES = """\
 - `{results}/preprocess/<patient>/picture.png`: a patient before and after preprocessing
 """
 QUALITY = """\
-The floor is what real patients get in place of generated ones. slice_ratio, outline_roughness and
-brain_ml are shares of the test patients', 1 is right; the floor is the training patients' share.
-Distances (frechet, kernel: in the features of two networks; intensity: Wasserstein) are from the
-test patients, the smaller the better; the floor is that of the training patients, whom both
-networks learned from, while reconstructed ones are the test patients themselves. nearest_image and
+The floor is what real patients get in place of generated ones; in brackets are intervals over
+patients. auc is how well a small network, cross-fitted over patients, tells a generator's slices
+from those of real held-out patients, or of held-out patients after the autoencoder: 0.5 is not at
+all, 1 is always; the floor compares training patients with held-out ones of the same kind.
+slice_ratio to left_right_correlation are ratios of a generator's mean to the reference's, 1 is
+right; the floor is the training patients' ratio. label_with_holes and torn_brain are shares of
+patients; the floor is the reference's share. Distances (frechet, kernel: in the features of a
+network that saw none of the patients; intensity: Wasserstein) are from real held-out patients, the
+smaller the better; the floor is that between two random halves of the real patients, as many on
+each side, while reconstructed ones are the held-out patients themselves. nearest_image and
 nearest_mask are median distances to the nearest training patient, mirrored too but not warped, with
-those of reconstructed test patients as the floor: much below it a generator copies. pair_similarity
-above the floor is less variety.
+those of reconstructed held-out patients as the floor: much below it a generator copies.
+pair_similarity above the floor is less variety.
 """
 
 
@@ -55,7 +62,7 @@ def verdicts_text(
     confidence: float,
     seed_sd: float,
 ) -> str:
-    """A line for each question, n and region, the main question first, and how they were asked."""
+    """A line for each question, n and region, and how they were asked."""
     if comparisons.empty:
         return "Nothing to compare: the arms lack real+classical+synthetic, or an opponent.\n"
     counts = scores.groupby("n")["validation"].unique()
@@ -72,11 +79,32 @@ def verdicts_text(
     )
     regions = scores["region"].nunique()
     family = f", each corrected for {regions} regions (Bonferroni)" if regions > 1 else ""
-    lines.append(
-        f"\nThe opponent of the first question is {chosen}. Interval and p are over patients and "
-        f"seeds{family}; questions are not corrected for each other."
-    )
+    note = f"Intervals and p are over patients and seeds{family}"
+    if MAIN in order:
+        note = f"The opponent is {chosen}. {note}"
+    lines.append(f"\n{note}; questions are not corrected for each other.")
     return "\n".join(lines) + "\n"
+
+
+def likeness_text(quality: pd.DataFrame) -> str:
+    """How well a small network tells synthetic patients from held-out ones, beside the floor."""
+    rows = quality[(quality["generator"] == "synthetic") & quality["measure"].str.startswith("auc")]
+    lines = []
+    for measure, group in rows.groupby("measure", sort=False):
+        kind = "after the autoencoder" if measure == "auc_reconstructed" else "as they are"
+        values = [
+            f"{row['modality']} {with_interval(row['value'], row['low'], row['high'], 2)}, floor "
+            f"{number(row['floor'], 2)}"
+            for _, row in group.groupby("modality", sort=False)[["value", "low", "high", "floor"]]
+            .mean()
+            .reset_index()
+            .iterrows()
+        ]
+        lines.append(
+            f"- Synthetic patients told from held-out ones {kind}, AUC (0.5: not at all, 1: "
+            f"without an error): {'; '.join(values)}."
+        )
+    return "\n".join(lines) + "\n" if lines else ""
 
 
 def draws_text(tables: list[pd.DataFrame]) -> str:
@@ -183,24 +211,32 @@ def reconstruction_text(table: pd.DataFrame) -> str:
 
 
 def quality_text(table: pd.DataFrame) -> str:
-    """The quality table with a column for each generator, beside the floor."""
-    keys = ["split", "measure"]
-    wide = table.pivot(index=keys, columns="generator", values="value")
-    # That of the last generator: synthetic patients, where there are any.
-    wide["floor"] = table.groupby(keys)["floor"].last()
-    wide = wide.reindex(table["measure"].unique(), level="measure").reset_index()
-    for name in wide.columns[2:]:
-        wide[name] = [number(value, 3) for value in wide[name]]
-    return markdown(wide)
+    """The quality table with a column for each generator, beside the floor: that of synthetic
+    patients, where there are any."""
+    keys = ["split", "measure", "modality", "reference"]
+    blank = {"modality": "", "reference": ""}
+    table = table.astype(dict.fromkeys(blank, object)).fillna(blank)
+    cells = []
+    for _, row in table.iterrows():
+        value, low, high = (number(row[name], 3) for name in ("value", "low", "high"))
+        cells.append(value if low == "–" else f"{value} [{low}, {high}]")
+    pivoted = table.assign(cell=cells).pivot(index=keys, columns="generator")
+    # Synthetic patients come first, in alphabetical order backwards.
+    wide = pivoted["cell"].iloc[:, ::-1].fillna("–")
+    floors = pivoted["floor"].iloc[:, ::-1].bfill(axis=1).iloc[:, 0]
+    wide["floor"] = [number(value, 3) for value in floors]
+    order = list(table[keys].drop_duplicates().itertuples(index=False, name=None))
+    return markdown(wide.loc[order].reset_index())
 
 
 def main(snakemake) -> None:
     params = snakemake.params
     scores, comparisons = (read_table(snakemake.input[k]) for k in ("scores", "comparisons"))
-    asked = params.opponent, params.confidence, params.seed_sd
+    asked = scores, params.opponent, params.confidence, params.seed_sd
+    main_question = comparisons["question"] == MAIN
     tables = {
         k: read_table(snakemake.input[k])
-        for k in ("adherence", "reconstruction", "contrast", "quality")
+        for k in ("adherence", "reconstruction", "contrast", "quality", "memory")
     }
     attributes, sweeps = (
         dict(zip(params.splits, map(read_table, snakemake.input[k]), strict=True))
@@ -210,7 +246,13 @@ def main(snakemake) -> None:
         "# Results\n",
         *filter(None, [problems(attributes, sweeps, models_of_others(params))]),
         "## Did synthetic patients help?\n",
-        verdicts_text(comparisons, scores, *asked),
+        verdicts_text(comparisons[main_question], *asked),
+        likeness_text(tables["quality"]) + memory_text(tables["memory"]),
+        *(
+            ["## Other comparisons\n", verdicts_text(comparisons[~main_question], *asked)]
+            if not main_question.all()
+            else []
+        ),
         "## Segmentation of the test patients\n",
         Path(snakemake.input.markdown).read_text(encoding="utf-8"),
         "## Segmentation in native space\n",

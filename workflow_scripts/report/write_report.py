@@ -40,6 +40,7 @@ QUALITY = "Synthetic patients beside real ones"
 FIGURES = {
     PROBLEMS: (),
     VERDICT: ("dice_by_arm", "dice_by_n"),
+    "Other comparisons": (),
     "Segmentation of the test patients": (),
     "Segmentation in native space": (),
     ASKED: ("requested_and_measured", "size_sweep", "place_sweep"),

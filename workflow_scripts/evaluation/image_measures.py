@@ -1,0 +1,127 @@
+"""What a patient's images and label look like, away from the tumour: detail, tissues, symmetry;
+holes and tears."""
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.masks import bright, hole_voxels, large_pieces
+from workflow_scripts.common.mni152 import mni152
+from workflow_scripts.common.patients import Patient
+
+# Structures that a Gaussian of so many voxels smooths away count as fine detail.
+DETAIL_VOXELS = 1.5
+# Voxels that are farther than this from the tumour are judged.
+FROM_TUMOUR_VOXELS = 4
+# Share of a tissue from which a template voxel is taken for that tissue.
+TISSUE = 0.8
+# Pieces of a brain that are smaller than this are specks.
+PIECE_ML = 1.0
+
+Mask = NDArray[np.bool_]
+Values = NDArray[np.float64]
+
+
+def away_from(tumour: Mask, inside: Mask) -> Mask:
+    """Voxels (X, Y, Z) ``inside`` that are farther than ``FROM_TUMOUR_VOXELS`` from a tumour."""
+    if not tumour.any():
+        return inside
+    return inside & (ndimage.distance_transform_edt(~tumour) > FROM_TUMOUR_VOXELS)
+
+
+def fine_detail(image: NDArray, inside: Mask, where: Mask) -> Values:
+    """Standard deviation over ``where`` (X, Y, Z) of what a Gaussian of ``DETAIL_VOXELS`` takes
+    from each modality of ``image`` (M, X, Y, Z).
+
+    The Gaussian is of the voxels ``inside`` alone, so that the outline is no detail. A blurred
+    image has less of it, a noisy one more.
+    """
+    weight = ndimage.gaussian_filter(inside.astype(np.float32), DETAIL_VOXELS)[where]
+    found = []
+    for volume in image:
+        smooth = ndimage.gaussian_filter(volume * inside, DETAIL_VOXELS)[where] / weight
+        found.append((volume[where] - smooth).std() if where.any() else np.nan)
+    return np.array(found, dtype=float)
+
+
+@functools.cache
+def template_tissues(grid: Grid) -> tuple[Mask, Mask]:
+    """Voxels (X, Y, Z) of the grid that are grey matter and that are white matter in MNI152: those
+    where the mean of the template's map over the voxel is above ``TISSUE``."""
+    found = []
+    for name in ("gm", "wm"):
+        array, affine = mni152(name)
+        step = np.array(grid.spacing_mm) / np.abs(np.diag(affine)[:3])
+        # A box as wide as a voxel: the mean over it.
+        mean = array.astype(np.float32) / 255
+        for axis, width in enumerate(np.maximum(1, step.round()).astype(int)):
+            mean = ndimage.uniform_filter1d(mean, int(width), axis)
+        to_template = np.linalg.inv(affine) @ grid.affine
+        share = ndimage.affine_transform(
+            mean, to_template[:3, :3], to_template[:3, 3], grid.shape, order=1
+        )
+        found.append(share > TISSUE)
+    return found[0], found[1]
+
+
+def grey_white_contrast(image: NDArray, where: Mask, grey: Mask, white: Mask) -> Values:
+    """Mean of white less mean of grey matter over the standard deviation, of each modality of
+    ``image`` (M, X, Y, Z) and of voxels in ``where``; the tissues are the template's, masks
+    (X, Y, Z). NaN without a voxel of either."""
+    grey, white = grey & where, white & where
+    if not grey.any() or not white.any():
+        return np.full(len(image), np.nan)
+    step = image[:, white].mean(1) - image[:, grey].mean(1)
+    return (step / image[:, where].std(1)).astype(float)
+
+
+def left_right_correlation(image: NDArray, where: Mask) -> Values:
+    """Pearson's correlation of each modality of ``image`` (M, X, Y, Z) with its mirror image about
+    the grid's middle plane along x, the mid-sagittal one, over the voxels that lie in ``where`` on
+    both sides. NaN where there are none."""
+    both = where & where[::-1]
+    if both.sum() < 2:
+        return np.full(len(image), np.nan)
+    mirrored = image[:, ::-1]
+    return np.array(
+        [np.corrcoef(a[both], b[both])[0, 1] for a, b in zip(image, mirrored, strict=True)]
+    )
+
+
+def is_torn(image: NDArray, voxel_ml: float) -> bool:
+    """Whether what is bright of a skull-stripped ``image`` (M, X, Y, Z) has more than one piece of
+    at least ``PIECE_ML``."""
+    return large_pieces(bright(image), max(1, round(PIECE_ML / voxel_ml))) > 1
+
+
+def image_measures(
+    patient: Patient, grid: Grid, modalities: Sequence[str]
+) -> dict[tuple[str, str], float]:
+    """Fine detail, grey-white contrast and left-right correlation of a patient by measure and
+    modality."""
+    image, inside = patient.image(), patient.foreground()
+    where = away_from(patient.label() > 0, inside)
+    found = {
+        "fine_detail": fine_detail(image, inside, where),
+        "grey_white_contrast": grey_white_contrast(image, where, *template_tissues(grid)),
+        "left_right_correlation": left_right_correlation(image, where),
+    }
+    return {
+        (measure, modality): float(value)
+        for measure, values in found.items()
+        for modality, value in zip(modalities, values, strict=True)
+    }
+
+
+def faults(patient: Patient, grid: Grid, pieces: int | None = None) -> dict[str, bool]:
+    """Whether a patient's label has holes, and whether the brain is torn.
+
+    ``pieces`` are those of a synthetic patient's brain before all but the largest was cut away;
+    without it they are counted in the image.
+    """
+    torn = is_torn(patient.image(), grid.voxel_ml) if pieces is None else pieces > 1
+    return {"label_with_holes": hole_voxels(patient.label() > 0) > 0, "torn_brain": torn}
