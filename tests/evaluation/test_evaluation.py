@@ -413,7 +413,8 @@ def tables(run, tmp_path_factory):
         rows = {"split": split, "generator": ["reconstructed", "synthetic"] * 2, "value": 1.02}
         rows |= {"measure": ["slice_ratio"] * 2 + ["brain_ml"] * 2, "modality": None}
         rows |= {"reference": "real", "low": 1.01, "high": [1.03, 1.03, None, 1.03]}
-        table = pd.DataFrame({**rows, "floor": [0.97, 0.98, 0.97, None]})
+        rows |= {"floor": [0.97, 0.98, 0.97, None], "floor_low": [None, 0.9, None, None]}
+        table = pd.DataFrame({**rows, "floor_high": [None, 1.1, None, None]})
         table["low"] = table["low"].where(table["high"].notna())
         parts.append(write(table, folder / "quality" / f"{split}.csv"))
     at["quality"] = str(folder / "quality.csv")
@@ -456,7 +457,14 @@ def test_the_summary_holds_all_tables(run, tables):
         assert part in text
     assert text.index("| slice_ratio ") < text.index("| brain_ml ")
     lines = [line.split("|") for line in text.splitlines() if "| slice_ratio " in line]
-    cells = ["slice_ratio", "", "real", "1.020 [1.010, 1.030]", "1.020 [1.010, 1.030]", "0.980"]
+    cells = [
+        "slice_ratio",
+        "",
+        "real",
+        "1.020 [1.010, 1.030]",
+        "1.020 [1.010, 1.030]",
+        "0.980 [0.900, 1.100]",
+    ]
     assert [[cell.strip() for cell in line[2:-1]] for line in lines] == [cells] * 2
     lines = [line.split("|") for line in text.splitlines() if "| brain_ml " in line]
     assert [cell.strip() for cell in lines[0][5:-1]] == ["1.020 [1.010, 1.030]", "1.020", "0.970"]

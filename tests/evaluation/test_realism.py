@@ -227,6 +227,7 @@ def test_blurred_patients_are_told_apart(groups_with):
     ]
     row = found["synthetic", "auc_real"]
     assert row.value >= 0.95 and row.low > 0.5
+    assert row.floor_low < row.floor < row.floor_high
     # Reconstructed patients are the held-out ones themselves here.
     assert found["reconstructed", "auc_real"].value == 0.5
 

@@ -82,6 +82,6 @@ def distance_interval(
         return UNKNOWN
     rng = np.random.default_rng(seed)
     drawn = np.array([resample(rng) for _ in range(RESAMPLINGS)])
-    spread = np.log(np.maximum(drawn, 1e-12)).std(ddof=1)
+    spread = np.nanstd(np.log(np.maximum(drawn, 1e-12)), ddof=1)
     reach = np.exp(stats.norm.ppf((1 + confidence) / 2) * spread)
     return float(value / reach), float(value * reach)

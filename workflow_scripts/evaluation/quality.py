@@ -1,7 +1,7 @@
 """How good generated patients are, each measure beside its floor: what real patients get when
 compared with other real patients."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -34,7 +34,8 @@ class Row(NamedTuple):
     """A row of the quality table: a measure of a generator's patients against a reference's.
 
     ``modality`` and ``reference`` are empty where there is none. ``low`` and ``high`` are the
-    interval of ``value`` over patients; ``floor`` is what real patients get.
+    interval of ``value`` over patients; ``floor`` is what real patients get, ``floor_low`` and
+    ``floor_high`` are its interval, of AUCs alone.
     """
 
     generator: str
@@ -45,6 +46,8 @@ class Row(NamedTuple):
     low: float = float("nan")
     high: float = float("nan")
     floor: float = float("nan")
+    floor_low: float = float("nan")
+    floor_high: float = float("nan")
 
 
 # Of each reference: its group, and that of the other patients of the same kind, for the floor.
@@ -74,15 +77,15 @@ def two_sample_rows(
     the floor is how well it tells the reference's patients from the training patients."""
     crops = {name: crop_patients(folders, seed) for name, folders in groups.items()}
     length = {"steps": steps, "repeats": repeats, "seed": seed, "confidence": confidence}
-    floors: dict[tuple[str, str], float] = {}
+    floors: dict[tuple[str, str], tuple[float, float, float]] = {}
     for name, reference in _compared(groups):
         group, other = REFERENCES[reference]
         for k, modality in enumerate(modalities):
             key = reference, modality
             if key not in floors:
-                floors[key] = separate(crops[other], crops[group], k, **length)[0]
+                floors[key] = separate(crops[other], crops[group], k, **length)
             found = separate(crops[name], crops[group], k, **length)
-            yield Row(name, f"auc_{reference}", modality, reference, *found, floors[key])
+            yield Row(name, f"auc_{reference}", modality, reference, *found, *floors[key])
 
 
 def brain_measures(
@@ -156,36 +159,44 @@ def distance_rows(
     ``parts`` holds what is compared of each patient, by group; ``measures`` are functions of two
     lists of it, by measure and modality. A value is the mean over ``CHOICES`` random choices of
     patients, the floor that over random halves of the real patients, training and held-out, with as
-    many on each side.
+    many on each side. A distance that is NaN has no row.
     """
     count, real = _patients_a_side(parts), [*parts["train"], *parts["held_out"]]
 
     def chosen(part: list, rng: np.random.Generator, replace: bool) -> list:
         return [part[k] for k in rng.choice(len(part), count, replace)]
 
-    for key, distance in measures.items():
+    def halves(rng: np.random.Generator) -> tuple[list, list]:
+        both = [real[k] for k in rng.permutation(len(real))[: 2 * count]]
+        return both[:count], both[count:]
 
-        def floor(rng: np.random.Generator, distance: Callable = distance) -> float:
-            both = [real[k] for k in rng.permutation(len(real))[: 2 * count]]
-            return distance(both[:count], both[count:])
+    def sides(name: str, rng: np.random.Generator, replace: bool = False) -> tuple[list, list]:
+        return chosen(parts[name], rng, replace), chosen(parts["held_out"], rng, replace)
 
-        def between(
-            name: str, rng: np.random.Generator, replace: bool, distance: Callable = distance
-        ) -> float:
-            return distance(*(chosen(parts[side], rng, replace) for side in (name, "held_out")))
-
-        floors = np.mean([floor(rng) for rng in _choices(seed)])
+    for (measure, modality), distance in measures.items():
+        floor = _mean(distance(*halves(rng)) for rng in _choices(seed))
         for name in ("synthetic", "reconstructed"):
-            if parts[name]:
-                value = float(np.mean([between(name, rng, False) for rng in _choices(seed)]))
-                resample = partial(between, name, replace=True)
-                interval = distance_interval(value, resample, seed, confidence)
-                yield Row(name, *key, "real", value, *interval, float(floors))
+            value = _mean(distance(*sides(name, rng)) for rng in _choices(seed) if parts[name])
+            if not np.isnan(value):
+                interval = distance_interval(
+                    value,
+                    lambda rng, name=name, distance=distance: distance(*sides(name, rng, True)),
+                    seed,
+                    confidence,
+                )
+                yield Row(name, measure, modality, "real", value, *interval, floor)
 
 
 def _choices(seed: int) -> Iterator[np.random.Generator]:
     """Random numbers of each choice of patients."""
     return map(np.random.default_rng, ((seed, k) for k in range(CHOICES)))
+
+
+def _mean(distances: Iterable[float]) -> float:
+    """Mean of the distances that there are; NaN where there are none, as of tumours in patients
+    who have none."""
+    known = [distance for distance in distances if not np.isnan(distance)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def feature_rows(

@@ -210,23 +210,27 @@ def reconstruction_text(table: pd.DataFrame) -> str:
     return markdown(shown)
 
 
+def with_interval(value: float, low: float, high: float) -> str:
+    """A value with its interval, where it has one."""
+    shown, *ends = (number(part, 3) for part in (value, low, high))
+    return shown if "–" in ends else f"{shown} [{', '.join(ends)}]"
+
+
 def quality_text(table: pd.DataFrame) -> str:
     """The quality table with a column for each generator, beside the floor: that of synthetic
     patients, where there are any."""
     keys = ["split", "measure", "modality", "reference"]
     blank = {"modality": "", "reference": ""}
     table = table.astype(dict.fromkeys(blank, object)).fillna(blank)
-    cells = []
-    for _, row in table.iterrows():
-        value, low, high = (number(row[name], 3) for name in ("value", "low", "high"))
-        cells.append(value if low == "–" else f"{value} [{low}, {high}]")
-    pivoted = table.assign(cell=cells).pivot(index=keys, columns="generator")
+    for name, ends in {"value": ("low", "high"), "floor": ("floor_low", "floor_high")}.items():
+        rows = table[[name, *ends]].itertuples(index=False)
+        table[name] = [with_interval(*row) for row in rows]
+    wide = table.pivot(index=keys, columns="generator")
     # Synthetic patients come first, in alphabetical order backwards.
-    wide = pivoted["cell"].iloc[:, ::-1].fillna("–")
-    floors = pivoted["floor"].iloc[:, ::-1].bfill(axis=1).iloc[:, 0]
-    wide["floor"] = [number(value, 3) for value in floors]
+    shown = wide["value"].iloc[:, ::-1].fillna("–")
+    shown["floor"] = wide["floor"].iloc[:, ::-1].replace("–", None).bfill(axis=1).iloc[:, 0]
     order = list(table[keys].drop_duplicates().itertuples(index=False, name=None))
-    return markdown(wide.loc[order].reset_index())
+    return markdown(shown.fillna("–").loc[order].reset_index())
 
 
 def main(snakemake) -> None:
