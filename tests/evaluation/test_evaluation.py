@@ -419,6 +419,10 @@ def tables(run, tmp_path_factory):
         parts.append(write(table, folder / "quality" / f"{split}.csv"))
     at["quality"] = str(folder / "quality.csv")
     call(collect_quality, run, Named(tables=parts), table=at["quality"])
+    memory = {"verdict": "no copies seen", "reason": "", "synthetic": 5, "copies": 0}
+    memory |= {"planted": 8, "planted_seen": 8, "same_tumours": 1, "expected_share": 0.2}
+    memory = pd.DataFrame({"split": SPLITS, **memory, "latent_nearer": 1, "mask_nearer": 2})
+    at["memory"] = write(memory, folder / "memory.csv")
     return Named(at, segmentation=texts["csv"], markdown=texts["markdown"], folder=folder)
 
 

@@ -156,9 +156,9 @@ def models_of_others(params) -> list[str]:
 
 
 def with_interval(value: float, low: float, high: float, digits: int) -> str:
-    """``value [low, high]``; a dash where there is none."""
-    value, *bounds = (number(each, digits) for each in (value, low, high))
-    return value if value == "–" else f"{value} [{', '.join(bounds)}]"
+    """``value [low, high]``; the value alone where neither end is known, a dash without a value."""
+    shown, *ends = (number(each, digits) for each in (value, low, high))
+    return shown if shown == "–" or set(ends) == {"–"} else f"{shown} [{', '.join(ends)}]"
 
 
 def adherence_text(table: pd.DataFrame) -> str:
@@ -210,12 +210,6 @@ def reconstruction_text(table: pd.DataFrame) -> str:
     return markdown(shown)
 
 
-def with_interval(value: float, low: float, high: float) -> str:
-    """A value with its interval, where it has one."""
-    shown, *ends = (number(part, 3) for part in (value, low, high))
-    return shown if "–" in ends else f"{shown} [{', '.join(ends)}]"
-
-
 def quality_text(table: pd.DataFrame) -> str:
     """The quality table with a column for each generator, beside the floor: that of synthetic
     patients, where there are any."""
@@ -224,7 +218,7 @@ def quality_text(table: pd.DataFrame) -> str:
     table = table.astype(dict.fromkeys(blank, object)).fillna(blank)
     for name, ends in {"value": ("low", "high"), "floor": ("floor_low", "floor_high")}.items():
         rows = table[[name, *ends]].itertuples(index=False)
-        table[name] = [with_interval(*row) for row in rows]
+        table[name] = [with_interval(*row, 3) for row in rows]
     wide = table.pivot(index=keys, columns="generator")
     # Synthetic patients come first, in alphabetical order backwards.
     shown = wide["value"].iloc[:, ::-1].fillna("–")
