@@ -99,6 +99,10 @@ def pierced(image, label, rng):
     return image, label
 
 
+def all_tumour(image, label, rng):
+    return image, (image[0] > 0).astype(np.uint8)
+
+
 @pytest.fixture(autouse=True)
 def few_resamplings(monkeypatch):
     monkeypatch.setattr(intervals, "RESAMPLINGS", 30)
@@ -170,6 +174,11 @@ def test_clean_patients_have_ratios_of_one(groups_with):
     for row in rows.values():
         assert row.value == pytest.approx(1, abs=0.08)
         assert row.low - 0.02 < 1 < row.high + 0.02
+
+
+def test_patients_without_a_place_far_from_the_tumour_have_no_detail(groups_with):
+    rows = synthetic(brain_rows(groups_with(all_tumour), GRID, MODALITIES, CONFIDENCE))
+    assert [name for name, _ in rows] == ["slice_ratio", "outline_roughness", "brain_ml"]
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,8 @@ def brain_rows(
     groups: Groups, grid: Grid, modalities: Sequence[str], confidence: float
 ) -> Iterator[Row]:
     """Means of ``brain_measures`` over those of the reference, so that 1 is right; the floor is
-    the training patients' ratio."""
+    the training patients' ratio. What no patient of a group has, such as detail far from a tumour
+    that fills the brain, has no row."""
     found = {
         name: pd.DataFrame([brain_measures(Patient(f), grid, modalities) for f in folders])
         for name, folders in groups.items()
@@ -111,6 +112,8 @@ def brain_rows(
         for measure, modality in found[group]:
             key = measure, modality
             above, below, rest = (found[g][key].dropna() for g in (name, group, other))
+            if above.empty or below.empty:
+                continue
             paired = name == "reconstructed" and len(above) == len(below)
             interval = ratio_interval(above.to_numpy(), below.to_numpy(), paired, confidence)
             value, floor = above.mean() / below.mean(), rest.mean() / below.mean()
