@@ -30,7 +30,7 @@ help:
 	@echo "make test-report the demo's report in a real browser (Chromium of this machine, or Playwright's),"
 	@echo "                 and its patients as nnU-Net and the BIDS validator read them"
 	@echo "make prior       networks to start from, learned from phantoms, in prior/: a GPU, or a day"
-	@echo "make study       five and ten patients, three seeds: do synthetic patients help? hours"
+	@echo "make study       five and ten patients, five seeds: do synthetic patients help? half a day"
 	@echo "make verdicts    how often verdicts are wrong: simulated studies, for docs/numbers.md; a minute"
 	@echo "make kept        segmentation weights of the best validation check, or the last? half an hour"
 	@echo "make bench       time and memory beside the paper's networks and MONAI's; half an hour"

@@ -55,7 +55,6 @@ NATIVE_SCORES = [
 ]
 SETTINGS = {
     **yaml.safe_load((ROOT / "config.yaml").read_text())["evaluation"],
-    "bootstrap": 200,
     "permutations": 50,
 }
 

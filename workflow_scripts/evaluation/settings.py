@@ -11,7 +11,6 @@ from workflow_scripts.segmentation.settings import Arm
 class EvaluationSettings(Section):
     """How sure the tables are, and what the synthetic tumours are measured against."""
 
-    bootstrap: int = Field(description="resamplings of the patients for an interval", ge=100)
     permutations: int = Field(description="shuffles of the requests, for R² by chance", ge=1)
     ring_mm: Annotated[
         tuple[float, float],
