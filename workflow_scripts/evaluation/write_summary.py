@@ -32,10 +32,9 @@ right; the floor is the training patients' ratio. label_with_holes and torn_brai
 patients; the floor is the reference's share. Distances (frechet, kernel: in the features of a
 network that saw none of the patients; intensity: Wasserstein) are from real held-out patients, the
 smaller the better; the floor is that between two random halves of the real patients, as many on
-each side, while reconstructed ones are the held-out patients themselves. nearest_image and
-nearest_mask are median distances to the nearest training patient, mirrored too but not warped, with
-those of reconstructed held-out patients as the floor: much below it a generator copies.
-pair_similarity above the floor is less variety.
+each side, while reconstructed ones are the held-out patients themselves. A brain is torn where it
+has more than one piece before all but the largest is cut away. pair_similarity above the floor is
+less variety. What each number is exactly: docs/numbers.md.
 """
 
 
@@ -87,24 +86,22 @@ def verdicts_text(
 
 
 def likeness_text(quality: pd.DataFrame) -> str:
-    """How well a small network tells synthetic patients from held-out ones, beside the floor."""
-    rows = quality[(quality["generator"] == "synthetic") & quality["measure"].str.startswith("auc")]
-    lines = []
-    for measure, group in rows.groupby("measure", sort=False):
-        kind = "after the autoencoder" if measure == "auc_reconstructed" else "as they are"
-        values = [
-            f"{row['modality']} {with_interval(row['value'], row['low'], row['high'], 2)}, floor "
-            f"{number(row['floor'], 2)}"
-            for _, row in group.groupby("modality", sort=False)[["value", "low", "high", "floor"]]
-            .mean()
-            .reset_index()
-            .iterrows()
-        ]
-        lines.append(
-            f"- Synthetic patients told from held-out ones {kind}, AUC (0.5: not at all, 1: "
-            f"without an error): {'; '.join(values)}."
-        )
-    return "\n".join(lines) + "\n" if lines else ""
+    """How well a small network tells synthetic patients from held-out ones after the autoencoder,
+    beside the floor, for each split and modality."""
+    chosen = (quality["generator"] == "synthetic") & (quality["measure"] == "auc_reconstructed")
+    parts = []
+    for row in quality[chosen].itertuples():
+        value = with_interval(row.value, row.low, row.high, 2)
+        floor = with_interval(row.floor, row.floor_low, row.floor_high, 2)
+        where = f"{row.split} " if quality["split"].nunique() > 1 else ""
+        parts.append(f"{where}{row.modality} **{value}**, floor {floor}")
+    if not parts:
+        return ""
+    return (
+        "- Synthetic patients told from held-out ones after the autoencoder by a small network, AUC "
+        f"(0.5: not at all; 1: without an error): {'; '.join(parts)}. The floor is between training "
+        "and held-out patients.\n"
+    )
 
 
 def draws_text(tables: list[pd.DataFrame]) -> str:
