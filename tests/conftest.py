@@ -37,20 +37,36 @@ def pytest_configure():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def order(item) -> int:
+    """When a test comes: first what makes the tiny run, beside it long tests that need none, then
+    those that look at it, then the rest."""
+    if item.path.parent.name == "real":
+        return 1
+    if item.path.parent.name != "workflow":
+        return 4
+    if item.path.name == "test_end_to_end.py":
+        return 0
+    return 3 if "tiny_run" in item.fixturenames else 2
+
+
 def pytest_collection_modifyitems(items):
-    """The folders with whole runs first, since they take longest."""
-    longest = ("workflow", "real")
-    items.sort(key=lambda item: (*longest, item.path.parent.name).index(item.path.parent.name))
+    """The tests with whole runs first, since they take longest."""
+    items.sort(key=order)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Of several processes one takes a whole folder, whose tests share their long fixtures."""
+    """Of several processes one takes a whole folder, whose tests share their fixtures; of the
+    folder with whole runs, whose tiny run is made once for all processes, a file. Each stale
+    change is a test of its own."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFolder(LoadScopeScheduling):
         def _split_scope(self, nodeid):
-            return nodeid.partition("::")[0].rpartition("/")[0]
+            file = nodeid.partition("::")[0]
+            if file.endswith("test_stale.py"):
+                return nodeid
+            return file if "/workflow/" in file else file.rpartition("/")[0]
 
     return ByFolder(config, log)
 

@@ -101,8 +101,8 @@ def test_predictions_lie_in_native_space_too(tiny_run):
         assert np.allclose(native.affine, raw.affine)
 
 
-def test_a_second_run_does_nothing(tiny_run, snakemake):
-    done = snakemake(tiny_run, *TINY)
+def test_a_second_run_does_nothing(tiny_run, snakemake, copy_run, tmp_path):
+    done = snakemake(copy_run(tiny_run, tmp_path / "again"), *TINY)
     assert done.returncode == 0, done.stderr
     assert "Nothing to be done" in done.stdout + done.stderr
 
