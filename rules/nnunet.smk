@@ -90,9 +90,29 @@ use rule collect_scores as collect_nnunet with:
         f"{BENCHMARKS}/nnunet/collect_nnunet.tsv"
 
 
+use rule compare_arms as compare_nnunet with:
+    input:
+        scores=rules.collect_nnunet.output.scores,
+        others=[],
+    output:
+        table=f"{RESULTS}/nnunet/comparisons.csv",
+        provenance=f"{RESULTS}/nnunet/provenance/compare_nnunet.json",
+    log:
+        f"{LOGS}/nnunet/compare_nnunet.log",
+    benchmark:
+        f"{BENCHMARKS}/nnunet/compare_nnunet.tsv"
+    params:
+        opponent=NNUNET_ARMS[0],
+        other_runs=[],
+        confidence=CONFIG.evaluation.confidence,
+        seed_sd=CONFIG.evaluation.seed_sd,
+        code=code("evaluation/compare_arms"),
+
+
 use rule summarise_segmentation as summarise_nnunet with:
     input:
         scores=rules.collect_nnunet.output.scores,
+        comparisons=rules.compare_nnunet.output.table,
     output:
         csv=f"{RESULTS}/nnunet/segmentation.csv",
         markdown=f"{RESULTS}/nnunet/segmentation.md",

@@ -371,7 +371,7 @@ def run(tmp_path_factory):
             files.configs.append(str(trained / "model" / "config.json"))
             rows = {"split": split, "arm": arm, "patient_id": tests, "region": "WT"}
             rows |= {"dice": rng.uniform(0.4, 0.9, 4), "hd95_mm": 9.0, "nsd": 0.7}
-            rows |= dict.fromkeys(NATIVE_SCORES, 0.5)
+            rows |= dict.fromkeys(NATIVE_SCORES, 0.5) | {"reference_ml": 20.0}
             table = pd.DataFrame({**rows, "volume_error_ml": rng.normal(size=4)})
             files.scores.append(write(table, trained / "scores.csv"))
     params = Named(
@@ -428,7 +428,7 @@ def tables(run, tmp_path_factory):
 def test_the_tables_have_the_promised_columns(tables):
     columns = {
         "scores": "split n validation seed arm patient_id region dice hd95_mm nsd volume_error_ml "
-        f"volume_error_abs_ml {' '.join(NATIVE_SCORES)}",
+        f"volume_error_abs_ml reference_ml {' '.join(NATIVE_SCORES)}",
         "adherence": "split attribute unit draw n_requests n_missing bias bias_low bias_high "
         "limit_low limit_high median p95 slope r2 r2_shuffled share",
         "reconstruction": "split psnr_db ssim label_dice",

@@ -16,7 +16,7 @@ from workflow_scripts.evaluation.features import (
     load_judge,
     principal_components,
 )
-from workflow_scripts.evaluation.image_measures import template_tissues
+from workflow_scripts.evaluation.image_measures import is_torn, template_tissues
 from workflow_scripts.evaluation.intervals import (
     auc_interval,
     distance_interval,
@@ -185,7 +185,11 @@ def test_patients_without_a_place_far_from_the_tumour_have_no_detail(groups_with
     "change, measure", [(pierced, "label_with_holes"), (torn, "torn_brain"), (unchanged, "none")]
 )
 def test_faults_are_counted(change, measure, groups_with):
-    for row in fault_rows(groups_with(change), GRID, CONFIDENCE, {}):
+    groups = groups_with(change)
+    pieces = [is_torn(Patient(folder), GRID) for folder in groups["synthetic"]]
+    rows = list(fault_rows(groups, GRID, CONFIDENCE, pieces))
+    assert [row.measure for row in rows] == ["label_with_holes", "label_with_holes", "torn_brain"]
+    for row in rows:
         expected = row.generator == "synthetic" and row.measure == measure
         assert row.value == expected
         assert row.floor == 0

@@ -19,7 +19,7 @@ from workflow_scripts.evaluation.statistics import (
 )
 from workflow_scripts.evaluation.summarise_segmentation import caption
 from workflow_scripts.evaluation.tables import METRICS, latex, markdown, readable
-from workflow_scripts.evaluation.write_summary import verdicts_text
+from workflow_scripts.evaluation.verdicts import verdicts_text
 
 ARMS = ["real", "real+classical", "real+synthetic", "real+classical+synthetic"]
 OPPONENT = {8: "real+classical"}
@@ -39,7 +39,7 @@ def scores(gain, seeds=4, patients=12, regions=("WT",), arms=ARMS, seed_sd=0.0, 
             for k, value in enumerate(values):
                 row = {"n": n, "validation": 2, "seed": seed, "arm": arm, "patient_id": f"{k:03d}"}
                 row |= {"dice": value, "hd95_mm": 9.0 + k, "nsd": 0.5, "volume_error_ml": k - 5.0}
-                row["volume_error_abs_ml"] = abs(row["volume_error_ml"])
+                row |= {"volume_error_abs_ml": abs(k - 5.0), "reference_ml": 3.0 + k}
                 rows += [{**row, "region": region} for region in regions]
     return pd.DataFrame(rows)
 
@@ -161,7 +161,7 @@ def test_a_true_difference_is_told_from_none(gain, word):
 def test_fewer_than_three_seeds_decide_nothing(seeds):
     table = scores({ARMS[3]: 0.3}, seeds=seeds)
     found = compare(table, OPPONENT, {}, 0.95, SEED_SD)
-    assert found["verdict"].tolist() == [f"not decided: {seeds} seed{'s' * (seeds > 1)}"] * 2
+    assert set(found["verdict"]) == {f"not decided: {seeds} seed{'s' * (seeds > 1)}"}
     assert found["p"].isna().all() and (found["smallest"] > SEED_SD).all()
     text = verdicts_text(found, table, "real+classical", 0.95, SEED_SD)
     assert f"if seeds differ by a standard deviation of {SEED_SD}" in text and ", p" not in text
@@ -185,17 +185,35 @@ def test_each_region_has_a_verdict_corrected_for_the_others():
     assert row["p"] == pytest.approx(min(3 * one["p"], 1))
     assert row["ci_high"] - row["ci_low"] > one["ci_high"] - one["ci_low"]
     assert "corrected for 3 regions" in verdicts_text(three, table, "validation", 0.95, SEED_SD)
+    # The table of the arms has the same interval.
+    arms = summarise(table, OPPONENT, ["dice"], 0.95, SEED_SD).set_index(["arm", "region"])
+    assert arms.loc[(ARMS[3], "WT"), "dice_ci_low"] == pytest.approx(row["ci_low"])
 
 
 def test_phantoms_copies_and_other_runs_are_compared_too():
     arms = ["real+classical", "real+classical+phantoms", "real+classical+copies", ARMS[3]]
     table, other = (scores({ARMS[3]: gain}, arms=arms) for gain in (0.1, 0.0))
     found = compare(table, OPPONENT, {"scratch": other}, 0.95, SEED_SD).set_index("opponent")
+    strongest = compare(table, {8: arms[1]}, {}, 0.95, SEED_SD)
+    assert strongest["opponent"].tolist() == [arms[1], arms[2]]
     assert found.index.tolist() == [*arms[:3], f"{ARMS[3]} of scratch"]
     assert found["difference"].tolist() == pytest.approx([0.1] * 4, abs=0.02)
     check_same_patients(table, other, "scratch")
-    with pytest.raises(UserError, match="scratch tested other patients.*n = 8"):
-        check_same_patients(table, other[other["patient_id"] != "003"], "scratch")
+    others = {
+        "tested other patients": [
+            other[other["patient_id"] != "003"],
+            other.assign(reference_ml=9.0),
+        ],
+        "shares no number": [other.assign(seed=other["seed"] + 9), other.assign(region="ET")],
+    }
+    for words, tables in others.items():
+        for wrong in tables:
+            with pytest.raises(UserError, match=f"scratch {words}"):
+                check_same_patients(table, wrong, "scratch")
+    nobody = arm_difference(
+        chosen(table, ARMS[3]), chosen(other, ARMS[3]).assign(seed=9), "dice", 0.95, SEED_SD
+    )
+    assert np.isnan(nobody.mean) and nobody.seeds == 0
 
 
 def test_without_an_opponent_there_is_no_verdict():
@@ -222,7 +240,7 @@ def test_tables_for_people():
     lines = markdown(text).splitlines()
     assert len(lines) == 6 and len(set(map(len, lines))) == 1
     assert "14.5 ± 3.6" in lines[2] and "−0.10" in lines[2] and "opponent" in lines[3]
-    tex = latex(text, caption(12, 4, 0.95, SEED_SD, {"spacing_mm": [1.0, 1.0, 1.6]}))
+    tex = latex(text, caption(table, 0.95, SEED_SD, {"spacing_mm": [1.0, 1.0, 1.6]}))
     assert tex.count(r"\\") == 5 and r"$\pm$" in tex and r"95 \%" in tex
     assert tex.count("&") == 5 * (len(text.columns) - 1)
 

@@ -96,10 +96,7 @@ TABLE = {
     ),
     "more memory for a job": (resources("train_diffusion:mem_mb=9000"), set()),
     "evaluation.seed_sd": (value("evaluation={seed_sd: 0.05}"), COMPARED),
-    "evaluation.classifier_steps": (
-        value("evaluation={classifier_steps: 5}"),
-        {*QUALITY, *PAGES},
-    ),
+    "evaluation.opponent": (value("evaluation={opponent: real+classical}"), COMPARED),
     "evaluation.classifier_steps": (
         value("evaluation={classifier_steps: 5}"),
         {*QUALITY, *PAGES},

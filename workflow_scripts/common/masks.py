@@ -1,8 +1,13 @@
 """Masks: their overlap, their pieces, and what is seen of a patient."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
+# Pieces of a brain that are smaller are specks.
+PIECE_ML = 1.0
 
 
 def dice(guess: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
@@ -39,6 +44,12 @@ def bright(image: NDArray) -> NDArray[np.bool_]:
     """Mask (X, Y, Z) of the voxels of a skull-stripped image (M, X, Y, Z), 0 to 1, that are bright
     in any modality."""
     return image.max(0) > 0.08
+
+
+def brain_pieces(image: NDArray, voxel_ml: float) -> int:
+    """Pieces of at least ``PIECE_ML`` of what is bright of an image (M, X, Y, Z): 1 for a whole
+    brain, more for a torn one."""
+    return large_pieces(bright(image), math.ceil(PIECE_ML / voxel_ml))
 
 
 def foreground(image: NDArray) -> NDArray[np.bool_]:

@@ -20,6 +20,7 @@ COLUMNS = [
     "nsd",
     "volume_error_ml",
     "volume_error_abs_ml",
+    "reference_ml",
     "native_dice",
     "native_hd95_mm",
     "native_nsd",

@@ -1,20 +1,34 @@
 """Rule ``compare_arms``: do synthetic patients help? A verdict for each question and region."""
 
-from pathlib import Path
+import pandas as pd
 
 from workflow_scripts.common.files import UserError, read_table, write_table
 from workflow_scripts.evaluation.comparisons import choose_opponents, compare
 
 
-def check_same_patients(scores, other, run: str) -> None:
-    """Raise ``UserError`` where another run tested other patients, for an n that both have."""
-    for n in set(scores["n"]) & set(other["n"]):
-        own, theirs = (set(t.loc[t["n"] == n, "patient_id"]) for t in (scores, other))
-        if own != theirs:
-            raise UserError(
-                f"evaluation.other_runs: {run} tested other patients than this run with n = {n} "
-                f"({len(theirs - own)} of them not here); give both the same cohort and splits"
-            )
+def check_same_patients(scores: pd.DataFrame, other: pd.DataFrame, run: str) -> None:
+    """Raise ``UserError`` where another run cannot be compared: it has no n, region and seed of
+    this run's, or tested other patients, by their names and by their tumours' volumes."""
+    keys = ["n", "region", "seed"]
+    shared = scores[keys].merge(other[keys].drop_duplicates()).drop_duplicates()
+    if shared.empty:
+        raise UserError(
+            f"evaluation.other_runs: {run} shares no number of training patients, region and seed "
+            "with this run; give both the same cohort.splits and labels"
+        )
+    own, theirs = (
+        table.merge(shared)
+        .groupby([*keys, "patient_id"])["reference_ml"]
+        .first()
+        .round(3)
+        .reset_index()
+        for table in (scores, other)
+    )
+    if not own.equals(theirs):
+        raise UserError(
+            f"evaluation.other_runs: {run} tested other patients than this run, or on another "
+            "grid; give both the same cohort, splits and grid"
+        )
 
 
 def main(snakemake) -> None:
@@ -22,9 +36,13 @@ def main(snakemake) -> None:
     scores = read_table(files.scores)
     others = {}
     for run, path in zip(params.other_runs, files.others, strict=True):
-        others[Path(run).name] = read_table(path)
-        check_same_patients(scores, others[Path(run).name], run)
-    opponents = choose_opponents(read_table(files.validation), params.opponent)
+        others[run] = read_table(path)
+        check_same_patients(scores, others[run], run)
+    if validation := files.get("validation"):
+        opponents = choose_opponents(read_table(validation), params.opponent)
+    else:
+        # Of arms without validation scores the first one is the opponent.
+        opponents = dict.fromkeys(scores["n"], scores["arm"].iloc[0])
     made = compare(scores, opponents, others, params.confidence, params.seed_sd)
     write_table(made, snakemake.output.table)
 

@@ -3,7 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from workflow_scripts.evaluation.statistics import LEAST_SEEDS, Estimate, arm_difference
+from workflow_scripts.evaluation.statistics import (
+    LEAST_SEEDS,
+    Estimate,
+    arm_difference,
+    family_coverage,
+)
 
 OURS = "real+classical+synthetic"
 HELPED, HARMED, UNDECIDED = "helped", "harmed", "not decided"
@@ -12,7 +17,7 @@ RIVALS = {
     "real+classical+phantoms": "synthetic patients in place of the prior's phantoms",
     "real+classical+copies": "synthetic patients in place of the training patients' warped copies",
 }
-MAIN = "synthetic patients beside classical augmentation"
+MAIN = "synthetic patients against the arm to beat"
 REPLACED = "synthetic patients in place of classical augmentation"
 OTHER_RUN = "synthetic patients of this run in place of those of {run}"
 
@@ -61,13 +66,14 @@ def _pairs(
     pairs = []
 
     def add(question: str, arm: str, rival: str | None) -> None:
-        if arm in arms and rival in arms and arm != rival:
+        if arm in arms and rival in arms:
             pairs.append((question, arm, rival, table[table["arm"] == rival]))
 
     add(MAIN, OURS, opponent)
-    add(REPLACED, "real+synthetic", opponent)
+    add(REPLACED, "real+synthetic", "real+classical")
     for rival, question in RIVALS.items():
-        add(question, OURS, rival)
+        if rival != opponent:
+            add(question, OURS, rival)
     for run, scores in others.items():
         same = (scores["n"] == table["n"].iloc[0]) & (scores["region"] == table["region"].iloc[0])
         chosen = scores[same & (scores["arm"] == OURS)]
@@ -85,13 +91,13 @@ def compare(
 ) -> pd.DataFrame:
     """A row for each question, n and region: the difference of Dice and its verdict.
 
-    The regions of one question and n are one family: each interval has the coverage
-    1 − (1 − ``confidence``) / regions, and p is multiplied by their number (Bonferroni), so that
-    interval, p and verdict agree. Questions are not corrected for each other.
+    The regions of one question and n are one family: intervals have ``family_coverage``, and p is
+    multiplied by their number, so that interval, p and verdict agree. Questions are not
+    corrected for each other.
     ``others`` are the scores of other runs on the same test patients, by the run's name.
     """
     regions = scores["region"].drop_duplicates().tolist()
-    coverage = 1 - (1 - confidence) / len(regions)
+    coverage = family_coverage(confidence, scores)
     rows = []
     for n, group in scores.groupby("n"):
         for region in regions:

@@ -55,13 +55,12 @@ def main(snakemake) -> None:
             "reconstructed": [Path(given.reconstructions) / side.name for side in held_out],
             "synthetic": patient_folders(given.synthetic),
         }
-        drawn = read_table(given.attributes).set_index("patient_id")["measured_brain_pieces"]
-        pieces = drawn.dropna().astype(int).to_dict()
+        pieces = read_table(given.attributes)["measured_brain_pieces"].dropna()
         length = params.classifier_steps, params.classifier_repeats
         rows = [
             *two_sample_rows(groups, params.modalities, *length, *sure),
             *brain_rows(groups, grid, params.modalities, params.confidence),
-            *fault_rows(groups, grid, params.confidence, pieces),
+            *fault_rows(groups, grid, params.confidence, pieces > 1),
             *feature_rows(groups, partial(autoencoder_features, codec=judge), *sure),
             *intensity_rows(groups, grid, params.ring_mm, params.modalities, *sure),
             *variety_rows(groups),

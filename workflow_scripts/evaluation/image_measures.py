@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from workflow_scripts.common.grid import Grid
-from workflow_scripts.common.masks import bright, hole_voxels, large_pieces
+from workflow_scripts.common.masks import brain_pieces, hole_voxels
 from workflow_scripts.common.mni152 import mni152
 from workflow_scripts.common.patients import Patient
 
@@ -19,8 +19,6 @@ DETAIL_VOXELS = 1.5
 FROM_TUMOUR_VOXELS = 4
 # Share of a tissue from which a template voxel is taken for that tissue.
 TISSUE = 0.8
-# Pieces of a brain that are smaller than this are specks.
-PIECE_ML = 1.0
 
 Mask = NDArray[np.bool_]
 Values = NDArray[np.float64]
@@ -92,12 +90,6 @@ def left_right_correlation(image: NDArray, where: Mask) -> Values:
     )
 
 
-def is_torn(image: NDArray, voxel_ml: float) -> bool:
-    """Whether what is bright of a skull-stripped ``image`` (M, X, Y, Z) has more than one piece of
-    at least ``PIECE_ML``."""
-    return large_pieces(bright(image), max(1, round(PIECE_ML / voxel_ml))) > 1
-
-
 def image_measures(
     patient: Patient, grid: Grid, modalities: Sequence[str]
 ) -> dict[tuple[str, str], float]:
@@ -117,11 +109,11 @@ def image_measures(
     }
 
 
-def faults(patient: Patient, grid: Grid, pieces: int | None = None) -> dict[str, bool]:
-    """Whether a patient's label has holes, and whether the brain is torn.
+def has_holes(patient: Patient) -> bool:
+    """Whether a 3-D filling of holes adds a voxel to a patient's whole tumour."""
+    return hole_voxels(patient.label() > 0) > 0
 
-    ``pieces`` are those of a synthetic patient's brain before all but the largest was cut away;
-    without it they are counted in the image.
-    """
-    torn = is_torn(patient.image(), grid.voxel_ml) if pieces is None else pieces > 1
-    return {"label_with_holes": hole_voxels(patient.label() > 0) > 0, "torn_brain": torn}
+
+def is_torn(patient: Patient, grid: Grid) -> bool:
+    """Whether a patient's brain has more than one piece (``masks.brain_pieces``)."""
+    return brain_pieces(patient.image(), grid.voxel_ml) > 1

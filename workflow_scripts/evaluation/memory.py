@@ -309,6 +309,8 @@ def judge(table: pd.DataFrame) -> dict[str, float | str]:
     Tumours do not enter: they are asked for near the places and volumes of training tumours.
     """
     made, held_out, planted = (table[table["group"] == name] for name in GROUPS)
+    if made.empty and "is_copy" not in table:
+        return {"verdict": "not known", "reason": NOT_KNOWN, "synthetic": 0}
     if made["latent_distance"].isna().any():
         return {"verdict": "not known", "reason": NOT_KNOWN, "synthetic": len(made)}
     row = {

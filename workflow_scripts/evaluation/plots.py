@@ -19,7 +19,7 @@ ARM_COLOURS = {
     "real+synthetic": "#E69F00",
     "real+classical+synthetic": "#009E73",
     "real+classical+phantoms": "#CC79A7",
-    "real+classical+copies": "#E69F00",
+    "real+classical+copies": "#56B4E9",
 }
 ATTRIBUTE_NAMES = {
     "volume_ml": "Volume (mL)",

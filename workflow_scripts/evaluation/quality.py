@@ -15,7 +15,7 @@ from workflow_scripts.common.patients import Patient
 from workflow_scripts.evaluation.distances import frechet_distance, kernel_distance
 from workflow_scripts.evaluation.diversity import pair_similarity
 from workflow_scripts.evaluation.features import principal_components
-from workflow_scripts.evaluation.image_measures import faults, image_measures
+from workflow_scripts.evaluation.image_measures import has_holes, image_measures, is_torn
 from workflow_scripts.evaluation.intensities import REGIONS, intensity_distance, sampled
 from workflow_scripts.evaluation.intervals import (
     distance_interval,
@@ -121,26 +121,30 @@ def brain_rows(
 
 
 def fault_rows(
-    groups: Groups, grid: Grid, confidence: float, pieces: dict[str, int]
+    groups: Groups, grid: Grid, confidence: float, torn: Sequence[bool]
 ) -> Iterator[Row]:
-    """Share of patients with a fault (``image_measures.faults``); the floor is the share of
-    held-out patients, for synthetic ones after the autoencoder.
+    """Share of patients whose label has holes, and of those whose brain is torn.
 
-    ``pieces`` are those of synthetic patients' brains as they were drawn, by their names.
+    The floor is the share of held-out patients, for labels of synthetic ones after the autoencoder.
+    ``torn`` says which synthetic brains are, as they were drawn: a decoder cuts away all but the
+    largest piece, so that no decoded patient looks torn.
     """
-    found = {
-        name: pd.DataFrame(
-            [faults(Patient(f), grid, pieces.get(Path(f).name)) for f in groups[name]]
-        )
+    holes = {
+        name: [has_holes(Patient(folder)) for folder in groups[name]]
         for name in ("synthetic", "reconstructed", "held_out")
-        if groups[name]
     }
+
+    def row(name: str, measure: str, reference: str, which: Sequence[bool], floor: float) -> Row:
+        interval = share_interval(np.array(which), confidence)
+        return Row(name, measure, "", reference, float(np.mean(which)), *interval, floor)
+
     for name, reference in (("synthetic", "reconstructed"), ("reconstructed", "real")):
         if groups[name]:
-            floors = found[REFERENCES[reference][0]].mean()
-            for measure, which in found[name].items():
-                interval = share_interval(which.to_numpy(), confidence)
-                yield Row(name, measure, "", reference, which.mean(), *interval, floors[measure])
+            floor = float(np.mean(holes[REFERENCES[reference][0]]))
+            yield row(name, "label_with_holes", reference, holes[name], floor)
+    if len(torn):
+        floor = float(np.mean([is_torn(Patient(f), grid) for f in groups["held_out"]]))
+        yield row("synthetic", "torn_brain", "real", torn, floor)
 
 
 def _patients_a_side(parts: dict[str, list]) -> int:

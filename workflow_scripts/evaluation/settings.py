@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from workflow_scripts.common.settings import Section, ordered_pair
+from workflow_scripts.common.settings import Section, UserPath, ordered_pair
 from workflow_scripts.segmentation.settings import Arm
 
 
@@ -36,7 +36,14 @@ class EvaluationSettings(Section):
         description="the arm that synthetic patients must beat: named here, or that with the best "
         "validation Dice"
     )
-    other_runs: list[str] = Field(
+    other_runs: list[UserPath] = Field(
         description="result folders of other runs on the same test patients, whose synthetic "
         "patients are compared with this run's"
     )
+
+    @field_validator("other_runs")
+    @classmethod
+    def _distinct(cls, runs: list[str]) -> list[str]:
+        if len(set(runs)) < len(runs):
+            raise ValueError("a run is named twice")
+        return runs

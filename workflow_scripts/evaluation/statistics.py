@@ -113,6 +113,8 @@ def crossed_mean(values: NDArray[np.float64], confidence: float, seed_sd: float)
     spread over patients (NaN: no interval), and there is no p value. One patient has no interval.
     """
     patients, seeds = values.shape
+    if not values.size:
+        return Estimate(*[float("nan")] * 5, patients, seeds)
     mean = float(values.mean())
     if patients > 1 and seeds >= LEAST_SEEDS:
         error, freedom = (float(value) for value in crossed_error(values))
@@ -124,6 +126,12 @@ def crossed_mean(values: NDArray[np.float64], confidence: float, seed_sd: float)
     half = float(stats.norm.ppf((1 + confidence) / 2)) * variance**0.5
     smallest = smallest_shown(variance**0.5, np.inf, confidence) if np.isfinite(seed_sd) else nan
     return Estimate(mean, mean - half, mean + half, nan, smallest, patients, seeds)
+
+
+def family_coverage(confidence: float, scores: pd.DataFrame) -> float:
+    """Coverage of each of a family's intervals, one for each region, so that all of them hold with
+    ``confidence`` together (Bonferroni)."""
+    return 1 - (1 - confidence) / scores["region"].nunique()
 
 
 def arm_difference(
@@ -146,12 +154,13 @@ def summarise(
     seed_sd: float,
 ) -> pd.DataFrame:
     """A row for each n, arm and region: mean and standard deviation over patients of each metric,
-    and the mean difference from the opponent of that n with its interval.
+    and the mean difference from the opponent of that n with its interval (``family_coverage``).
 
     ``seed_sd`` is that of Dice: with fewer than ``LEAST_SEEDS`` seeds other metrics have no
     interval. Columns of differences are empty for the opponent itself.
     """
     patients, rows = per_patient(scores, metrics), []
+    coverage = family_coverage(confidence, scores)
     groups = scores.groupby(["n", "arm", "region"])
     for (n, arm, region), group in patients.groupby(["n", "arm", "region"], sort=False):
         own = groups.get_group((n, arm, region))
@@ -167,9 +176,7 @@ def summarise(
             row[f"{metric}_sd"] = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
             spread = seed_sd if metric == "dice" else float("nan")
             found = (
-                arm_difference(own, rival, metric, confidence, spread)
-                if rival is not None
-                else None
+                arm_difference(own, rival, metric, coverage, spread) if rival is not None else None
             )
             for name, key in (("difference", "mean"), ("ci_low", "low"), ("ci_high", "high")):
                 row[f"{metric}_{name}"] = getattr(found, key) if found else float("nan")

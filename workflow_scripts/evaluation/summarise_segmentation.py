@@ -1,18 +1,25 @@
 """Rule ``summarise_segmentation``: the arms beside each other, for machines and for people."""
 
+import pandas as pd
+
 from workflow_scripts.common.files import read_table, write_table, write_text
 from workflow_scripts.evaluation.comparisons import choose_opponents
 from workflow_scripts.evaluation.statistics import LEAST_SEEDS, summarise
 from workflow_scripts.evaluation.tables import METRICS, latex, markdown, readable
+from workflow_scripts.evaluation.verdicts import verdicts_text
 
 
-def caption(patients: int, seeds: int, confidence: float, seed_sd: float, grid: dict) -> str:
+def caption(scores: pd.DataFrame, confidence: float, seed_sd: float, grid: dict) -> str:
     """What the numbers of the table are."""
+    patients, regions = scores["patient_id"].nunique(), scores["region"].nunique()
+    seeds = scores.groupby("n")["seed"].nunique().min()
     voxel = " × ".join(f"{side:g}" for side in grid["spacing_mm"])
     if seeds < LEAST_SEEDS:
         interval = f"supposes that seeds differ by a standard deviation of {seed_sd:g}"
     else:
         interval = f"is over patients and {seeds} seeds, which are crossed"
+    if regions > 1:
+        interval += f", corrected for {regions} regions"
     return (
         f"Segmentation of {patients} test patients: mean ± standard deviation over patients (seeds "
         "averaged first). Difference: Dice less the opponent's, paired by patient and seed; its "
@@ -33,10 +40,12 @@ def main(snakemake) -> None:
     summary = summarise(scores, opponents, METRICS, params.confidence, params.seed_sd)
     write_table(summary, snakemake.output.csv)
     table = readable(summary, METRICS)
-    seeds = int(summary["seeds"].min())
-    patients = scores["patient_id"].nunique()
-    note = caption(patients, seeds, params.confidence, params.seed_sd, params.grid)
-    write_text(f"{markdown(table)}\n{note}\n", snakemake.output.markdown)
+    note = caption(scores, params.confidence, params.seed_sd, params.grid)
+    text = f"{markdown(table)}\n{note}\n"
+    if comparisons := files.get("comparisons"):
+        named = scores["arm"].iloc[0], params.confidence, params.seed_sd
+        text = f"{verdicts_text(read_table(comparisons), scores, *named)}\n{text}"
+    write_text(text, snakemake.output.markdown)
     write_text(latex(table, note), snakemake.output.latex)
 
 

@@ -10,8 +10,8 @@ from workflow_scripts.evaluation.comparisons import MAIN
 from workflow_scripts.evaluation.contrast import GROUPS
 from workflow_scripts.evaluation.memory import memory_text
 from workflow_scripts.evaluation.native_scores import native_text
-from workflow_scripts.evaluation.statistics import LEAST_SEEDS
-from workflow_scripts.evaluation.tables import markdown, number, p_text, signed
+from workflow_scripts.evaluation.tables import markdown, number
+from workflow_scripts.evaluation.verdicts import verdicts_text
 from workflow_scripts.synthesis.request_table import CENTROID
 
 PLACES = """\
@@ -38,69 +38,26 @@ less variety. What each number is exactly: docs/numbers.md.
 """
 
 
-def question_text(row: pd.Series, confidence: float, seed_sd: float, validation: str) -> str:
-    """One comparison, its verdict first, in words and numbers."""
-    change, low, high = (signed(row[k], 3) for k in ("difference", "ci_low", "ci_high"))
-    few = row["seeds"] < LEAST_SEEDS
-    supposed = f" if seeds differ by a standard deviation of {seed_sd:g}" if few else ""
-    p = f", p {p_text(row['p'])}".replace("p 0", "p = 0").replace("p 1", "p = 1")
-    tested = f"{row['patients']} test patients, {row['seeds']} seed{'s'[: row['seeds'] != 1]}"
-    interval = f"{100 * confidence:g} % interval {low} to {high}{supposed}{'' if few else p}"
-    return (
-        f"- {row['region']}: **{row['verdict']}**. With {row['n']} training and {validation} "
-        f"validation patients, {row['question']}: Dice of {row['arm']} is {change} against "
-        f"{row['opponent']} ({interval}; {tested}). A true difference of "
-        f"{number(row['smallest'], 3)} would have been shown with 80 % probability{supposed}."
-    )
-
-
-def verdicts_text(
-    comparisons: pd.DataFrame,
-    scores: pd.DataFrame,
-    opponent: str,
-    confidence: float,
-    seed_sd: float,
-) -> str:
-    """A line for each question, n and region, and how they were asked."""
-    if comparisons.empty:
-        return "Nothing to compare: the arms lack real+classical+synthetic, or an opponent.\n"
-    counts = scores.groupby("n")["validation"].unique()
-    order = {question: k for k, question in enumerate(comparisons["question"].unique())}
-    rows = comparisons.sort_values("question", key=lambda c: c.map(order), kind="stable")
-    lines = [
-        question_text(row, confidence, seed_sd, "–".join(map(str, sorted(counts[row["n"]]))))
-        for _, row in rows.iterrows()
-    ]
-    chosen = (
-        "the arm without synthetic patients that has the best validation Dice"
-        if opponent == "validation"
-        else "named in the configuration"
-    )
-    regions = scores["region"].nunique()
-    family = f", each corrected for {regions} regions (Bonferroni)" if regions > 1 else ""
-    note = f"Intervals and p are over patients and seeds{family}"
-    if MAIN in order:
-        note = f"The opponent is {chosen}. {note}"
-    lines.append(f"\n{note}; questions are not corrected for each other.")
-    return "\n".join(lines) + "\n"
-
-
 def likeness_text(quality: pd.DataFrame) -> str:
     """How well a small network tells synthetic patients from held-out ones after the autoencoder,
-    beside the floor, for each split and modality."""
+    beside the floor, for each modality; the table has each split."""
     chosen = (quality["generator"] == "synthetic") & (quality["measure"] == "auc_reconstructed")
     parts = []
-    for row in quality[chosen].itertuples():
-        value = with_interval(row.value, row.low, row.high, 2)
-        floor = with_interval(row.floor, row.floor_low, row.floor_high, 2)
-        where = f"{row.split} " if quality["split"].nunique() > 1 else ""
-        parts.append(f"{where}{row.modality} **{value}**, floor {floor}")
+    for modality, rows in quality[chosen].groupby("modality", sort=False):
+        row = rows.iloc[0]
+        if len(rows) > 1:
+            low, high = (number(rows["value"].agg(end), 2) for end in ("min", "max"))
+            value, floor = f"{low} to {high} in {len(rows)} splits", number(rows["floor"].mean(), 2)
+        else:
+            value = with_interval(row["value"], row["low"], row["high"], 2)
+            floor = with_interval(row["floor"], row["floor_low"], row["floor_high"], 2)
+        parts.append(f"{modality} **{value}**, floor {floor}")
     if not parts:
         return ""
     return (
-        "- Synthetic patients told from held-out ones after the autoencoder by a small network, AUC "
-        f"(0.5: not at all; 1: without an error): {'; '.join(parts)}. The floor is between training "
-        "and held-out patients.\n"
+        "- Synthetic patients told from held-out ones after the autoencoder by a small network, "
+        f"AUC (0.5: not at all; 1: without an error): {'; '.join(parts)}. The floor is between "
+        "training and held-out patients.\n"
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from workflow_scripts.configuration import Config
+from workflow_scripts.evaluation.statistics import LEAST_SEEDS
 
 REFERENCES = {
     "kebaili": "Kebaili A, Lapuyade-Lahorgue J, Vera P, Ruan S. 3D MRI synthesis with slice-based "
@@ -96,7 +97,7 @@ def _patients(config: Config, splits: pd.DataFrame, cite: Citations) -> str:
         f"{SOURCES[config.cohort.source]}. Patients were split before anything was fitted: "
         f"{counts['train']} training, {counts['validation']} validation and {counts['test']} test "
         f"patients, drawn {drawn}. Of these, everything that learns saw the training patients of "
-        "its split alone; validation patients chose the segmentation network's weights."
+        f"its split alone; validation patients chose {_chosen(config)}."
     )
 
 
@@ -162,10 +163,11 @@ def _synthesis(config: Config, cite: Citations) -> str:
     return (
         f"**Synthesis.** Tumours were asked for by volume, place and sphericity: {asked}. Samples "
         f"took {synthesis.sampling_steps} steps of an exponential integrator {cite.deis} with "
-        f"classifier-free guidance {cite.guidance} of {synthesis.guidance:g}. A sample was drawn "
+        f"classifier-free guidance {cite.guidance} of {synthesis.guidance:g}, from noise of "
+        f"standard deviation {synthesis.temperature:g}. A sample was drawn "
         f"again, up to {synthesis.attempts} times in all, while its tumour's volume was "
         f"{synthesis.volume_tolerance:g} times larger or smaller than asked for, or lay more than "
-        f"{synthesis.centroid_tolerance_mm:g} mm away."
+        f"{synthesis.centroid_tolerance_mm:g} mm away, its brain was torn, or its label had holes."
     )
 
 
@@ -188,10 +190,30 @@ def _statistics(config: Config, cite: Citations) -> str:
         "**Statistics.** Test patients were scored by Dice, the 95th percentile of the Hausdorff "
         f"distance, the surface Dice at {tolerance:g} mm {cite.nsd} and the volume error, averaged "
         "over seeds for each patient first. "
-        f"{_opponent(evaluation.opponent)} Differences were paired by patient and seed; their "
-        f"{100 * evaluation.confidence:g} % intervals come from crossed random effects of "
-        f"patients and seeds with Satterthwaite's degrees of freedom {cite.satterthwaite}, made "
-        "smaller for few seeds. Regions were corrected for each other by Bonferroni's method."
+        f"{_opponent(evaluation.opponent)} Differences were paired by patient and seed. "
+        f"{_interval(config, cite)} Regions were corrected for each other by Bonferroni's method."
+    )
+
+
+def _chosen(config: Config) -> str:
+    weights = "the segmentation network's weights"
+    opponent = "the arm that synthetic patients were compared with"
+    named = [weights] * (config.segmentation.keep == "best")
+    named += [opponent] * (config.evaluation.opponent == "validation")
+    return " and ".join(named) or "nothing"
+
+
+def _interval(config: Config, cite: Citations) -> str:
+    evaluation, share = config.evaluation, f"{100 * config.evaluation.confidence:g} %"
+    if len(config.cohort.splits.seeds) < LEAST_SEEDS:
+        return (
+            f"With fewer than {LEAST_SEEDS} seeds nothing is decided: {share} intervals suppose "
+            f"that seeds differ by a standard deviation of {evaluation.seed_sd:g}."
+        )
+    return (
+        f"{share} intervals come from crossed random effects of patients and seeds; their degrees "
+        f"of freedom are the harmonic mean of Satterthwaite's {cite.satterthwaite} and of the smaller "
+        "number of patients or seeds less one."
     )
 
 

@@ -65,6 +65,7 @@ def score_patient(
     for name, guess, truth, *in_native in zip(regions(labels), *masks, strict=True):
         scores = region_scores(guess, truth, grid.spacing_mm, tolerance_mm)
         scores |= native_scores(*in_native, spacing, tolerance_mm)
+        scores["reference_ml"] = int(truth.sum()) * grid.voxel_ml
         rows.append({"patient_id": patient.patient_id, "region": name, **scores})
     return rows
 

@@ -1,7 +1,6 @@
 """Synthetic patients from requests: sampled, decoded, measured, and drawn again where the patient
 is not the one that was asked for."""
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,16 +10,14 @@ from numpy.typing import NDArray
 
 from workflow_scripts.autoencoder.codec import Codec, cut_out
 from workflow_scripts.common.attributes import tumour_attributes
-from workflow_scripts.common.masks import bright, hole_voxels, large_pieces
+from workflow_scripts.common.masks import brain_pieces, hole_voxels
 from workflow_scripts.common.randomness import generator as random_generator
 from workflow_scripts.synthesis.model import SynthesisModel
 from workflow_scripts.synthesis.request_table import CENTROID
 from workflow_scripts.synthesis.settings import SamplingSettings
 
-# A separate piece of a brain that counts: smaller ones are specks of a decoder's noise.
-PIECE_ML = 1.0
 # Holes of a label that are tolerated, as a share of the tumour's voxels. Experts' labels have
-# holes too: of 33 BraTS patients all have fewer at 3 mm, and 32 at 1 mm. Phantoms have none.
+# a few holes too, phantoms none.
 HOLES = 0.003
 
 
@@ -95,7 +92,7 @@ def decoded(
     """
     image, label = codec.decode_uncut(latent)
     voxel_ml = codec.grid.voxel_ml
-    pieces = large_pieces(bright(image), math.ceil(PIECE_ML / voxel_ml))
+    pieces = brain_pieces(image, voxel_ml)
     image, label, brain = cut_out(image, label)
     measured = tumour_attributes(label, codec.grid.affine, brain)
     measured |= {"brain_pieces": pieces, "hole_voxels": hole_voxels(label > 0)}
