@@ -212,8 +212,8 @@ def _interval(config: Config, cite: Citations) -> str:
         )
     return (
         f"{share} intervals come from crossed random effects of patients and seeds; their degrees "
-        f"of freedom are the harmonic mean of Satterthwaite's {cite.satterthwaite} and of the smaller "
-        "number of patients or seeds less one."
+        f"of freedom are the harmonic mean of Satterthwaite's {cite.satterthwaite} and of the "
+        "smaller number of patients or seeds less one."
     )
 
 
