@@ -3,9 +3,13 @@
 import math
 
 from workflow_scripts.common.nifti import split_index
-from workflow_scripts.common.prior import prior_file
+from workflow_scripts.common.prior import EMBEDDED, prior_file
 from workflow_scripts.nnunet.commands import command_path
 from workflow_scripts.synthesis.folder import STAGES
+
+# The network in whose features patients are compared is no input: a run that lies at another
+# depth of folders would name its files otherwise and run again.
+JUDGE = content(EMBEDDED / "autoencoder")
 
 
 def settings(section: str) -> dict:
@@ -149,13 +153,6 @@ def prior(stage):
     prior = getattr(CONFIG, stage).prior
     files = {"prior": "weights.safetensors", "prior_config": "config.json"}
     return {name: prior_file(prior, f"{stage}/{file}") or [] for name, file in files.items()}
-
-
-def judge():
-    """The embedded prior's autoencoder, in whose features patients are compared: it saw none of
-    the run's."""
-    files = {"judge": "weights.safetensors", "judge_config": "config.json"}
-    return {name: prior_file("embedded", f"autoencoder/{file}") for name, file in files.items()}
 
 
 def split_seed(wildcards):

@@ -83,7 +83,6 @@ rule run_ldm3d:
 
 rule judge_run:
     input:
-        **judge(),
         reconstruction=f"{CURVES}/{{run}}/reconstruction.csv",
         patients=f"{CURVES}/{{run}}/patients",
         times=f"{CURVES}/{{run}}/times.json",
@@ -114,6 +113,7 @@ rule judge_run:
         labels=CONFIG.labels,
         grid=GRID,
         seed=CONFIG.seed,
+        judge=JUDGE,
         code=code("bench/judge_run"),
     script:
         "../workflow_scripts/bench/judge_run.py"

@@ -173,7 +173,6 @@ rule evaluate_contrast:
 
 rule evaluate_quality:
     input:
-        **judge(),
         held_out=held_out("image"),
         held_out_masks=held_out("label", "foreground"),
         train=preprocessed("train"),
@@ -206,6 +205,7 @@ rule evaluate_quality:
         modalities=CONFIG.modalities,
         grid=GRID,
         seed=CONFIG.seed,
+        judge=JUDGE,
         code=code("evaluation/evaluate_quality"),
     script:
         "../workflow_scripts/evaluation/evaluate_quality.py"

@@ -13,6 +13,7 @@ from workflow_scripts.common.choice import evenly_chosen
 from workflow_scripts.common.files import read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient, patient_folders, save_patient
+from workflow_scripts.common.prior import EMBEDDED
 from workflow_scripts.evaluation.features import autoencoder_features, load_judge
 from workflow_scripts.evaluation.neighbours import nearest
 from workflow_scripts.evaluation.quality import (
@@ -44,7 +45,7 @@ def main(snakemake) -> None:
         [Path(path).parent for path in given[side]] for side in ("train", "held_out")
     )
     codec = Codec.load(Path(given.autoencoder).parent)
-    judge = load_judge(Path(given.judge).parent, params.modalities, codec.labels, grid, params.seed)
+    judge = load_judge(EMBEDDED / "autoencoder", params.modalities, codec.labels, grid, params.seed)
     with tempfile.TemporaryDirectory() as folder:
         # As many as the held-out ones serve for the floor.
         chosen = [train[k] for k in evenly_chosen(len(train), len(held_out))]
