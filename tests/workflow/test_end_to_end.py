@@ -44,9 +44,13 @@ def test_all_tables_and_figures_are_there(tiny_run):
     }
     quality = pd.read_csv(folder / "quality.csv")
     assert not quality[["value", "floor"]].isna().any().any()
-    assert {"frechet", "nearest_mask", "slice_ratio"} <= set(quality["measure"])
+    assert {"auc_reconstructed", "frechet", "torn_brain", "slice_ratio"} <= set(quality["measure"])
     assert quality["measure"][0] == "auc_reconstructed"
     assert {"auc_real", "fine_detail", "torn_brain"} <= set(quality["measure"])
+    assert quality["measure"].iloc[0] == "auc_reconstructed"
+    comparisons = pd.read_csv(folder / "comparisons.csv")
+    assert comparisons["verdict"].tolist() == ["not decided: 1 seed"]
+    assert pd.read_csv(folder / "memory.csv")["verdict"].notna().all()
     assert (folder / "segmentation.tex").read_text()
     assert (folder / "summary.md").read_text()
     assert len(list((folder / "figures").glob("*.png"))) >= 5
