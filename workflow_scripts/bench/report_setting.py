@@ -92,7 +92,7 @@ def main(snakemake) -> None:
     text = PAGE.format(
         model=params.model,
         count=params.phantoms,
-        measures=" and ".join(MEASURES),
+        measures=", ".join(MEASURES),
         chosen=setting_name(chosen),
         present=setting_name(present),
         reported=shown(reported),

@@ -9,12 +9,13 @@ import pandas as pd
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.evaluation.adherence import DISTANCE, MET, SMALL, draw_adherence
+from workflow_scripts.evaluation.image_measures import away_from, fine_detail
 from workflow_scripts.evaluation.whole_brains import whole_brain
 from workflow_scripts.synthesis.model import SynthesisModel
 from workflow_scripts.synthesis.patients import make_patients
 from workflow_scripts.synthesis.settings import SamplingSettings
 
-MEASURES = ("slice_ratio", "outline_roughness")
+MEASURES = ("slice_ratio", "outline_roughness", "fine_detail")
 # Of the patients, so many may have no tumour or a torn brain. Holes in labels decide nothing: they
 # are shown.
 FAULTY = 0.05
@@ -25,8 +26,12 @@ TIE = 0.01
 
 
 def image_measures(patient: Patient, grid: Grid) -> dict[str, float]:
-    """What is measured of a patient's images, by the names in ``MEASURES``; all are above 0."""
+    """What is measured of a patient's images, by the names in ``MEASURES``; all are above 0. Fine
+    detail is the mean over modalities."""
+    inside = patient.foreground()
+    away = away_from(patient.label() > 0, inside)
     found = whole_brain(patient, grid)
+    found["fine_detail"] = float(fine_detail(patient.image(), inside, away).mean())
     return {name: found[name] for name in MEASURES}
 
 
