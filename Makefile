@@ -24,7 +24,7 @@ PRIOR_RULES := make_phantoms train_autoencoder encode_patients train_diffusion
 help:
 	@echo "make demo        the whole workflow on the embedded patients; prints the evaluation table"
 	@echo "make test        all tests but those below"
-	@echo "make test-long   the long forms of tests that make test has in a short one"
+	@echo "make test-long   whole runs, of which make test has the parts"
 	@echo "make test-kills  twenty kills at random moments of the tiny set-up"
 	@echo "make test-slurm  the workflow on a real Slurm of one node, started here and stopped again"
 	@echo "make test-report the demo's report in a real browser (Chromium of this machine, or Playwright's),"

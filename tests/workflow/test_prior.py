@@ -81,6 +81,7 @@ def test_a_prior_of_other_patients_is_refused_in_words(snakemake, prior, tmp_pat
     assert "modalities ['flair', 't1ce'], here ['flair']" in done.stderr
 
 
+@pytest.mark.long
 def test_an_arm_learns_from_the_prior_s_phantoms(snakemake, copy_run, tiny_run, prior, tmp_path):
     run = copy_run(tiny_run, tmp_path / "run")
     arm = "results-tiny/segmentation/n2-s0/real+classical+phantoms/scores.csv"

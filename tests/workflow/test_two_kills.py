@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("autoencoder", "diffusion")
 TARGET = "results-tiny/diffusion/n2-s0/model/weights.safetensors"
@@ -35,6 +37,7 @@ def killed_when(found: str, folder: Path, whole_session: bool) -> None:
     assert run.wait() == -signal.SIGKILL
 
 
+@pytest.mark.long
 def test_two_kills_change_nothing(snakemake, copy_run, tiny_run, tmp_path):
     run = copy_run(tiny_run, tmp_path / "run")
     results = run / "results-tiny"
