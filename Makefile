@@ -32,7 +32,7 @@ help:
 	@echo "make prior       networks to start from, learned from phantoms, in prior/: a GPU, or a day"
 	@echo "make study       five and ten patients, five seeds: do synthetic patients help? half a day"
 	@echo "make verdicts    how often verdicts are wrong: simulated studies, for docs/numbers.md; a minute"
-	@echo "make kept        segmentation weights of the best validation check, or the last? half an hour"
+	@echo "make kept        segmentation weights of the best validation check, or the last? 15 minutes"
 	@echo "make bench       time and memory beside the paper's networks and MONAI's; half an hour"
 	@echo "make curves      quality against time of training, and steps of sampling; hours"
 	@echo "make sampler     guidance, temperature and steps of the sampler, chosen on held-out phantoms; half an hour"
