@@ -43,7 +43,9 @@ help:
 $(READY): requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11) and "Python 3.11 or later is needed; name it: make PYTHON=/path/to/python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	# Modules are compiled at their first import, not all of them at installation.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
+		--requirement requirements.lock
 	touch $@
 
 demo: $(READY)
