@@ -37,21 +37,22 @@ def pytest_configure():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def order(item) -> int:
+def order(item, waiting: set[Path]) -> int:
     """When a test comes: first what makes the tiny run, beside it long tests that need none, then
-    those that look at it, then the rest."""
+    the files ``waiting`` for it, then the rest."""
     if item.path.parent.name == "real":
         return 1
     if item.path.parent.name != "workflow":
         return 4
     if item.path.name == "test_end_to_end.py":
         return 0
-    return 3 if "tiny_run" in item.fixturenames else 2
+    return 3 if item.path in waiting else 2
 
 
 def pytest_collection_modifyitems(items):
     """The tests with whole runs first, since they take longest."""
-    items.sort(key=order)
+    waiting = {item.path for item in items if "tiny_run" in item.fixturenames}
+    items.sort(key=lambda item: order(item, waiting))
 
 
 @pytest.hookimpl(optionalhook=True)
