@@ -8,27 +8,19 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from fakes import Named
 
+from tests.fakes import Named
+from tests.models import small_model
 from workflow_scripts.autoencoder.codec import Codec
-from workflow_scripts.autoencoder.model import SliceAutoencoder
 from workflow_scripts.bench import choose_setting, make_held_out, report_setting, sample_setting
 from workflow_scripts.bench.sampler import MEASURES, judged, left_out
 from workflow_scripts.bench.tried import CHANGED, PARTS, held_out, setting_name, settings_grid
 from workflow_scripts.cohort.plan import phantom_ids
 from workflow_scripts.cohort.settings import MOST_ON_GRID
-from workflow_scripts.common.attributes import CONDITIONS
 from workflow_scripts.common.files import UserError, read_json, read_table, write_json
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient, save_patient
 from workflow_scripts.configuration import check, read_config
-from workflow_scripts.diffusion.conditions import Scaling, latent_points
-from workflow_scripts.diffusion.generator import Bundle, Generator
-from workflow_scripts.diffusion.latents import LatentSpace, map_channels
-from workflow_scripts.diffusion.model import StackDenoiser
-from workflow_scripts.diffusion.process import Process
-from workflow_scripts.synthesis.model import SynthesisModel
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = Grid((32, 32, 24), (5.0, 5.0, 6.0))
@@ -187,22 +179,7 @@ class Bright(Codec):
 
 @pytest.fixture
 def model():
-    torch.manual_seed(0)
-    net = SliceAutoencoder(2, 2, 3, [8, 16], 1, 4, False, 2, True).eval().requires_grad_(False)
-    denoiser = StackDenoiser(
-        6, map_channels((1, 1, 2)), len(CONDITIONS), [8, 16], 1, 4, [False, False]
-    )
-    for weight in denoiser.parameters():
-        if weight.ndim > 1 and not weight.any():
-            torch.nn.init.normal_(weight, std=0.1)
-    space = LatentSpace((3, 8, 8, 24), (1, 1, 2), 0)
-    space.points.copy_(latent_points(GRID, 4))
-    scaling = Scaling([3.0, 8.0, 0.7, 0, -18, 5, 30, 30, 30], [1.0] * 9, [1.2, 1.2, 1.2])
-    bundle = Bundle(denoiser.eval(), space).requires_grad_(False)
-    process = Process("velocity", "cosine", 1000, 0.002, 0.02)
-    codec = Bright(net, ["flair", "t1ce"], "whole_tumour", GRID, 1.0)
-    generator = Generator(bundle, process, scaling, maps=True)
-    return SynthesisModel(codec, generator, np.ones(GRID.shape, bool), {})
+    return small_model(GRID, Bright)
 
 
 def job(inputs, params, outputs, **more):

@@ -6,24 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
+from tests.models import small_model
 from workflow_scripts.autoencoder.codec import Codec
-from workflow_scripts.autoencoder.model import SliceAutoencoder
 from workflow_scripts.common.attributes import CONDITIONS, tumour_attributes
 from workflow_scripts.common.files import UserError, read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.masks import bright, large_pieces
 from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.common.patients import Patient
-from workflow_scripts.diffusion.conditions import Scaling, latent_points
-from workflow_scripts.diffusion.generator import Bundle, Generator
-from workflow_scripts.diffusion.latents import LatentSpace, map_channels
-from workflow_scripts.diffusion.model import StackDenoiser
-from workflow_scripts.diffusion.process import Process
+from workflow_scripts.diffusion.conditions import Scaling
 from workflow_scripts.synthesis.draw_requests import draw
 from workflow_scripts.synthesis.draw_sweep import Room, places, sizes
-from workflow_scripts.synthesis.model import SynthesisModel
 from workflow_scripts.synthesis.patients import make_patients
 from workflow_scripts.synthesis.request_table import CENTROID
 from workflow_scripts.synthesis.requests import complete, load_brain, reason_to_refuse
@@ -46,22 +40,7 @@ def table(patients):
 
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(0)
-    net = SliceAutoencoder(2, 2, 3, [8, 16], 1, 4, False, 2, True).eval().requires_grad_(False)
-    denoiser = StackDenoiser(
-        6, map_channels((1, 1, 2)), len(CONDITIONS), [8, 16], 1, 4, [False, False]
-    )
-    for weight in denoiser.parameters():
-        if weight.ndim > 1 and not weight.any():
-            torch.nn.init.normal_(weight, std=0.1)
-    space = LatentSpace((3, 8, 8, 24), (1, 1, 2), 0)
-    space.points.copy_(latent_points(GRID, 4))
-    scaling = Scaling([3.0, 8.0, 0.7, 0, -18, 5, 30, 30, 30], [1.0] * 9, [1.2, 1.2, 1.2])
-    bundle = Bundle(denoiser.eval(), space).requires_grad_(False)
-    process = Process("velocity", "cosine", 1000, 0.002, 0.02)
-    codec = Codec(net, ["flair", "t1ce"], "whole_tumour", GRID, 1.0)
-    everywhere = np.ones(GRID.shape, bool)
-    return SynthesisModel(codec, Generator(bundle, process, scaling, maps=True), everywhere, {})
+    return small_model(GRID)
 
 
 @pytest.fixture(scope="module")

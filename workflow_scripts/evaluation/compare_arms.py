@@ -3,7 +3,7 @@
 import pandas as pd
 
 from workflow_scripts.common.files import UserError, read_table, write_table
-from workflow_scripts.evaluation.comparisons import choose_opponents, compare
+from workflow_scripts.evaluation.comparisons import compare, opponents_of
 
 
 def check_same_patients(scores: pd.DataFrame, other: pd.DataFrame, run: str) -> None:
@@ -38,11 +38,7 @@ def main(snakemake) -> None:
     for run, path in zip(params.other_runs, files.others, strict=True):
         others[run] = read_table(path)
         check_same_patients(scores, others[run], run)
-    if validation := files.get("validation"):
-        opponents = choose_opponents(read_table(validation), params.opponent)
-    else:
-        # Of arms without validation scores the first one is the opponent.
-        opponents = dict.fromkeys(scores["n"], scores["arm"].iloc[0])
+    opponents = opponents_of(scores, files.get("validation"), params.opponent)
     made = compare(scores, opponents, others, params.confidence, params.seed_sd)
     write_table(made, snakemake.output.table)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from workflow_scripts.common.files import read_table
 from workflow_scripts.evaluation.statistics import (
     LEAST_SEEDS,
     Estimate,
@@ -44,6 +45,14 @@ def choose_opponents(validation: pd.DataFrame, named: str) -> dict[int, str]:
         if arms:
             opponents[n] = max(arms, key=lambda arm: means[arm])
     return opponents
+
+
+def opponents_of(scores: pd.DataFrame, validation: str | None, named: str) -> dict[int, str]:
+    """The opponents (``choose_opponents``) by a table of validation Dice; without one the first arm
+    of ``scores``, for each n."""
+    if validation:
+        return choose_opponents(read_table(validation), named)
+    return dict.fromkeys(scores["n"], scores["arm"].iloc[0])
 
 
 def verdict(found: Estimate) -> str:

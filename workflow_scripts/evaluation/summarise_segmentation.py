@@ -3,7 +3,7 @@
 import pandas as pd
 
 from workflow_scripts.common.files import read_table, write_table, write_text
-from workflow_scripts.evaluation.comparisons import choose_opponents
+from workflow_scripts.evaluation.comparisons import opponents_of
 from workflow_scripts.evaluation.statistics import LEAST_SEEDS, summarise
 from workflow_scripts.evaluation.tables import METRICS, latex, markdown, readable
 from workflow_scripts.evaluation.verdicts import verdicts_text
@@ -32,11 +32,7 @@ def caption(scores: pd.DataFrame, confidence: float, seed_sd: float, grid: dict)
 def main(snakemake) -> None:
     params, files = snakemake.params, snakemake.input
     scores = read_table(files.scores)
-    if validation := files.get("validation"):
-        opponents = choose_opponents(read_table(validation), params.opponent)
-    else:
-        # Of arms without validation scores the first one is the base.
-        opponents = dict.fromkeys(scores["n"], scores["arm"].iloc[0])
+    opponents = opponents_of(scores, files.get("validation"), params.opponent)
     summary = summarise(scores, opponents, METRICS, params.confidence, params.seed_sd)
     write_table(summary, snakemake.output.csv)
     table = readable(summary, METRICS)
