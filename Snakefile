@@ -17,6 +17,9 @@ ROOT = Path(workflow.current_basedir)
 sys.path.insert(0, str(ROOT))
 # The scripts of all rules import from the project, whichever environment they run in.
 os.environ.update(PYTHONPATH=os.pathsep.join([str(ROOT), os.getenv("PYTHONPATH", "")]))
+# Threads of torch that wait for each other give the core away soon: where something else runs
+# beside them, they otherwise keep it from the thread that they wait for.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 from workflow_scripts.common.files import UserError, read_table
 from workflow_scripts.common.fingerprint import content, fingerprint

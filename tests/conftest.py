@@ -112,12 +112,13 @@ def run_snakemake(
     """Run the workflow with ``folder`` as the working directory, and environment variables.
 
     Each job has one thread: at this size it starts for longer than it works, and two jobs at a
-    time end sooner than one after the other.
+    time end sooner than one after the other. The time span is Snakemake's own, for which it may
+    wait at its end; the profile's is for longer runs.
     """
     clean = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--cores", "2",
-        "--max-threads", "1",
+        "--max-threads", "1", "--max-jobs-per-timespan", "100/1s",
     ]  # fmt: skip
     return subprocess.run(
         [*command, *arguments], env={**clean, **variables}, cwd=folder, timeout=LONGEST_S,
