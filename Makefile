@@ -18,6 +18,10 @@ MODEL := embedded
 # Their processes feed a GPU, or make phantoms.
 PRIOR_RULES := make_phantoms train_autoencoder encode_patients train_diffusion
 
+# Packages are installed uncompiled: where nothing is written at their first import either, each process
+# compiles torch and MONAI again, for some seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-long test-kills test-slurm test-report prior study verdicts kept bench curves sampler archive docs lint \
 	format lock schema help
 
@@ -32,7 +36,7 @@ help:
 	@echo "make prior       networks to start from, learned from phantoms, in prior/: a GPU, or a day"
 	@echo "make study       five and ten patients, five seeds: do synthetic patients help? half a day"
 	@echo "make verdicts    how often verdicts are wrong: simulated studies, for docs/numbers.md; a minute"
-	@echo "make kept        segmentation weights of the best validation check, or the last? 15 minutes"
+	@echo "make kept        segmentation weights of the best validation check, or the last? half an hour"
 	@echo "make bench       time and memory beside the paper's networks and MONAI's; half an hour"
 	@echo "make curves      quality against time of training, and steps of sampling; hours"
 	@echo "make sampler     guidance, temperature and steps of the sampler, chosen on held-out phantoms; half an hour"

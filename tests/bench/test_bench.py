@@ -194,3 +194,5 @@ def test_a_choice_of_weights_that_is_noisier_over_seeds_shows_in_the_table():
     assert found["best: Dice"] == found["last: Dice"] == "0.700"
     assert float(found["best: SD over seeds"]) > 0.02 and found["last: SD over seeds"] == "0.000"
     assert found["last less best"].split()[0].strip("+−") == "0.000"
+    assert found["last is best"] == "0 of 5 seeds"
+    assert compare_kept(calm, calm)["last is best"].tolist() == ["5 of 5 seeds"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("--configfile", str(ROOT / "config" / "tiny.yaml"))
@@ -109,10 +110,13 @@ def test_a_second_run_does_nothing(tiny_run, snakemake, copy_run, tmp_path):
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
-def test_one_stage_again_gives_the_same_bytes(tiny_run, snakemake, copy_run, tmp_path):
+@pytest.mark.parametrize(
+    "rule", ["train_diffusion", pytest.param("train_autoencoder", marks=pytest.mark.long)]
+)
+def test_one_stage_again_gives_the_same_bytes(rule, tiny_run, snakemake, copy_run, tmp_path):
     again = copy_run(tiny_run, tmp_path / "again")
     target = "results-tiny/synthesis/n2-s0/attributes.tsv"
-    done = snakemake(again, *TINY, "--forcerun", "train_autoencoder", "--", target)
+    done = snakemake(again, *TINY, "--forcerun", rule, "--", target)
     assert done.returncode == 0, done.stderr[-3000:]
     for part in ("autoencoder/n2-s0/model", "diffusion/n2-s0/model", "synthesis/n2-s0/patients"):
         first, second = (checksums(f / "results-tiny" / part) for f in (tiny_run, again))

@@ -176,7 +176,20 @@ def wanted(output: str) -> set[str]:
     return rules - {"all", "total"}
 
 
-@pytest.mark.parametrize("name", TABLE)
+# Settings of a rule that another row's belong to as well.
+LIKE_OTHERS = {
+    "evaluation.opponent",
+    "synthesis.jitter_mm",
+    "autoencoder.warp",
+    "diffusion.steps",
+    "preprocess.n4",
+}
+ROWS = [
+    pytest.param(name, marks=pytest.mark.long) if name in LIKE_OTHERS else name for name in TABLE
+]
+
+
+@pytest.mark.parametrize("name", ROWS)
 def test_exactly_the_stale_jobs_are_wanted(name, tiny_run, snakemake, copy_run, tmp_path):
     change, stale = TABLE[name]
     run, project = copy_run(tiny_run, tmp_path / "run"), tmp_path / "project"

@@ -15,19 +15,22 @@ from workflow_scripts.evaluation.tables import markdown, number, signed
 
 
 def compare_kept(best: pd.DataFrame, last: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
-    """A row for each arm: mean Dice and standard deviation of the seeds' means of either run, and
-    the mean difference, last less best, with its interval over patients and seeds."""
+    """A row for each arm: mean Dice and standard deviation of the seeds' means of either run, the
+    mean difference, last less best, with its interval over patients and seeds, and the seeds in
+    which the last check was the best one, so that all scores are the same."""
     rows = []
     for arm in best["arm"].unique():
         tables = [table[table["arm"] == arm] for table in (best, last)]
         row = {"arm": arm}
-        for name, table in zip(("best", "last"), tables, strict=True):
-            means = patients_by_seeds(table, "dice").mean()
+        scores = [patients_by_seeds(table, "dice") for table in tables]
+        for name, means in zip(("best", "last"), (score.mean() for score in scores), strict=True):
             row[f"{name}: Dice"] = number(means.mean(), 3)
             row[f"{name}: SD over seeds"] = number(means.std(ddof=1), 3)
         found = arm_difference(tables[1], tables[0], "dice", confidence, float("nan"))
         low, high = number(found.low, 3), number(found.high, 3)
         row["last less best"] = f"{signed(found.mean, 3)} [{low}, {high}]"
+        same = (scores[0] == scores[1]).all()
+        row["last is best"] = f"{same.sum()} of {len(same)} seeds"
         rows.append(row)
     return pd.DataFrame(rows)
 
