@@ -38,7 +38,7 @@ def test_numbers_are_those_of_the_run():
     assert "2 training, 1 validation and 1 test patients, drawn once" in text
     assert "32 × 32 × 24 voxels of 6 × 6 × 6 mm" in text
     assert "the masks that came with the images" in text
-    assert "(50 steps of 8 slices, from random weights)" in text
+    assert "(300 steps of 8 slices, from random weights)" in text
     assert "torch 2.13.0" in text
 
 
