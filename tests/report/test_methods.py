@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from workflow_scripts.configuration import read_config
 from workflow_scripts.report.methods import REFERENCES, methods
@@ -38,7 +39,8 @@ def test_numbers_are_those_of_the_run():
     assert "2 training, 1 validation and 1 test patients, drawn once" in text
     assert "32 × 32 × 24 voxels of 6 × 6 × 6 mm" in text
     assert "the masks that came with the images" in text
-    assert "(300 steps of 8 slices, from random weights)" in text
+    steps = yaml.safe_load((ROOT / "config" / "tiny.yaml").read_text())["autoencoder"]["steps"]
+    assert f"({steps} steps of 8 slices, from random weights)" in text
     assert "torch 2.13.0" in text
 
 
