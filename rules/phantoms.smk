@@ -10,7 +10,7 @@ PHANTOM_IDS = phantom_ids(CONFIG.cohort.phantom_count, on_grid=True)
 # One job for all: each patient takes a second, and a job takes several to start.
 rule make_phantoms:
     output:
-        arrays=arrays(PHANTOM_IDS, ARRAYS),
+        arrays=arrays(PHANTOM_IDS, [*ARRAYS, "tissue"]),
         provenance=f"{RESULTS}/preprocess/provenance/make_phantoms.json",
     log:
         f"{LOGS}/preprocess/make_phantoms.log",

@@ -13,6 +13,7 @@ rule preprocess_patient:
         label=f"{PREPROCESS}/label.npy",
         brain=f"{PREPROCESS}/brain.npy",
         foreground=f"{PREPROCESS}/foreground.npy",
+        tissue=f"{PREPROCESS}/tissue.npy",
         attributes=f"{PREPROCESS}/attributes.tsv",
         native=f"{PREPROCESS}/native.json",
         to_template=f"{PREPROCESS}/to_template.tfm",

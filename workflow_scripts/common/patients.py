@@ -14,7 +14,7 @@ ARRAYS = ("image", "label", "brain", "foreground")
 
 class Patient:
     """One patient's folder: ``image.npy``, ``label.npy``, ``brain.npy`` and ``foreground.npy``,
-    slice by slice.
+    slice by slice; of preprocessed patients ``tissue.npy`` too.
 
     The arrays are mapped into memory, so that any slice is read without the rest. Each is mapped
     for as long as what was asked for is in use: what stays mapped counts as memory and as an open
@@ -66,6 +66,12 @@ class Patient:
         """Foreground (X, Y, Z)."""
         return np.ascontiguousarray(self.foreground_slices.transpose(1, 2, 0)) > 0
 
+    def tissue(self) -> NDArray[np.float32]:
+        """Tissue maps (3, X, Y, Z) of a preprocessed patient: fractions of grey matter, white
+        matter and CSF, without the tumour."""
+        maps = np.asarray(self._map("tissue"), dtype=np.float32).transpose(1, 2, 3, 0)
+        return np.ascontiguousarray(maps) / 255
+
 
 def patient_folders(directory: str | Path) -> list[Path]:
     """Patients' folders in a directory, in the order of their names."""
@@ -99,3 +105,10 @@ def save_patient(
         save_nifti(volume, affine, folder / f"{modality}.nii.gz", np.float32)
     save_nifti(label, affine, folder / "label.nii.gz", np.uint8)
     save_nifti(brain, affine, folder / "brain.nii.gz", np.uint8)
+
+
+def save_tissue(folder: str | Path, tissue: NDArray) -> None:
+    """Write tissue maps (3, X, Y, Z), 0 to 1, into a patient's folder, in steps of 1 / 255."""
+    slices = np.ascontiguousarray((tissue * 255).round().transpose(3, 0, 1, 2), dtype=np.uint8)
+    with staged(Path(folder) / "tissue.npy") as temporary:
+        np.save(temporary, slices)

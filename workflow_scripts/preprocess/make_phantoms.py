@@ -18,10 +18,11 @@ from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.files import staged, staged_directory
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.keep import kept_folder
-from workflow_scripts.common.patients import ARRAYS, save_patient
+from workflow_scripts.common.patients import ARRAYS, save_patient, save_tissue
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.preprocess.phantoms import phantom_on_grid
 from workflow_scripts.preprocess.settings import PreprocessSettings
+from workflow_scripts.preprocess.tissue import tissue_maps
 
 
 def write_phantom(
@@ -34,13 +35,14 @@ def write_phantom(
     preprocess: PreprocessSettings,
 ) -> None:
     """Write the arrays of one phantom patient to ``folder/<patient_id>``, unless they are there."""
-    if all((folder / patient_id / f"{name}.npy").is_file() for name in ARRAYS):
+    if all((folder / patient_id / f"{name}.npy").is_file() for name in (*ARRAYS, "tissue")):
         return
     torch.set_num_threads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     image, label, brain = phantom_on_grid(patient_id, seed, modalities, grid, phantom, preprocess)
     with staged_directory(folder / patient_id) as temporary:
         save_patient(temporary, image, label, brain, grid.affine)
+        save_tissue(temporary, tissue_maps(image, brain, label, grid))
 
 
 def end_with_parent() -> None:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from workflow_scripts.common.files import staged
 
 PLANES = ("axial", "coronal", "sagittal")
+# Grey matter, white matter and CSF.
+TISSUE_COLOURS = ((0.55, 0.5, 0.45), (1.0, 1.0, 1.0), (0.15, 0.45, 0.85))
 
 
 def plane(volume: NDArray, index: Sequence[int], number: int) -> NDArray:
@@ -28,14 +30,19 @@ def draw_picture(
     path: str | Path,
     title: str,
     stages: Sequence[tuple[str, dict[str, NDArray], NDArray, NDArray, Sequence[float]]],
+    tissue: NDArray,
 ) -> None:
     """Write a PNG. Each stage is (name, volumes by modality, brain, label, spacing in mm), all
-    arrays (X, Y, Z); the planes go through the tumour's centroid."""
+    arrays (X, Y, Z); the planes go through the tumour's centroid. Below the last stage are its
+    tissue maps (3, X, Y, Z), in ``TISSUE_COLOURS``."""
     from matplotlib.figure import Figure
 
     modalities = list(stages[0][1])
-    figure = Figure(figsize=(2.1 * 3 * len(stages), 2.3 * len(modalities) + 0.4), facecolor="black")
-    axes = figure.subplots(len(modalities), 3 * len(stages), squeeze=False)
+    rows = len(modalities) + 1
+    figure = Figure(figsize=(2.1 * 3 * len(stages), 2.3 * rows + 0.4), facecolor="black")
+    axes = figure.subplots(rows, 3 * len(stages), squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
     for column, (name, volumes, brain, label, spacing) in enumerate(stages):
         centre = np.round(np.argwhere(label > 0).mean(0)).astype(int)
         for row, modality in enumerate(modalities):
@@ -51,8 +58,16 @@ def draw_picture(
                     piece = plane(mask, centre, number)
                     if piece.any() and not piece.all():
                         ax.contour(piece, [0.5], colors=colour, linewidths=0.7)
-                ax.set_axis_off()
                 ax.set_title(f"{modality}, {view}, {name}", color="white", fontsize=7)
+    _, _, _, label, spacing = stages[-1]
+    centre = np.round(np.argwhere(label > 0).mean(0)).astype(int)
+    coloured = np.einsum("kxyz,kc->xyzc", tissue, TISSUE_COLOURS)
+    for number, view in enumerate(PLANES):
+        ax = axes[-1, number - len(PLANES)]
+        colours = [plane(coloured[..., c], centre, number) for c in range(3)]
+        ax.imshow(np.stack(colours, -1), origin="lower", aspect=aspect(spacing, number))
+        ax.contour(plane(label > 0, centre, number), [0.5], colors="#ff5252", linewidths=0.7)
+        ax.set_title(f"tissue without tumour, {view}", color="white", fontsize=7)
     figure.suptitle(title, color="white", fontsize=9)
     figure.tight_layout(pad=0.3)
     with staged(path) as temporary:

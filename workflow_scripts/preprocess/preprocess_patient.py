@@ -11,13 +11,14 @@ from workflow_scripts.common.files import UserError, staged, write_json, write_t
 from workflow_scripts.common.geometry import same_grid
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.nifti import load_nifti
-from workflow_scripts.common.patients import save_patient
+from workflow_scripts.common.patients import save_patient, save_tissue
 from workflow_scripts.preprocess.align import Aligned, align
 from workflow_scripts.preprocess.picture import draw_picture
 from workflow_scripts.preprocess.raw import Raw, choose_reference, read_raw, row_of
 from workflow_scripts.preprocess.regrid import check_tumour, on_grid
 from workflow_scripts.preprocess.resample import resample_label
 from workflow_scripts.preprocess.settings import PreprocessSettings
+from workflow_scripts.preprocess.tissue import tissue_maps
 from workflow_scripts.preprocess.volumes import to_array, to_image
 
 
@@ -76,12 +77,14 @@ def main(snakemake) -> None:
         raise UserError(f"{patient}: {error}") from error
     folder = Path(snakemake.output.image).parent
     save_patient(folder, image, label, brain, grid.affine, params.modalities)
+    tissue = tissue_maps(image, brain, label, grid)
+    save_tissue(folder, tissue)
     attributes = tumour_attributes(label, grid.affine, brain)
     write_table(pd.DataFrame([{"patient_id": patient, **attributes}]), snakemake.output.attributes)
     write_transforms(folder, raw, aligned, row)
     after = dict(zip(params.modalities, image, strict=True))
     stages = [before_picture(raw, aligned), ("after", after, brain, label, grid.spacing_mm)]
-    draw_picture(snakemake.output.picture, patient, stages)
+    draw_picture(snakemake.output.picture, patient, stages, tissue)
     logging.info("tumour of %.1f mL in template space", attributes["volume_ml"])
 
 

@@ -1,0 +1,162 @@
+"""Tissue maps: a patient's grey matter, white matter and CSF, as they would be without the tumour.
+
+Expectation maximisation over the tissues' mean intensities in all modalities and their covariance,
+with voxels that hold several tissues (Santago & Gage 1993), the template's tissue maps as the
+spatial prior, and a smooth field of each modality's brightness (Wells et al. 1996; Van Leemput et
+al. 1999).
+"""
+
+import functools
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.mni152 import mni152
+from workflow_scripts.preprocess.volumes import grid_image, to_array, to_image
+
+TISSUES = ("grey", "white", "csf")
+# A patient's folds lie some millimetres from the template's.
+PRIOR_SIGMA_MM = 3.0
+# Added to the prior of each tissue: none is impossible anywhere in the brain.
+PRIOR_FLOOR = 0.03
+ITERATIONS = 15
+# A voxel's fractions are multiples of one over this.
+PARTS = 4
+# Odds of a voxel with several tissues against one with a single tissue.
+MIXED_ODDS = 0.3
+# The model is fitted to at most this many voxels, evenly chosen.
+FITTED_VOXELS = 60_000
+# Degree of the polynomial that follows each modality's brightness over the brain.
+FIELD_DEGREE = 2
+# Added to the variances of intensities, which run from 0 to 1.
+SMALLEST_VARIANCE = 1e-4
+# A tumour's surroundings are not taken for tissue, so far around its label (mm).
+MARGIN_MM = 3.0
+
+
+@functools.lru_cache(maxsize=2)
+def tissue_prior(grid: Grid) -> NDArray[np.float32]:
+    """Probability of each tissue (3, X, Y, Z): the MNI152 maps, smoothed; each voxel sums to 1.
+
+    Where the template has no brain the three are equally likely.
+    """
+    (grey, affine), (white, _), (t1, _) = map(mni152, ("gm", "wm", "t1"))
+    grey, white = grey / np.float32(255), white / np.float32(255)
+    fluid = ((t1 > 0) - grey - white).clip(0, None)
+    target, maps = grid_image(grid), []
+    for tissue in (grey, white, fluid):
+        # At 2 mm, which holds all that is left after smoothing.
+        half = sitk.BinShrink(to_image(tissue, affine), [2, 2, 2])
+        smooth = sitk.SmoothingRecursiveGaussian(half, PRIOR_SIGMA_MM)
+        maps.append(to_array(sitk.Resample(smooth, target, sitk.Transform(), sitk.sitkLinear, 0.0)))
+    prior = np.stack(maps).clip(0, None) + np.float32(PRIOR_FLOOR)
+    return prior / prior.sum(0)
+
+
+def tissue_maps(image: NDArray, brain: NDArray, label: NDArray, grid: Grid) -> NDArray[np.float32]:
+    """Fraction of each of ``TISSUES`` (3, X, Y, Z), 0 outside the brain, 1 in total inside.
+
+    ``image`` (M, X, Y, Z) is normalised, 0 to 1; ``brain`` and ``label`` (X, Y, Z) lie on ``grid``
+    too. What the tumour (``label`` > 0) and its margin hide is taken from the other hemisphere:
+    the voxel mirrored in the plane x = 0, or the prior where that is tumour or no brain as well.
+    The maps so tell nothing of the tumour but what it displaced.
+    """
+    prior, brain = tissue_prior(grid), np.asarray(brain) > 0
+    result = np.zeros_like(prior)
+    hidden = _hidden(np.asarray(label) > 0, grid)
+    seen = brain & ~hidden
+    # Too little to fit a model to: a brain that is nothing but tumour.
+    if seen.sum() > 100 * len(TISSUES):
+        result[:, seen] = _fractions(image[:, seen].T.astype(np.float64), prior[:, seen].T, seen).T
+    covered = brain & ~seen
+    # Every grid is centred on x = 0.
+    mirrored, mirrored_seen = result[:, ::-1], seen[::-1]
+    result[:, covered] = np.where(mirrored_seen, mirrored, prior)[:, covered]
+    return result
+
+
+def _hidden(tumour: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:
+    """The tumour with its margin."""
+    if not tumour.any():
+        return tumour
+    return ndimage.distance_transform_edt(~tumour, grid.spacing_mm) <= MARGIN_MM
+
+
+def _field_basis(seen: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Polynomials (N, P) of the positions of a mask's voxels, each with mean 0."""
+    axes = [np.linspace(-1, 1, n) for n in seen.shape]
+    x, y, z = (axis[index] for axis, index in zip(axes, np.nonzero(seen), strict=True))
+    degrees = range(FIELD_DEGREE + 1)
+    powers = [(i, j, k) for i in degrees for j in degrees for k in degrees]
+    basis = np.stack(
+        [x**i * y**j * z**k for i, j, k in powers if 0 < i + j + k <= FIELD_DEGREE], axis=1
+    )
+    return basis - basis.mean(0)
+
+
+def _mixtures() -> NDArray[np.float64]:
+    """What a voxel may hold: all fractions (C, 3) of the tissues in steps of one over ``PARTS``."""
+    steps = range(PARTS + 1)
+    parts = [(i, j, PARTS - i - j) for i in steps for j in steps if i + j <= PARTS]
+    return np.array(parts) / PARTS
+
+
+def _fractions(
+    values: NDArray[np.float64], prior: NDArray[np.float32], seen: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Expected fractions (N, 3) at the voxels of ``seen`` with intensities (N, M).
+
+    A voxel with fractions ``f`` has Gaussian intensities of mean ``f · mean`` plus its modality's
+    field; ``f`` has a prior probability proportional to the product of the tissues' priors, each
+    to the power of its fraction.
+    """
+    mixtures, basis = _mixtures(), _field_basis(seen)
+    odds = np.where(mixtures.max(1) == 1, 0.0, np.log(MIXED_ODDS))
+    chances = np.log(prior) @ mixtures.T + odds
+    step = -(-len(values) // FITTED_VOXELS)
+    some, its_basis, its_chances = values[::step], basis[::step], chances[::step]
+    # Without a look at the intensities, each voxel holds what the template has there.
+    posterior = np.where(odds == 0, np.exp(its_chances), 0)
+    posterior /= posterior.sum(1, keepdims=True)
+    field = np.zeros((basis.shape[1], values.shape[1]))
+    for _ in range(ITERATIONS):
+        mean, covariance = _tissues(some - its_basis @ field, posterior, mixtures)
+        posterior = _posterior(some - its_basis @ field, its_chances, mixtures @ mean, covariance)
+        field = _field(some - posterior @ mixtures @ mean, its_basis)
+    posterior = _posterior(values - basis @ field, chances, mixtures @ mean, covariance)
+    return posterior @ mixtures
+
+
+def _tissues(values: NDArray, posterior: NDArray, mixtures: NDArray) -> tuple[NDArray, NDArray]:
+    """Mean (3, M) of each tissue's intensities (N, M), by least squares over what voxels may hold
+    with their ``posterior`` (N, C), and the covariance (M, M) of the rest."""
+    total = posterior.sum(0)
+    normal = mixtures.T @ (mixtures * total[:, None])
+    normal += 1e-6 * len(values) * np.eye(len(normal))
+    sums = posterior.T @ values
+    mean = np.linalg.solve(normal, mixtures.T @ sums)
+    centres = mixtures @ mean
+    crossed = centres.T @ sums
+    covariance = values.T @ values - crossed - crossed.T + (centres.T * total) @ centres
+    return mean, covariance / len(values) + SMALLEST_VARIANCE * np.eye(values.shape[1])
+
+
+def _posterior(
+    values: NDArray, chances: NDArray, centres: NDArray, covariance: NDArray
+) -> NDArray[np.float64]:
+    """Probability (N, C) of each mixture: prior times the likelihood of intensities (N, M) about
+    the mixtures' ``centres`` (C, M)."""
+    precise = np.linalg.solve(covariance, centres.T)
+    # The Gaussian's exponent, but for what all mixtures of a voxel share.
+    logarithm = chances + values @ precise - np.einsum("cm,mc->c", centres, precise) / 2
+    shares = np.exp(logarithm - logarithm.max(1, keepdims=True))
+    return shares / shares.sum(1, keepdims=True)
+
+
+def _field(rest: NDArray, basis: NDArray) -> NDArray[np.float64]:
+    """Coefficients (P, M) of each modality's field: of what intensities (N, M) differ by from those
+    that the tissues lead one to expect, by least squares."""
+    return np.linalg.lstsq(basis, rest, rcond=None)[0]
