@@ -72,10 +72,11 @@ rule encode_patients:
         weights=rules.train_autoencoder.output.weights,
         config=rules.train_autoencoder.output.config,
         images=preprocessed("train"),
-        masks=preprocessed("train", "label", "brain"),
+        masks=preprocessed("train", "label", "brain", "tissue"),
     output:
         latents=f"{AUTOENCODER}/latents.npy",
         tumours=f"{AUTOENCODER}/tumours.npy",
+        tissue=f"{AUTOENCODER}/tissue.npy",
         attributes=f"{AUTOENCODER}/attributes.tsv",
         brain=f"{AUTOENCODER}/brain.nii.gz",
         provenance=f"{AUTOENCODER}/provenance/encode_patients.json",

@@ -1,5 +1,6 @@
 """The conditional denoiser of stacked latents, one a split."""
 
+from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.diffusion.settings import DiffusionSettings
 
 DIFFUSION = f"{RESULTS}/diffusion/{{split}}"
@@ -9,6 +10,7 @@ rule train_diffusion:
     input:
         **prior("diffusion"),
         latents=rules.encode_patients.output.latents,
+        tissue=rules.encode_patients.output.tissue,
         attributes=rules.encode_patients.output.attributes,
     output:
         weights=f"{DIFFUSION}/model/weights.safetensors",
@@ -29,6 +31,8 @@ rule train_diffusion:
         checkpoint_seconds=300,
     params:
         settings=CONFIG.diffusion.part(DiffusionSettings),
+        phantom=CONFIG.cohort.phantom.part(PhantomSettings),
+        preprocess=settings("preprocess"),
         grid=GRID,
         seed=split_seed,
         checkpoints=f"{RESULTS}/checkpoints/diffusion",

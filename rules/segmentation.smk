@@ -38,7 +38,7 @@ rule make_arm_phantoms:
 rule make_arm_copies:
     input:
         images=preprocessed("train"),
-        masks=preprocessed("train", "label"),
+        masks=preprocessed("train", "label", "tissue"),
     output:
         patients=directory(f"{RESULTS}/copies/{{split}}"),
         provenance=f"{RESULTS}/copies/provenance/{{split}}.json",

@@ -5,31 +5,36 @@ import torch
 
 from workflow_scripts.autoencoder.codec import Codec
 from workflow_scripts.autoencoder.model import SliceAutoencoder
-from workflow_scripts.common.attributes import CONDITIONS
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.diffusion.conditions import Scaling, latent_points
-from workflow_scripts.diffusion.generator import Bundle, Generator
-from workflow_scripts.diffusion.latents import LatentSpace, map_channels
-from workflow_scripts.diffusion.model import StackDenoiser
-from workflow_scripts.diffusion.process import Process
+from workflow_scripts.diffusion.generator import Bundle, Generator, build_model
+from workflow_scripts.diffusion.latents import LatentSpace
+from workflow_scripts.diffusion.settings import DiffusionSettings
+from workflow_scripts.synthesis.anatomies import no_anatomies
 from workflow_scripts.synthesis.model import SynthesisModel
+
+SETTINGS = DiffusionSettings(
+    anatomy="none", patch=(1, 1, 2), space="centred", widths=[8, 16], blocks=[1, 1], norm_groups=4,
+    attention=[False, False], positions=True, maps=True, preconditioning="edm", noise="lognormal",
+    noise_mean=-0.2, noise_sd=1.6, timesteps=1000, beta_start=0.002, beta_end=0.02, loss="l2",
+    tumour_share=0.2, drop=0.1, batch=4, steps=1, lr=1e-3, weight_decay=0, warm_up=0, decay="none",
+    clip=None, ema_decay=0, precision="fp32",
+)  # fmt: skip
 
 
 def small_model(grid: Grid, codec: type[Codec] = Codec) -> SynthesisModel:
     """The model, with a codec of its own kind where a test wants one."""
     torch.manual_seed(0)
     net = SliceAutoencoder(2, 2, 3, [8, 16], 1, 4, False, 2, True).eval().requires_grad_(False)
-    denoiser = StackDenoiser(
-        6, map_channels((1, 1, 2)), len(CONDITIONS), [8, 16], 1, 4, [False, False]
-    )
+    space = LatentSpace((3, 8, 8, 24), (1, 1, 2))
+    space.points.copy_(latent_points(grid, 4))
+    denoiser = build_model(SETTINGS, space, grid)
     for weight in denoiser.parameters():
         if weight.ndim > 1 and not weight.any():
             torch.nn.init.normal_(weight, std=0.1)
-    space = LatentSpace((3, 8, 8, 24), (1, 1, 2), 0)
-    space.points.copy_(latent_points(grid, 4))
     scaling = Scaling([3.0, 8.0, 0.7, 0, -18, 5, 30, 30, 30], [1.0] * 9, [1.2, 1.2, 1.2])
     bundle = Bundle(denoiser.eval(), space).requires_grad_(False)
-    process = Process("velocity", "cosine", 1000, 0.002, 0.02)
     built = codec(net, ["flair", "t1ce"], "whole_tumour", grid, 1.0)
     everywhere = np.ones(grid.shape, bool)
-    return SynthesisModel(built, Generator(bundle, process, scaling, maps=True), everywhere, {})
+    generator = Generator(bundle, SETTINGS, scaling)
+    return SynthesisModel(built, generator, no_anatomies, everywhere, {})

@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from workflow_scripts.autoencoder.augment import augment_patient
-from workflow_scripts.autoencoder.encode_patients import augmented_copy
+from workflow_scripts.autoencoder.encode_patients import Copy, warped_copy
 from workflow_scripts.autoencoder.model import SliceAutoencoder
 from workflow_scripts.autoencoder.reconstruct_patients import reconstruction_scores
 from workflow_scripts.autoencoder.settings import AutoencoderSection
@@ -117,25 +117,32 @@ def brain_and_tumour():
 
 def test_patient_augmentation_warps_image_and_label_alike():
     image, label, _ = brain_and_tumour()
-    warped, moved = augment_patient(image, label, GRID, SETTINGS.warp, np.random.default_rng(2))
+    tissue = np.stack([image[1], image[0], image[1]])
+    rng = np.random.default_rng(2)
+    warped, moved, maps = augment_patient(image, label, tissue, GRID, SETTINGS.warp, rng)
     gain = warped[0][moved > 0].mean() - warped[0][(moved == 0) & (warped[0] > 0.2)].mean()
     assert gain > 0.2
     assert set(np.unique(moved)) == {0, 2}
-    again, _ = augment_patient(image, label, GRID, SETTINGS.warp, np.random.default_rng(2))
+    rng = np.random.default_rng(2)
+    again, _, _ = augment_patient(image, label, tissue, GRID, SETTINGS.warp, rng)
     assert np.array_equal(warped, again)
+    # Tissue maps move with the image, and have no contrast to change.
+    assert np.array_equal(maps[0], maps[2])
+    assert np.corrcoef(maps[1].ravel(), warped[0].ravel())[0, 1] > 0.99
+    assert maps.max() == pytest.approx(tissue.max())
 
 
 def test_copies_have_attributes_of_their_own():
     image, label, _ = brain_and_tumour()
     real = tumour_attributes(label, GRID.affine)
-    found = [
-        augmented_copy(image, label, GRID, SETTINGS.warp, [0, 0, copy])[2] for copy in range(12)
-    ]
+    patient = Copy(image, label, image[:0], real)
+    made = [warped_copy(patient, GRID, SETTINGS.warp, [0, 0, copy]) for copy in range(12)]
+    found = [copy.attributes for copy in made]
     volumes = np.array([a["volume_ml"] for a in found])
     assert volumes.std() > 0.1 * real["volume_ml"]
     assert len({np.sign(a["centroid_x_mm"]) for a in found}) == 2
-    warped, moved, attributes = augmented_copy(image, label, GRID, SETTINGS.warp, [0, 0, 1])
-    assert attributes == pytest.approx(tumour_attributes(moved, GRID.affine), nan_ok=True)
+    measured = tumour_attributes(made[1].label, GRID.affine)
+    assert made[1].attributes == pytest.approx(measured, nan_ok=True)
 
 
 def test_foreground_is_the_largest_bright_piece_without_holes():

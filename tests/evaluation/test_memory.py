@@ -75,7 +75,7 @@ def trained(warp, tmp_path_factory):
             made = image, label
             if copy:
                 rng = np.random.default_rng([name, copy])
-                made = augment_patient(image, label, GRID, warp, rng)
+                made = augment_patient(image, label, image[:0], GRID, warp, rng)[:2]
             latents.append(CODEC.encode(*made).astype(np.float16))
             tumours.append(pack_mask(made[1] > 0))
             items.append({"patient_id": f"t{name}", "copy": copy})

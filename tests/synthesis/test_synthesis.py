@@ -174,8 +174,8 @@ def test_a_sweep_of_places_changes_the_place_alone(table, room):
 
 
 SETTINGS = SamplingSettings(
-    sampling_steps=3, temperature=1.0, guidance=1.5, precision="fp32", batch=2, attempts=1,
-    volume_tolerance=1.5, centroid_tolerance_mm=10,
+    sampling_steps=3, sigma_max=60, sigma_min=0.02, stochasticity=1, guidance=1.5,
+    precision="fp32", batch=2, attempts=1, volume_tolerance=1.5, centroid_tolerance_mm=10,
 )  # fmt: skip
 
 

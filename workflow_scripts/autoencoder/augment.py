@@ -14,20 +14,29 @@ from workflow_scripts.common.grid import Grid
 
 
 def augment_patient(
-    image: NDArray, label: NDArray, grid: Grid, warp: WarpSettings, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Warp and re-contrast a patient: image (M, X, Y, Z) and label (X, Y, Z).
+    image: NDArray,
+    label: NDArray,
+    tissue: NDArray,
+    grid: Grid,
+    warp: WarpSettings,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]:
+    """Warp and re-contrast a patient: image (M, X, Y, Z), label (X, Y, Z) and tissue maps
+    (3, X, Y, Z).
 
     One warp is composed of a mirroring in x, an affine map, a smooth elastic field, and a field
-    around the tumour that stretches and moves it against the rest of the brain, so that image is
-    interpolated once (linearly; the label by its nearest value).
+    around the tumour that stretches and moves it against the rest of the brain, so that image and
+    maps are interpolated once (linearly; the label by its nearest value).
     """
     points = _sampling_points(label, grid, warp, rng)
     # grid_sample wants the last axis first, in [-1, 1] from the first voxel's middle to the last's.
     extent = (np.array(grid.shape) - 1) * np.array(grid.spacing_mm) / 2
     flow = torch.from_numpy((points / extent)[..., ::-1].astype(np.float32).copy())[None]
     sample = torch.nn.functional.grid_sample
-    warped = sample(torch.from_numpy(image)[None], flow, align_corners=True)[0].numpy()
+    volumes = torch.from_numpy(np.concatenate([image, tissue]))[None]
+    warped, moved_tissue = np.split(
+        sample(volumes, flow, align_corners=True)[0].numpy(), [len(image)]
+    )
     moved = sample(
         torch.from_numpy(label.astype(np.float32))[None, None],
         flow,
@@ -37,7 +46,7 @@ def augment_patient(
     gamma = np.exp(warp.gamma * rng.uniform(-1, 1, (len(image), 1, 1, 1)))
     gain = 1 + warp.gain * rng.uniform(-1, 1, (len(image), 1, 1, 1))
     contrasted = np.clip(np.clip(warped, 0, 1) ** gamma * gain, 0, 1)
-    return contrasted.astype(np.float32), moved.astype(np.uint8)
+    return contrasted.astype(np.float32), moved.astype(np.uint8), moved_tissue
 
 
 def _sampling_points(

@@ -1,6 +1,7 @@
-"""Rule ``encode_patients``: latents, tumours and attributes of the training patients and their
-copies, and where their brains lie."""
+"""Rule ``encode_patients``: latents, tumours, tissue maps and attributes of the training patients
+and their copies, and where their brains lie."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,22 +26,40 @@ SMALLEST_ML = 0.5
 ATTEMPTS = 8
 
 
-def augmented_copy(
-    image: NDArray, label: NDArray, grid: Grid, warp: WarpSettings, seed: list[int]
-) -> tuple[NDArray, NDArray, dict[str, float]]:
-    """A warped copy (M, X, Y, Z), (X, Y, Z) and its attributes, measured after the warp.
+@dataclass(frozen=True)
+class Copy:
+    """A patient or a warped copy: image (M, X, Y, Z), label (X, Y, Z), tissue maps (3, X, Y, Z) and
+    the tumour's attributes, measured after the warp."""
+
+    image: NDArray[np.float32]
+    label: NDArray[np.uint8]
+    tissue: NDArray[np.float32]
+    attributes: dict[str, float]
+
+
+def unchanged(patient: Patient, grid: Grid) -> Copy:
+    """The patient as it is."""
+    label = patient.label()
+    attributes = tumour_attributes(label, grid.affine)
+    return Copy(patient.image(), label, patient.tissue(), attributes)
+
+
+def warped_copy(patient: Copy, grid: Grid, warp: WarpSettings, seed: list[int]) -> Copy:
+    """A warped copy.
 
     A warp that loses the tumour or makes it touch the grid's edge is drawn again; after
     ``ATTEMPTS`` of those the patient itself is returned.
     """
     for attempt in range(ATTEMPTS):
         rng = np.random.default_rng([*seed, attempt])
-        warped, moved = augment_patient(image, label, grid, warp, rng)
-        attributes = tumour_attributes(moved, grid.affine)
-        inside = np.pad(moved[1:-1, 1:-1, 1:-1], 1)
-        if attributes["volume_ml"] >= SMALLEST_ML and (inside > 0).sum() == (moved > 0).sum():
-            return warped, moved, attributes
-    return image, label, tumour_attributes(label, grid.affine)
+        image, label, tissue = augment_patient(
+            patient.image, patient.label, patient.tissue, grid, warp, rng
+        )
+        attributes = tumour_attributes(label, grid.affine)
+        inside = np.pad(label[1:-1, 1:-1, 1:-1], 1)
+        if attributes["volume_ml"] >= SMALLEST_ML and (inside > 0).sum() == (label > 0).sum():
+            return Copy(image, label, tissue, attributes)
+    return patient
 
 
 def common_brain(patients: list[Patient]) -> NDArray[np.bool_]:
@@ -52,8 +71,8 @@ def common_brain(patients: list[Patient]) -> NDArray[np.bool_]:
 
 
 class Copies(Dataset):
-    """Patients with their copies, in order: each with its name, the copy's number (0 being the
-    patient), image (M, X, Y, Z), label (X, Y, Z) and attributes."""
+    """Patients with their copies, in order: each with its name and the copy's number, 0 being the
+    patient."""
 
     def __init__(
         self, folders: list[Path], copies: int, grid: Grid, warp: WarpSettings, seed: int
@@ -64,15 +83,13 @@ class Copies(Dataset):
     def __len__(self) -> int:
         return len(self.folders) * self.each
 
-    def __getitem__(self, index: int) -> tuple[str, int, NDArray, NDArray, dict[str, float]]:
+    def __getitem__(self, index: int) -> tuple[str, int, Copy]:
         number, copy = divmod(index, self.each)
         patient = Patient(self.folders[number])
-        image, label = patient.image(), patient.label()
+        result = unchanged(patient, self.grid)
         if copy:
-            made = augmented_copy(image, label, self.grid, self.warp, [self.seed, number, copy])
-        else:
-            made = image, label, tumour_attributes(label, self.grid.affine)
-        return patient.patient_id, copy, *made
+            result = warped_copy(result, self.grid, self.warp, [self.seed, number, copy])
+        return patient.patient_id, copy, result
 
 
 def main(snakemake) -> None:
@@ -85,16 +102,20 @@ def main(snakemake) -> None:
     # A GPU encodes faster than one process warps.
     workers = snakemake.threads - 1 if torch.cuda.is_available() else 0
     progress = Progress(len(copies), "volumes encoded")
-    made = snakemake.output
-    with staged(made.latents) as latents, staged(made.tumours) as tumours:
-        for name, copy, image, label, attributes in DataLoader(
-            copies, batch_size=None, num_workers=workers, collate_fn=lambda item: item
-        ):
-            latent = codec.encode(image, label).astype(np.float16)
-            write_row(latents, len(rows), len(copies), latent)
-            write_row(tumours, len(rows), len(copies), pack_mask(label > 0))
-            rows.append({"patient_id": name, "copy": copy, **attributes})
-            progress.done(len(rows))
+    made, count = snakemake.output, len(copies)
+    loader = DataLoader(copies, batch_size=None, num_workers=workers, collate_fn=lambda item: item)
+    with (
+        staged(made.latents) as latents,
+        staged(made.tumours) as tumours,
+        staged(made.tissue) as tissue,
+    ):
+        for row, (name, number, copy) in enumerate(loader):
+            latent = codec.encode(copy.image, copy.label).astype(np.float16)
+            write_row(latents, row, count, latent)
+            write_row(tumours, row, count, pack_mask(copy.label > 0))
+            write_row(tissue, row, count, (copy.tissue * 255).round().astype(np.uint8))
+            rows.append({"patient_id": name, "copy": number, **copy.attributes})
+            progress.done(row + 1)
     write_table(pd.DataFrame(rows), made.attributes)
     save_nifti(
         common_brain([Patient(folder) for folder in folders]),

@@ -12,7 +12,7 @@ from workflow_scripts.common.files import UserError, read_json, read_table, writ
 def main(snakemake) -> None:
     given, params = snakemake.input, snakemake.params
     if not params.settings:
-        raise UserError("bench.sampler: guidance, temperature and sampling_steps name no setting")
+        raise UserError("bench.sampler: guidance, stochasticity and sampling_steps name no setting")
     reference = read_table(given.reference)
     rows = [
         {**setting, **judged(read_table(path), reference, params.confidence)}

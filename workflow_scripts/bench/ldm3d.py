@@ -16,13 +16,18 @@ from workflow_scripts.bench.work import Work, optimiser_step
 from workflow_scripts.common.device import autocast, device
 from workflow_scripts.common.labels import class_count
 from workflow_scripts.configuration import Config
-from workflow_scripts.diffusion.process import Process
+from workflow_scripts.diffusion.process import Network, Process
+from workflow_scripts.diffusion.settings import NoiseSettings
 
 PATCH = (112, 128, 80)
 LATENT_CHANNELS = 8
 DOWN = 4
 KL = 1e-7
 RATE = 5e-6
+SCHEDULE = NoiseSettings(
+    preconditioning="noise", noise="scaled_linear_beta", noise_mean=0, noise_sd=1,
+    timesteps=1000, beta_start=0.0015, beta_end=0.0195,
+)  # fmt: skip
 # The example samples by DDPM in 1000; DDIM is what the others use, and as many steps as the paper.
 EVALUATIONS = 50
 
@@ -43,7 +48,7 @@ class VolumeSystem:
         self.volumes = volumes
         self.channels = len(config.modalities) + class_count(config.labels) - 1
         self.latent_shape = (LATENT_CHANNELS, *(n // DOWN for n in self.shape))
-        self.process = Process("noise", "scaled_linear_beta", 1000, 0.0015, 0.0195)
+        self.process = Process(SCHEDULE)
 
     def autoencoder_train(self) -> Work:
         """A step of the autoencoder on a patch, or on the volume where that is smaller."""
@@ -140,9 +145,23 @@ def reconstruction_loss(model: AutoencoderKL, x: Tensor) -> Tensor:
 
 def noise_loss(denoiser: DiffusionModelUNet, process: Process, latent: Tensor) -> Tensor:
     """Squared error of the noise in latents (B, C, x, y, z) at random timesteps."""
-    t = torch.randint(process.timesteps, (len(latent),), device=latent.device)
+    random = torch.Generator(latent.device).manual_seed(int(torch.randint(2**31, ())))
+    sigma = process.noise_levels(len(latent), random, latent.device)
     noise = torch.randn_like(latent)
-    return functional.mse_loss(denoiser(process.noised(latent, noise, t), t).float(), noise)
+    x = latent + sigma.view(-1, 1, 1, 1, 1) * noise
+    output = process.output(at_timesteps(denoiser, process), x, sigma)
+    return functional.mse_loss(output, noise)
+
+
+def at_timesteps(denoiser: DiffusionModelUNet, process: Process) -> Network:
+    """MONAI's network as ``Process`` calls it: at the timesteps of the nearest noise levels."""
+
+    def call(x: Tensor, level: Tensor) -> Tensor:
+        sigma = (4 * level).exp()[:, None]
+        timesteps = (process.schedule.to(sigma) - sigma).abs().argmin(1)
+        return denoiser(x, timesteps)
+
+    return call
 
 
 def _step(network, adam, loss, precision: str):

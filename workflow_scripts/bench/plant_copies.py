@@ -59,7 +59,9 @@ def warped_item(trained: Trained, index: int, codec, warp: WarpSettings) -> Enco
     """A decoded training latent, warped and re-contrasted once more."""
     image, label, _ = codec.decode(trained.latents[index].astype(np.float32))
     rng = np.random.default_rng(index)
-    return encoded(f"{index}, warped", *augment_patient(image, label, codec.grid, warp, rng), codec)
+    no_tissue = image[:0]
+    image, label, _ = augment_patient(image, label, no_tissue, codec.grid, warp, rng)
+    return encoded(f"{index}, warped", image, label, codec)
 
 
 def copiers(trained: Trained, codec, warp: WarpSettings) -> dict[str, list[Callable[[], Encoded]]]:

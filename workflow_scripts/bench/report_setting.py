@@ -28,7 +28,7 @@ image_distance is the sum of their absolute logarithms.
 ## The chosen setting beside the present one
 
 On {report}, which the choice did not see.
-**Chosen: {chosen}**; present: {present} (guidance, temperature, steps).
+**Chosen: {chosen}**; present: {present} (guidance, stochasticity, steps).
 
 {reported}
 ## All settings
@@ -41,7 +41,7 @@ nearest to it stay. *faults*: more than {faulty:.0%} of the patients have no tum
 holes in labels decide nothing. *volume*: the bias is above {bias:g} or below 1 / {bias:g}. *place*:
 the 95th percentile of the centroids' distance is above {centroid:g} mm. *image*: another setting's
 image_distance is smaller; of those within {tie:g} of the smallest the one with the fewest steps is
-chosen, then the one with the least guidance, then the one with the highest temperature.
+chosen, then the one with the least guidance, then the one with the highest stochasticity.
 """
 
 

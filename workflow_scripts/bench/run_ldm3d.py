@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from workflow_scripts.autoencoder.reconstruct_patients import reconstruction_scores
-from workflow_scripts.bench.ldm3d import VolumeSystem, noise_loss, reconstruction_loss
+from workflow_scripts.bench.ldm3d import (
+    VolumeSystem,
+    at_timesteps,
+    noise_loss,
+    reconstruction_loss,
+)
 from workflow_scripts.bench.work import optimiser_step
 from workflow_scripts.common.device import autocast, device
 from workflow_scripts.common.files import staged_directory, write_json, write_table
@@ -21,6 +26,7 @@ from workflow_scripts.common.masks import foreground
 from workflow_scripts.common.patients import Patient, save_patient
 from workflow_scripts.common.randomness import generator
 from workflow_scripts.configuration import Config, check
+from workflow_scripts.diffusion.process import Sampler
 
 # More than the example's 5e-6, since minutes hold few steps.
 RATE = 2e-4
@@ -75,13 +81,19 @@ class VolumeDiffusion:
     def sample(self, number: int) -> Decoded:
         """The synthetic patient of a number."""
         system = self.system
-        noise = torch.randn(1, *system.latent_shape, generator=generator(self.seed, number))
+        random = generator(self.seed, number)
+        network = at_timesteps(self.denoiser, system.process)
+        lowest, highest = (float(system.process.schedule[end]) for end in (0, -1))
+        sampler = Sampler(system.evaluations, highest, lowest, stochasticity=0)
 
-        def answer(x: Tensor, t: Tensor, conditioned: bool) -> Tensor:
+        def noise() -> Tensor:
+            return torch.randn(1, *system.latent_shape, generator=random).to(device())
+
+        def answer(x: Tensor, sigma: Tensor, conditioned: bool) -> Tensor:
             with autocast(system.precision, device()):
-                return self.denoiser(x, t).float()
+                return system.process.denoised(network, x, sigma)
 
-        return self.decode(system.process.sample(answer, noise.to(device()), system.evaluations))
+        return self.decode(sampler.sample(answer, noise))
 
     def _train(self, network: nn.Module, loss: Callable[[Tensor], Tensor], steps: int) -> None:
         network.train()

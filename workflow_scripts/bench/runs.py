@@ -49,7 +49,7 @@ def shared_values(config: Config) -> dict[str, Any]:
     run stale."""
     values = config.model_dump(mode="json")
     values["bench"] |= {"curves": {}, "sampling_steps": []}
-    values["bench"]["sampler"] |= {"guidance": [], "temperature": [], "sampling_steps": []}
+    values["bench"]["sampler"] |= {"guidance": [], "stochasticity": [], "sampling_steps": []}
     values["bench"]["sampler"]["model"] = "embedded"
     # These runs compare no arms.
     values["evaluation"] |= {"opponent": "validation", "other_runs": []}

@@ -88,7 +88,8 @@ def judged(table: pd.DataFrame, reference: pd.DataFrame, confidence: float) -> d
 def left_out(table: pd.DataFrame) -> pd.Series:
     """Why each setting is not the chosen one; the chosen one's reason is empty.
 
-    A row of ``table`` has the setting's guidance, temperature and steps, and what ``judged`` gives.
+    A row of ``table`` has the setting's guidance, stochasticity and steps, and what ``judged``
+    gives.
 
     Settings are left out one criterion after the other. Where none of those that are left meets a
     criterion, the nearest to it stay.
@@ -98,7 +99,7 @@ def left_out(table: pd.DataFrame) -> pd.Series:
     3. ``place``: the 95th percentile of the centroids' distance is above ``CENTROID_MM``.
     4. ``image``: another setting's image measures are closer to those of the phantoms, by
        ``image_distance``. Of those that differ by less than ``TIE`` the one with the fewest steps
-       is chosen, then the one with the least guidance, then the one with the highest temperature.
+       is chosen, then the one with the least guidance, then the one with the highest stochasticity.
     """
     faulty = (table["missing"] + table["torn"]) / table["n_requests"]
     criteria = {
@@ -115,7 +116,7 @@ def left_out(table: pd.DataFrame) -> pd.Series:
         fits = values <= max(most, values[left].min() + slack)
         reasons[left & ~fits] = name
     best = table[reasons == ""].sort_values(
-        ["sampling_steps", "guidance", "temperature"], ascending=[True, True, False]
+        ["sampling_steps", "guidance", "stochasticity"], ascending=[True, True, False]
     )
     reasons[best.index[1:]] = "image"
     return reasons

@@ -43,7 +43,7 @@ class SamplerSettings(Section):
         le=100,
     )
     guidance: list[Annotated[float, Field(ge=0)]] = Field(description="as in synthesis")
-    temperature: list[Annotated[float, Field(gt=0, le=1)]] = Field(description="as in synthesis")
+    stochasticity: list[Annotated[float, Field(ge=0, le=1)]] = Field(description="as in synthesis")
     sampling_steps: list[PositiveInt] = Field(description="as in synthesis")
 
 

@@ -14,15 +14,15 @@ from workflow_scripts.autoencoder.train import AutoencoderTraining
 from workflow_scripts.bench.work import Work, optimiser_step
 from workflow_scripts.common.attributes import CONDITIONS
 from workflow_scripts.common.device import autocast, device
-from workflow_scripts.common.fold import fold
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.training import Training
 from workflow_scripts.configuration import Config
-from workflow_scripts.diffusion.conditions import Scaling, latent_points, place_of
-from workflow_scripts.diffusion.generator import Bundle, build_model, build_process
+from workflow_scripts.diffusion.conditions import Scaling, ellipsoid_of, latent_points
+from workflow_scripts.diffusion.generator import Bundle, build_model
 from workflow_scripts.diffusion.latents import empty_space
-from workflow_scripts.diffusion.prediction import predict
+from workflow_scripts.diffusion.process import Process
 from workflow_scripts.diffusion.train import DiffusionTraining, LatentBatches
+from workflow_scripts.preprocess.tissue import TISSUES
 
 # Volumes that a training draws its latents from.
 STORED = 4
@@ -70,13 +70,16 @@ class SlicedSystem:
         """A step of the denoiser on a batch, which is encoded first where that is done anew."""
         settings = self.config.diffusion
         bundle = self._bundle()
-        process = build_process(settings)
+        process = Process(settings)
         training = DiffusionTraining(bundle.denoiser, process, bundle.space, settings, seed=0)
         training.to(device())
         requests = self._requests(STORED)
         latents = np.zeros((STORED, *self.latent_shape), np.float16)
-        conditions, place = Scaling.fit(requests).vectors(requests), place_of(requests)
-        batches = LatentBatches(latents, conditions, place, self.volumes, seed=0)
+        conditions = Scaling.fit(requests).vectors(requests)
+        tissue = self._tissue(STORED) if settings.anatomy == "tissue" else None
+        batches = LatentBatches(
+            latents, conditions, ellipsoid_of(requests), tissue, self.volumes, seed=0
+        )
         batch = tuple(part.to(device()) for part in batches(0))
         step = self._training_step(training, batch, settings)
         if not self.encodes_anew:
@@ -95,19 +98,25 @@ class SlicedSystem:
         settings = self.config.diffusion
         precision = self.config.synthesis.precision
         bundle = self._bundle().eval().to(device())
-        process, requests = build_process(settings), self._requests(2)
+        process, requests = Process(settings), self._requests(2)
         vectors = Scaling.fit(requests).vectors(requests)[:1].to(device())
-        place = place_of(requests)[:1].to(device())
+        ellipsoid = ellipsoid_of(requests)[:1].to(device())
         present = torch.ones(1, dtype=torch.bool, device=device())
-        x = fold(torch.randn(1, *self.latent_shape, device=device()), settings.patch)
-        t = torch.full((1,), settings.timesteps // 2, device=device())
+        tissue = torch.zeros(1, 0)
+        if settings.anatomy == "tissue":
+            tissue = torch.from_numpy(self._tissue(1)).to(device())
+        x = torch.randn(1, *bundle.space.folded_shape, device=device())
+        sigma = torch.ones(1, device=device())
 
         @torch.inference_mode()
         def call() -> Tensor:
-            maps = bundle.space.maps(place, present) if settings.maps else x[:, :0]
-            condition = vectors, present, maps
+            maps = bundle.space.beside(ellipsoid, present, tissue, settings)
             with autocast(precision, device()):
-                return predict(bundle.denoiser, bundle.space, process, x, t, condition)
+                return process.denoised(
+                    lambda scaled, level: bundle.denoiser(scaled, level, vectors, present, maps),
+                    x,
+                    sigma,
+                )
 
         return Work(call, 1, "volume", (bundle.denoiser,), precision)
 
@@ -150,7 +159,10 @@ class SlicedSystem:
         settings = self.config.diffusion
         points = latent_points(self.grid, self.config.autoencoder.down)
         space = empty_space(self.latent_shape, points, settings)
-        return Bundle(build_model(settings, self.latent_shape[0]), space)
+        return Bundle(build_model(settings, space, self.grid), space)
+
+    def _tissue(self, count: int) -> np.ndarray:
+        return np.zeros((count, len(TISSUES), *self.grid.shape), np.uint8)
 
     def _autoencoder(self) -> SliceAutoencoder:
         config = self.config

@@ -10,13 +10,13 @@ from workflow_scripts.bench.settings import SamplerSettings
 
 # Numbers of the first phantom that settings are chosen on, and of the first they are reported on.
 PARTS = {"choose": 9001, "report": 9101}
-CHANGED = ("guidance", "temperature", "sampling_steps")
+CHANGED = ("guidance", "stochasticity", "sampling_steps")
 
 
 def setting_name(setting: dict[str, float]) -> str:
-    """A setting's name: ``g1.5-t0.75-n8`` for guidance, temperature and steps."""
-    guidance, temperature, steps = (setting[name] for name in CHANGED)
-    return f"g{guidance:g}-t{temperature:g}-n{steps}"
+    """A setting's name: ``g1.5-s0.75-n8`` for guidance, stochasticity and steps."""
+    guidance, stochasticity, steps = (setting[name] for name in CHANGED)
+    return f"g{guidance:g}-s{stochasticity:g}-n{steps}"
 
 
 def settings_grid(sampler: SamplerSettings) -> dict[str, dict[str, float]]:

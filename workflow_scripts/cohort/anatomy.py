@@ -143,20 +143,43 @@ def _place_tumour(
     return result
 
 
-def build_anatomy(plan: Plan, frame: Frame, template: Template, head: bool = True) -> Anatomy:
+@dataclass(frozen=True)
+class Mass:
+    """A tumour that pushes tissue aside and is not drawn: its centre (mm of the frame's grid), and
+    its volume."""
+
+    centre_mm: tuple[float, float, float]
+    volume_ml: float
+
+
+def build_anatomy(
+    plan: Plan,
+    frame: Frame,
+    template: Template,
+    head: bool = True,
+    mass: Mass | None = None,
+    tumour: bool = True,
+) -> Anatomy:
     """All tissues of a planned phantom, the tumour grown and its surroundings pushed away; the
-    brain alone, in fluid, without a ``head``."""
+    brain alone, in fluid, without a ``head``; without a ``tumour`` the healthy brain, pushed away
+    by a ``mass`` if there is one."""
     points = template.distance_voxels(frame.template_mm)
     from_brain, under_skin, _ = sample(template.distance, points)
     half_maps = sample(template.tissue, template.tissue_voxels(frame.template_mm), "zeros")
     tissue = (half_maps[0] + half_maps[1] > 0.6) & (half_maps[2] > 0.5)
-    site = _site(plan, half_maps[1], from_brain, frame.template_mm)
-    burden = tumour_burden(plan, half_maps[1], tissue, site, frame.half_mm)
-
-    radius_mm = (3 * plan.volume_ml * 1000 / (4 * np.pi)) ** (1 / 3)
-    push_mm = plan.mass_effect * radius_mm
-    origin = push_outwards(frame, from_brain, np.array(site), radius_mm, push_mm)
-    template_mm, burden = sample(frame.template_mm, origin), sample(burden[None], origin)[0]
+    burden, template_mm = np.zeros_like(from_brain), frame.template_mm
+    centre, volume_ml = None, 0.0
+    if tumour:
+        centre, volume_ml = _site(plan, half_maps[1], from_brain, frame.template_mm), plan.volume_ml
+        burden = tumour_burden(plan, half_maps[1], tissue, centre, frame.half_mm)
+    elif mass:
+        low = frame.affine[:3, 3]
+        centre, volume_ml = (np.array(mass.centre_mm) - low) / frame.half_mm, mass.volume_ml
+    if centre is not None:
+        radius_mm = (3 * volume_ml * 1000 / (4 * np.pi)) ** (1 / 3)
+        push_mm = plan.mass_effect * radius_mm
+        origin = push_outwards(frame, from_brain, np.array(centre), radius_mm, push_mm)
+        template_mm, burden = sample(template_mm, origin), sample(burden[None], origin)[0]
 
     half_box, box = _brain_box(from_brain)
     shape = tuple(s.stop - s.start for s in box)
@@ -170,8 +193,10 @@ def build_anatomy(plan: Plan, frame: Frame, template: Template, head: bool = Tru
     _add_confounders(plan, inner, resize(caps[None], shape)[0], mm)
 
     brain = maps[2] > 0.5
-    solid = ndimage.gaussian_filter(maps[0] + maps[1], 1.0 / mm) > 0.5
-    label = tumour_label(plan, resize(burden[half_box][None], shape)[0], brain & solid, mm)
+    label = np.zeros(shape, np.uint8)
+    if tumour:
+        solid = ndimage.gaussian_filter(maps[0] + maps[1], 1.0 / mm) > 0.5
+        label = tumour_label(plan, resize(burden[half_box][None], shape)[0], brain & solid, mm)
     inner = _place_tumour(inner, label, plan.border_mm / mm, 0.7 / mm)
 
     if head:

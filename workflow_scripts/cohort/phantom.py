@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow_scripts.cohort.anatomy import build_anatomy
+from workflow_scripts.cohort.anatomy import Mass, build_anatomy
 from workflow_scripts.cohort.contrast import ideal_image, scan
 from workflow_scripts.cohort.deformation import build_frame, grid_frame
 from workflow_scripts.cohort.modalities import reference_modality
@@ -80,14 +80,21 @@ def make_phantom(plan: Plan, modalities: Sequence[str], settings: PhantomSetting
 
 
 def make_brain(
-    plan: Plan, modalities: Sequence[str], settings: PhantomSettings, grid: Grid
+    plan: Plan,
+    modalities: Sequence[str],
+    settings: PhantomSettings,
+    grid: Grid,
+    mass: Mass | None = None,
+    tumour: bool = True,
 ) -> Phantom:
     """A planned patient without skull and scalp, at rest in template space, where registration
     would have taken it: over the extent of ``grid``, on finer voxels, in a tenth of the time.
+
+    Without a ``tumour`` the brain is healthy, pushed aside by a ``mass`` if there is one.
     """
     template = load_template()
     frame = grid_frame(plan, template, settings.deformation_mm, grid)
-    anatomy = build_anatomy(plan, frame, template, head=False)
+    anatomy = build_anatomy(plan, frame, template, head=False, mass=mass, tumour=tumour)
     images = {}
     for modality in modalities:
         ideal = ideal_image(plan, anatomy, modality, settings, frame.spacing_mm)

@@ -14,9 +14,15 @@ ATTRIBUTES = (
     *(f"box_{a}_mm" for a in AXES),
     *(f"centroid_{a}_rel" for a in AXES),
     "n_components",
+    "core_share",
+    "enhancing_share",
 )
 # The nine conditions of the paper: volume, surface, sphericity, centroid, extent of the box.
 CONDITIONS = ATTRIBUTES[:9]
+# What may be asked for beside them: how much of the tumour is core, and how much enhances.
+SHARES = ("core_share", "enhancing_share")
+# Canonical label values of the tumour's core, and of what enhances.
+CORE, ENHANCING = (1, 3), 3
 
 
 def surface_area(mask: NDArray[np.bool_], spacing_mm: NDArray) -> float:
@@ -40,10 +46,12 @@ def tumour_attributes(
 
     ``affine`` (4 × 4) takes voxels to mm; ``brain`` (X, Y, Z), where given, is what the relative
     centroid refers to: 0 and 1 are the sides of the brain's box. Sphericity is
-    ``π^(1/3) (6 V)^(2/3) / A`` (Wadell 1935), at most 1. An empty mask has volume 0 and
-    no components, and NaN in place of all else.
+    ``π^(1/3) (6 V)^(2/3) / A`` (Wadell 1935), at most 1. ``core_share`` and ``enhancing_share``
+    are shares of the volume, NaN for a label with a single value, which tells no regions apart. An
+    empty mask has volume 0 and no components, and NaN in place of all else.
     """
-    mask = np.asarray(label) > 0
+    label = np.asarray(label)
+    mask = label > 0
     result = dict.fromkeys(ATTRIBUTES, float("nan"))
     result["volume_ml"], result["n_components"] = 0.0, 0
     if not mask.any():
@@ -62,6 +70,10 @@ def tumour_attributes(
     for axis, name in enumerate(AXES):
         result[f"centroid_{name}_mm"] = float(centroid[axis])
         result[f"box_{name}_mm"] = float(box[axis])
+    values = label[mask]
+    if (values != values[0]).any():
+        result["core_share"] = float(np.isin(values, CORE).mean())
+        result["enhancing_share"] = float((values == ENHANCING).mean())
     if brain is not None and np.any(brain):
         inside = np.argwhere(brain)
         low, high = inside.min(0), inside.max(0)

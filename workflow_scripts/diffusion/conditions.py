@@ -1,4 +1,4 @@
-"""The condition of a sample: nine attributes as a vector, and the tumour drawn as maps."""
+"""The condition of a sample: attributes of the tumour as a vector, and the tumour drawn as maps."""
 
 from dataclasses import asdict, dataclass
 
@@ -7,11 +7,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from workflow_scripts.common.attributes import AXES, CONDITIONS
+from workflow_scripts.common.attributes import AXES, CONDITIONS, SHARES
 from workflow_scripts.common.grid import Grid
 
 LOGARITHMIC = ("volume_ml", "surface_mm2")
 MAPS = 7
+# Nine attributes, then each share with a flag that tells whether it is known.
+VECTOR = len(CONDITIONS) + 2 * len(SHARES)
 # One unit of the offset maps. Tumours are a few centimetres wide.
 OFFSET_MM = 40.0
 
@@ -39,9 +41,13 @@ class Scaling:
         return cls(values.mean(0).tolist(), sd.tolist(), ratio)
 
     def vectors(self, attributes: pd.DataFrame) -> Tensor:
-        """Standardised conditions (N, 9)."""
+        """Conditions (N, ``VECTOR``): standardised attributes, and shares of the tumour from -1 to
+        1 with their flags; both are 0 where a share is NaN or no column."""
         scaled = (_logarithms(attributes) - np.array(self.mean)) / np.array(self.sd)
-        return torch.from_numpy(scaled.astype(np.float32))
+        shares = attributes.reindex(columns=SHARES).to_numpy(float)
+        known = np.isfinite(shares)
+        pairs = np.stack([np.where(known, 2 * shares - 1, 0), known], -1).reshape(len(shares), -1)
+        return torch.from_numpy(np.hstack([scaled, pairs]).astype(np.float32))
 
     def to_dict(self) -> dict[str, list[float]]:
         """For the model's ``config.json``."""
@@ -55,7 +61,14 @@ def _logarithms(attributes: pd.DataFrame) -> np.ndarray:
     return table.to_numpy()
 
 
-def place_of(attributes: pd.DataFrame) -> Tensor:
+def forget_shares(vectors: Tensor, forgotten: Tensor) -> Tensor:
+    """Conditions (N, ``VECTOR``) with unknown shares where ``forgotten`` (N,) is True."""
+    kept = torch.ones_like(vectors)
+    kept[:, len(CONDITIONS) :] = (~forgotten)[:, None].to(kept)
+    return vectors * kept
+
+
+def ellipsoid_of(attributes: pd.DataFrame) -> Tensor:
     """Centroid and semi-axes in mm (N, 6) of the ellipsoid with the requested volume.
 
     The box gives its proportions, the volume its size.
@@ -67,18 +80,18 @@ def place_of(attributes: pd.DataFrame) -> Tensor:
     return torch.from_numpy(np.hstack([centroid, box / 2 * factor]).astype(np.float32))
 
 
-def draw_maps(place: Tensor, present: Tensor, points: Tensor) -> Tensor:
+def draw_maps(ellipsoid: Tensor, present: Tensor, points: Tensor) -> Tensor:
     """Maps (N, 7, h, w, Z): position, offset from the requested centroid, soft ellipsoid.
 
-    ``place`` (N, 6) is from ``place_of``; ``present`` (N,) is False for the null condition, whose
-    offset and ellipsoid are 0; ``points`` (3, h, w, Z) are the latent's positions in mm.
+    ``ellipsoid`` (N, 6) is from ``ellipsoid_of``; ``present`` (N,) is False for the null condition,
+    whose offset and soft ellipsoid are 0; ``points`` (3, h, w, Z) are the latent's positions in mm.
     """
     shape = (-1, 3, 1, 1, 1)
-    offset = points[None] - place[:, :3].view(shape)
-    distance = (offset / place[:, 3:].view(shape)).square().sum(1, keepdim=True).sqrt()
-    ellipsoid = torch.sigmoid((1 - distance) * 6)
-    drawn = torch.cat([offset / OFFSET_MM, ellipsoid], 1) * present.view(-1, 1, 1, 1, 1)
-    position = (points / 100)[None].expand(len(place), -1, -1, -1, -1)
+    offset = points[None] - ellipsoid[:, :3].view(shape)
+    distance = (offset / ellipsoid[:, 3:].view(shape)).square().sum(1, keepdim=True).sqrt()
+    soft = torch.sigmoid((1 - distance) * 6)
+    drawn = torch.cat([offset / OFFSET_MM, soft], 1) * present.view(-1, 1, 1, 1, 1)
+    position = (points / 100)[None].expand(len(ellipsoid), -1, -1, -1, -1)
     return torch.cat([position, drawn], 1)
 
 

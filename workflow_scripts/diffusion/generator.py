@@ -1,6 +1,6 @@
 """A trained denoiser as a generator of stacked latents."""
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,41 +8,29 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from workflow_scripts.common.attributes import CONDITIONS
 from workflow_scripts.common.device import autocast, device
-from workflow_scripts.common.fold import fold
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.weights import load_config, load_weights, settings_of
-from workflow_scripts.diffusion.conditions import Scaling, latent_points, place_of
+from workflow_scripts.diffusion.conditions import VECTOR, Scaling, ellipsoid_of, latent_points
 from workflow_scripts.diffusion.latents import LatentSpace, empty_space, map_channels
 from workflow_scripts.diffusion.model import StackDenoiser
-from workflow_scripts.diffusion.prediction import predict
-from workflow_scripts.diffusion.process import Process
+from workflow_scripts.diffusion.process import Process, Sampler
 from workflow_scripts.diffusion.settings import DiffusionSettings
 
 
-def build_model(settings: DiffusionSettings, latent_channels: int) -> StackDenoiser:
-    """The network that a configuration asks for."""
+def build_model(settings: DiffusionSettings, space: LatentSpace, grid: Grid) -> StackDenoiser:
+    """The network that a configuration asks for, for latents of a space on a grid."""
+    channels, *size = space.folded_shape
     return StackDenoiser(
-        channels=latent_channels * math.prod(settings.patch),
-        map_channels=map_channels(settings.patch) if settings.maps else 0,
-        conditions=len(CONDITIONS),
+        channels=channels,
+        map_channels=map_channels(settings, grid.shape[0] // space.shape[1]),
+        conditions=VECTOR,
+        size=tuple(size),
         widths=settings.widths,
         blocks=settings.blocks,
         norm_groups=settings.norm_groups,
         attention=settings.attention,
-        gains=settings.space == "centred",
-    )
-
-
-def build_process(settings: DiffusionSettings) -> Process:
-    """The diffusion process that a configuration asks for."""
-    return Process(
-        settings.target,
-        settings.schedule,
-        settings.timesteps,
-        settings.beta_start,
-        settings.beta_end,
+        positions=settings.positions,
     )
 
 
@@ -61,7 +49,7 @@ def load_bundle(folder: str | Path) -> tuple[Bundle, DiffusionSettings, Scaling]
     settings = settings_of(config, DiffusionSettings, folder)
     shape, grid = config["latent_shape"], Grid.from_settings(config["grid"])
     space = empty_space(shape, latent_points(grid, grid.shape[0] // shape[1]), settings)
-    bundle = Bundle(build_model(settings, space.shape[0]), space)
+    bundle = Bundle(build_model(settings, space, grid), space)
     load_weights(folder, bundle)
     return bundle, settings, Scaling(**config["scaling"])
 
@@ -71,36 +59,50 @@ class Generator:
     """Requests to stacks of scaled latents."""
 
     bundle: Bundle
-    process: Process
+    settings: DiffusionSettings
     scaling: Scaling
-    maps: bool
 
     @classmethod
     def load(cls, folder: str | Path) -> "Generator":
         """Load a model folder written by ``train_diffusion``, onto the GPU where there is one."""
         bundle, settings, scaling = load_bundle(folder)
         bundle.eval().requires_grad_(False).to(device())
-        return cls(bundle, build_process(settings), scaling, settings.maps)
+        return cls(bundle, settings, scaling)
 
     @torch.inference_mode()
     def sample(
-        self, requests: pd.DataFrame, noise: Tensor, steps: int, guidance: float, precision: str
+        self,
+        requests: pd.DataFrame,
+        tissue: Tensor,
+        random: Sequence[torch.Generator],
+        sampler: Sampler,
+        precision: str,
     ) -> Tensor:
         """Scaled latents (N, C, h, w, Z) for requests with all nine attributes, one row each.
 
-        ``noise`` (N, C, h, w, Z) is standard normal. What is returned lies on the processor.
+        ``tissue`` (N, 3, X, Y, Z), 0 to 255, is the anatomy of each, or (N, 0) for a denoiser that
+        is told none. A sample's noise comes from its own of the ``random`` numbers, drawn on the
+        CPU: it is the same in any batch. What is returned lies on the CPU.
         """
-        space, where = self.bundle.space, self.bundle.space.mean.device
-        vectors, place = self.scaling.vectors(requests).to(where), place_of(requests).to(where)
+        space, process = self.bundle.space, Process(self.settings)
+        place = space.mean.device
+        vectors = self.scaling.vectors(requests).to(place)
+        ellipsoids, tissue = ellipsoid_of(requests).to(place), tissue.to(place)
 
-        def denoise(x: Tensor, t: Tensor, conditioned: bool) -> Tensor:
-            present = torch.full((len(x),), conditioned, device=where)
-            maps = space.maps(place, present) if self.maps else x[:, :0]
-            condition = vectors, present, maps
-            with autocast(precision, where):
-                return predict(self.bundle.denoiser, space, self.process, x, t, condition)
+        def noise() -> Tensor:
+            drawn = [torch.randn(space.folded_shape, generator=numbers) for numbers in random]
+            return torch.stack(drawn).to(place)
 
-        start = fold(noise.to(where), space.patch)
-        variance = space.variance if len(space.variance) else 1.0
-        made = self.process.sample(denoise, start, steps, guidance, variance)
-        return space.restore(made).cpu()
+        def denoise(x: Tensor, sigma: Tensor, conditioned: bool) -> Tensor:
+            present = torch.full((len(x),), conditioned, device=place)
+            maps = space.beside(ellipsoids, present, tissue, self.settings)
+            with autocast(precision, place):
+                return process.denoised(
+                    lambda scaled, level: self.bundle.denoiser(
+                        scaled, level, vectors, present, maps
+                    ),
+                    x,
+                    sigma,
+                )
+
+        return space.restore(sampler.sample(denoise, noise)).cpu()

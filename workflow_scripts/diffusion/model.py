@@ -1,22 +1,24 @@
 """The conditional denoiser of stacked latents."""
 
+import math
+
 import torch
-from monai.networks.nets import DiffusionModelUNet
 from torch import Tensor, nn
+from torch.nn import functional
+
+# Frequencies at which the noise level is embedded, and the lowest and the highest of them.
+FREQUENCIES = 32
+LOWEST, HIGHEST = 0.25, 16.0
+HEAD_CHANNELS = 32
 
 
 class StackDenoiser(nn.Module):
     """A 3-D U-Net over a stack of slice latents (section 2.3 of Kebaili et al., ISBI 2024).
 
-    It works in the ``LatentSpace``, where neighbours, slices too, are the channels of one position,
-    so that each layer mixes slices. The conditions go through an MLP and are added to the time
-    embedding, with a learned vector for the null; maps of the requested tumour stand beside the
-    latents.
-
-    With ``gains`` the prediction is ``found + gain · x``, both from the network: many folded
-    channels do not fit through fewer channels of a hidden layer, but a gain for each of them
-    does. And each component learns how far it relies on what a Gaussian would give
-    (``reliance``).
+    It works in the ``LatentSpace``. The conditions go through an MLP and modulate each block
+    together with the noise level, with a learned vector for the null. Maps of the requested tumour
+    and of the anatomy stand beside the latents. With ``positions``, the blocks below the first
+    resolution learn a vector for each position: patients lie in template space.
     """
 
     def __init__(
@@ -24,53 +26,149 @@ class StackDenoiser(nn.Module):
         channels: int,
         map_channels: int,
         conditions: int,
+        size: tuple[int, int, int],
         widths: list[int],
-        blocks: int,
+        blocks: list[int],
         norm_groups: int,
         attention: list[bool],
-        gains: bool = False,
+        positions: bool,
     ) -> None:
+        """``size`` are the positions along x, y and z of the latents, which halve from one of
+        ``widths`` to the next."""
         super().__init__()
-        self.reliance = nn.Parameter(torch.ones(channels)) if gains else None
-        self.unet = DiffusionModelUNet(
-            spatial_dims=3,
-            in_channels=channels + map_channels,
-            out_channels=2 * channels if gains else channels,
-            num_res_blocks=blocks,
-            channels=widths,
-            attention_levels=attention,
-            norm_num_groups=norm_groups,
-            num_head_channels=min(widths[-1], 32),
-            num_class_embeds=1,
+        embedding = 4 * max(widths)
+        self.level = nn.Sequential(
+            nn.Linear(2 * FREQUENCIES, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
         )
-        # MONAI embeds integer classes there; a network of continuous conditions fits the place.
-        self.unet.class_embedding = ConditionEmbedding(conditions, 4 * widths[0])
+        self.condition = nn.Sequential(
+            nn.Linear(conditions, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
+        )
+        self.null = nn.Parameter(torch.zeros(embedding))
+        ratio = math.log(HIGHEST / LOWEST)
+        frequencies = LOWEST * torch.exp(torch.linspace(0, ratio, FREQUENCIES))
+        self.register_buffer("frequencies", frequencies, persistent=False)
+
+        def stack(number: int, channels: int) -> "Blocks":
+            at = [n // 2**number for n in size] if positions and number else None
+            return Blocks(
+                channels, widths[number], blocks[number], embedding, norm_groups,
+                attention[number], at,
+            )  # fmt: skip
+
+        lower = list(range(1, len(widths)))
+        self.first = nn.Conv3d(channels + map_channels, widths[0], 3, padding=1)
+        self.down = nn.ModuleList([stack(0, widths[0])])
+        self.shrink, self.grow, self.up = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for number in lower:
+            self.shrink.append(nn.Conv3d(widths[number - 1], widths[number], 2, stride=2))
+            self.down.append(stack(number, widths[number]))
+        for number in reversed(lower):
+            self.grow.append(nn.ConvTranspose3d(widths[number], widths[number - 1], 2, stride=2))
+            self.up.append(stack(number - 1, 2 * widths[number - 1]))
+        self.norm = nn.GroupNorm(norm_groups, widths[0])
+        self.last = nn.Conv3d(widths[0], channels, 3, padding=1)
+        _silence(self.last)
 
     def forward(
-        self, x: Tensor, t: Tensor, conditions: Tensor, present: Tensor, maps: Tensor
+        self, x: Tensor, level: Tensor, conditions: Tensor, present: Tensor, maps: Tensor
     ) -> Tensor:
-        """Prediction (B, K, h, w, z) for noisy white latents of that shape at timesteps (B,).
+        """Prediction (B, K, h, w, z) for scaled noisy latents of that shape.
 
-        ``conditions`` (B, 9) are standardised, ``present`` (B,) is False where the null stands
-        in their place, ``maps`` (B, m, h, w, z) may have no channel.
+        ``level`` (B,) is the embedded noise level (``Process.output``), ``conditions`` (B, c) are
+        those of ``Scaling.vectors``, ``present`` (B,) is False where the null stands in their
+        place, ``maps`` (B, m, h, w, z) may have no channel.
         """
-        condition = torch.cat([conditions, present.to(conditions.dtype)[:, None]], 1)
-        found = self.unet(torch.cat([x, maps.to(x.dtype)], 1), t, class_labels=condition)
-        if self.reliance is None:
-            return found
-        shift, gain = found.chunk(2, 1)
-        return shift + gain * x
+        angle = level[:, None] * self.frequencies
+        embedding = self.level(torch.cat([angle.cos(), angle.sin()], 1))
+        condition = torch.where(present[:, None], self.condition(conditions), self.null)
+        embedding = functional.silu(embedding + condition)
+        h = self.down[0](self.first(torch.cat([x, maps.to(x.dtype)], 1)), embedding)
+        skipped = []
+        for shrink, blocks in zip(self.shrink, self.down[1:], strict=True):
+            skipped.append(h)
+            h = blocks(shrink(h), embedding)
+        for grow, blocks in zip(self.grow, self.up, strict=True):
+            h = blocks(torch.cat([grow(h), skipped.pop()], 1), embedding)
+        return self.last(functional.silu(self.norm(h)))
 
 
-class ConditionEmbedding(nn.Module):
-    """MLP of the conditions; samples marked absent get a learned null vector in its place."""
+class Blocks(nn.Module):
+    """Residual blocks of one resolution, and self-attention after each where it is wanted."""
 
-    def __init__(self, conditions: int, width: int) -> None:
+    def __init__(
+        self,
+        channels: int,
+        width: int,
+        count: int,
+        embedding: int,
+        norm_groups: int,
+        attention: bool,
+        size: list[int] | None,
+    ) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(nn.Linear(conditions, width), nn.SiLU(), nn.Linear(width, width))
-        self.null = nn.Parameter(torch.zeros(width))
+        self.parts = nn.ModuleList()
+        for number in range(count):
+            entering = width if number else channels
+            self.parts.append(Block(entering, width, embedding, norm_groups, size))
+            if attention:
+                self.parts.append(Attention(width, norm_groups))
 
-    def forward(self, condition: Tensor) -> Tensor:
-        """Embedding (B, width) of (B, conditions + 1), the last column telling presence."""
-        values, present = condition[:, :-1], condition[:, -1:]
-        return torch.where(present > 0, self.mlp(values), self.null)
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """(B, channels, h, w, z) to (B, width, h, w, z)."""
+        for part in self.parts:
+            x = part(x, embedding)
+        return x
+
+
+class Block(nn.Module):
+    """Two convolutions with a residual connection, the second modulated by the embedding
+    (Dhariwal & Nichol 2021, adaptive group normalisation)."""
+
+    def __init__(
+        self, channels: int, width: int, embedding: int, norm_groups: int, size: list[int] | None
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(norm_groups, channels)
+        self.conv1 = nn.Conv3d(channels, width, 3, padding=1)
+        self.modulation = nn.Linear(embedding, 2 * width)
+        self.norm2 = nn.GroupNorm(norm_groups, width)
+        self.conv2 = nn.Conv3d(width, width, 3, padding=1)
+        _silence(self.conv2)
+        self.skip = nn.Conv3d(channels, width, 1) if channels != width else nn.Identity()
+        self.position = nn.Parameter(torch.zeros(1, width, *size)) if size else None
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """(B, channels, h, w, z) to (B, width, h, w, z)."""
+        h = self.conv1(functional.silu(self.norm1(x)))
+        if self.position is not None:
+            h = h + self.position.to(h.dtype)
+        gain, shift = self.modulation(embedding)[:, :, None, None, None].chunk(2, 1)
+        h = self.conv2(functional.silu(self.norm2(h) * (1 + gain) + shift))
+        return self.skip(x) + h
+
+
+class Attention(nn.Module):
+    """Self-attention over all positions, with a residual connection."""
+
+    def __init__(self, width: int, norm_groups: int) -> None:
+        super().__init__()
+        self.heads = max(1, width // HEAD_CHANNELS)
+        self.norm = nn.GroupNorm(norm_groups, width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        _silence(self.out)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """(B, width, h, w, z) to the same; the embedding is not used."""
+        tokens = self.norm(x).flatten(2).transpose(1, 2)
+        q, k, v = (
+            part.unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for part in self.qkv(tokens).chunk(3, 2)
+        )
+        mixed = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        return x + self.out(mixed).transpose(1, 2).unflatten(2, x.shape[2:])
+
+
+def _silence(layer: nn.Module) -> None:
+    """Let a layer give 0 until it has learned something: each block starts as its shortcut."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)

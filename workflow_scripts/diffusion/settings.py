@@ -7,50 +7,54 @@ from pydantic import Field, PositiveInt, model_validator
 from workflow_scripts.common.settings import OptimiserSettings, Prior, Section
 
 
-class DenoiserSettings(Section):
+class NoiseSettings(Section):
+    """The diffusion process."""
+
+    preconditioning: Literal["edm", "noise"] = Field(
+        description="what the network predicts: edm, what is unknown of the latents at a noise "
+        "level (Karras et al. 2022); noise, the noise, the paper's way"
+    )
+    noise: Literal["lognormal", "scaled_linear_beta", "linear_beta"] = Field(
+        description="noise levels of training: log-normal, or those of a DDPM's schedule"
+    )
+    noise_mean: float = Field(description="mean of the logarithm of log-normal noise levels")
+    noise_sd: float = Field(description="standard deviation of that logarithm", gt=0)
+    timesteps: int = Field(description="diffusion steps T of a DDPM's schedule", ge=10)
+    beta_start: float = Field(description="first beta of a DDPM's schedule", gt=0)
+    beta_end: float = Field(description="last beta of a DDPM's schedule", gt=0)
+
+
+class DenoiserSettings(NoiseSettings):
     """The conditional denoiser of stacked latents, and the process that it reverses."""
 
+    anatomy: Literal["tissue", "none"] = Field(
+        description="what the denoiser is told of the brain: tissue maps (grey matter, white "
+        "matter, CSF, without the tumour); or none, the paper's way"
+    )
     patch: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
         description="neighbouring latents along x, y, z folded into the channels of one position"
     )
-    space: Literal["white", "centred", "plain"] = Field(
-        description="where the denoiser works: white centres each place, divides it by its spread "
-        "and whitens the folded slices; centred does the same but for the spread; plain takes the "
-        "scaled latents as they are, the paper's way"
-    )
-    modes: int = Field(
-        description="principal components of whole latents that the denoiser starts from; "
-        "0: it starts from uncorrelated places",
-        ge=0,
+    space: Literal["centred", "plain"] = Field(
+        description="where the denoiser works: centred subtracts the mean at each place and "
+        "divides each channel by its standard deviation; plain takes the scaled latents as they "
+        "are, the paper's way"
     )
     widths: list[PositiveInt] = Field(description="channels at each resolution", min_length=1)
-    blocks: int = Field(description="residual blocks at each resolution", ge=1)
+    blocks: list[PositiveInt] = Field(description="residual blocks at each resolution")
     norm_groups: int = Field(description="groups of the group normalisation", ge=1)
     attention: list[bool] = Field(description="self-attention at each resolution")
-    maps: bool = Field(description="draw the requested tumour as maps beside the latents")
-    target: Literal["noise", "velocity", "x0"] = Field(description="what the network predicts")
-    schedule: Literal["scaled_linear_beta", "linear_beta", "cosine"] = Field(
-        description="noise schedule"
+    positions: bool = Field(
+        description="learned vectors of each position below the first resolution"
     )
-    timesteps: int = Field(description="diffusion steps T in training", ge=10)
-    beta_start: float = Field(description="first beta of the linear schedules", gt=0)
-    beta_end: float = Field(description="last beta of the linear schedules", gt=0)
+    maps: bool = Field(description="draw the requested tumour as maps beside the latents")
 
     @model_validator(mode="after")
     def _fits(self) -> "DenoiserSettings":
-        if len(self.attention) != len(self.widths):
-            raise ValueError("attention needs one value for each of widths")
+        for name in ("attention", "blocks"):
+            if len(getattr(self, name)) != len(self.widths):
+                raise ValueError(f"{name} needs one value for each of widths")
         if any(width % self.norm_groups for width in self.widths):
             raise ValueError(f"norm_groups {self.norm_groups} must divide every width")
-        if self.target == "noise" and self.schedule == "cosine":
-            raise ValueError(
-                "target noise with schedule cosine multiplies errors by 640 at the last timestep; "
-                "take target velocity or x0, or schedule scaled_linear_beta"
-            )
-        if self.space != "white" and self.modes:
-            raise ValueError(
-                f"modes are those of white latents; they must be 0 in the {self.space} space"
-            )
         return self
 
 

@@ -11,9 +11,10 @@ from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.job import training_job
 from workflow_scripts.common.stored import StoredRows
 from workflow_scripts.common.weights import save_model
-from workflow_scripts.diffusion.conditions import Scaling, latent_points, place_of
-from workflow_scripts.diffusion.generator import Bundle, build_model, build_process, load_bundle
+from workflow_scripts.diffusion.conditions import Scaling, ellipsoid_of, latent_points
+from workflow_scripts.diffusion.generator import Bundle, build_model, load_bundle
 from workflow_scripts.diffusion.latents import fit_latent_space
+from workflow_scripts.diffusion.process import Process
 from workflow_scripts.diffusion.settings import DiffusionSettings
 from workflow_scripts.diffusion.train import DiffusionTraining, LatentBatches
 
@@ -24,8 +25,8 @@ def from_nothing(
     """An untrained denoiser, the space of the training latents (N, C, h, w, Z), and the scaling
     of the conditions."""
     points = latent_points(grid, grid.shape[0] // latents.shape[2])
-    space = fit_latent_space(latents, points, place_of(attributes), settings)
-    return Bundle(build_model(settings, latents.shape[1]), space), Scaling.fit(attributes)
+    space = fit_latent_space(latents, points, settings)
+    return Bundle(build_model(settings, space, grid), space), Scaling.fit(attributes)
 
 
 def main(snakemake) -> None:
@@ -42,10 +43,11 @@ def main(snakemake) -> None:
         start, scaling = from_nothing(
             settings, latents, attributes, Grid.from_settings(params.grid)
         )
-    process = build_process(settings)
+    process = Process(settings)
     training = DiffusionTraining(start.denoiser, process, start.space, settings, params.seed)
-    conditions, place = scaling.vectors(attributes), place_of(attributes)
-    batches = LatentBatches(latents, conditions, place, settings.batch, params.seed)
+    tissue = StoredRows(snakemake.input.tissue) if settings.anatomy == "tissue" else None
+    conditions, ellipsoids = scaling.vectors(attributes), ellipsoid_of(attributes)
+    batches = LatentBatches(latents, conditions, ellipsoids, tissue, settings.batch, params.seed)
     with training_job(snakemake, training, batches) as history:
         bundle = Bundle(training.average.module, start.space).eval().cpu()
         config = {
@@ -54,6 +56,9 @@ def main(snakemake) -> None:
             "grid": params.grid,
             "latent_shape": list(latents.shape[1:]),
             "scaling": scaling.to_dict(),
+            # Of whose brains the anatomies of its synthetic patients are.
+            "phantom": params.phantom,
+            "preprocess": params.preprocess,
         }
         save_model(Path(snakemake.output.weights).parent, bundle, config)
         write_table(history, snakemake.output.history)

@@ -2,9 +2,7 @@
 
 import contextlib
 import multiprocessing
-import os
 import shutil
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -19,6 +17,7 @@ from workflow_scripts.common.files import staged, staged_directory
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.keep import kept_folder
 from workflow_scripts.common.patients import ARRAYS, save_patient, save_tissue
+from workflow_scripts.common.processes import end_with_parent
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.preprocess.phantoms import phantom_on_grid
 from workflow_scripts.preprocess.settings import PreprocessSettings
@@ -43,16 +42,6 @@ def write_phantom(
     with staged_directory(folder / patient_id) as temporary:
         save_patient(temporary, image, label, brain, grid.affine)
         save_tissue(temporary, tissue_maps(image, brain, label, grid))
-
-
-def end_with_parent() -> None:
-    """End this process when the one that started it is gone: a killed job writes no longer."""
-
-    def wait() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def write_phantoms(names: list[str], processes: int, **given) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from workflow_scripts.cohort.anatomy import Mass
 from workflow_scripts.cohort.modalities import reference_modality
 from workflow_scripts.cohort.phantom import make_brain
 from workflow_scripts.cohort.plan import plan_phantom
@@ -22,10 +23,16 @@ def phantom_on_grid(
     grid: Grid,
     phantom: PhantomSettings,
     preprocess: PreprocessSettings,
+    mass: Mass | None = None,
+    tumour: bool = True,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]:
     """Images (M, X, Y, Z) normalised, label and brain (X, Y, Z) of a phantom patient, as
-    preprocessing gives them. The same name and seed give the same patient."""
-    made = make_brain(plan_phantom(patient_id, seed, phantom), modalities, phantom, grid)
+    preprocessing gives them. The same name and seed give the same patient.
+
+    Without a ``tumour`` the brain is healthy, pushed aside by a ``mass`` if there is one.
+    """
+    plan = plan_phantom(patient_id, seed, phantom)
+    made = make_brain(plan, modalities, phantom, grid, mass, tumour)
     images = {m: image.astype(np.float32) for m, image in made.images.items()}
     reference = reference_modality(modalities)
     affines = dict.fromkeys(modalities, made.affine)

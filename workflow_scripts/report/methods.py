@@ -23,8 +23,8 @@ REFERENCES = {
     "ldm": "Rombach R, Blattmann A, Lorenz D, Esser P, Ommer B. High-resolution image synthesis "
     "with latent diffusion models. CVPR, 2022.",
     "guidance": "Ho J, Salimans T. Classifier-free diffusion guidance. arXiv:2207.12598, 2022.",
-    "deis": "Zhang Q, Chen Y. Fast sampling of diffusion models with exponential integrator. ICLR, "
-    "2023.",
+    "edm": "Karras T, Aittala M, Aila T, Laine S. Elucidating the design space of diffusion-based "
+    "generative models. NeurIPS, 2022.",
     "nnunet": "Isensee F, Jaeger PF, Kohl SAA, Petersen J, Maier-Hein KH. nnU-Net: a "
     "self-configuring method for deep learning-based biomedical image segmentation. Nature "
     "Methods 18:203–211, 2021.",
@@ -140,10 +140,27 @@ def _generator(config: Config, cite: Citations) -> str:
         f"times smaller along x and y into {auto.latent_channels} channels ({auto.steps} steps of "
         f"{auto.batch} slices, from {_start(auto.prior)}). The stacked latents of all slices were "
         f"learned by a 3-D latent diffusion model {cite.ldm} conditioned by the tumour's volume, "
-        f"surface, sphericity, place and extent ({diffusion.steps} steps of {diffusion.batch} "
-        f"patients, from {_start(diffusion.prior)}; {diffusion.timesteps} timesteps, prediction of "
-        f"{_target(diffusion.target)}, {diffusion.schedule.replace('_', ' ')} schedule).{augmented}"
+        f"surface, sphericity, place and extent{_anatomy(config)} ({diffusion.steps} steps of "
+        f"{diffusion.batch} patients, from {_start(diffusion.prior)}; "
+        f"{_process(diffusion, cite)}).{augmented}"
     )
+
+
+def _anatomy(config: Config) -> str:
+    if config.diffusion.anatomy == "none":
+        return ""
+    return ", and by tissue maps (grey matter, white matter, CSF) of the brain"
+
+
+def _process(diffusion, cite: Citations) -> str:
+    predicted = {
+        "edm": f"preconditioning {cite.edm}",
+        "noise": "prediction of the noise",
+    }[diffusion.preconditioning]
+    if diffusion.noise == "lognormal":
+        return f"{predicted}, log noise levels {diffusion.noise_mean:g} ± {diffusion.noise_sd:g}"
+    schedule = diffusion.noise.replace("_", " ")
+    return f"{predicted}, {diffusion.timesteps} timesteps of a {schedule} schedule"
 
 
 def _start(prior: str) -> str:
@@ -162,13 +179,25 @@ def _synthesis(config: Config, cite: Citations) -> str:
         )
     return (
         f"**Synthesis.** Tumours were asked for by volume, place and sphericity: {asked}. Samples "
-        f"took {synthesis.sampling_steps} steps of an exponential integrator {cite.deis} with "
-        f"classifier-free guidance {cite.guidance} of {synthesis.guidance:g}, from noise of "
-        f"standard deviation {synthesis.temperature:g}. A sample was drawn "
+        f"took {synthesis.sampling_steps} steps {cite.edm} from a noise level of "
+        f"{synthesis.sigma_max:g}, of whose noise {synthesis.stochasticity:g} was drawn anew in "
+        f"each{_guidance(synthesis, cite)}. {_brains(config)}A sample was drawn "
         f"again, up to {synthesis.attempts} times in all, while its tumour's volume was "
         f"{synthesis.volume_tolerance:g} times larger or smaller than asked for, or lay more than "
         f"{synthesis.centroid_tolerance_mm:g} mm away, its brain was torn, or its label had holes."
     )
+
+
+def _guidance(synthesis, cite: Citations) -> str:
+    if synthesis.guidance == 1:
+        return ""
+    return f", with classifier-free guidance {cite.guidance} of {synthesis.guidance:g}"
+
+
+def _brains(config: Config) -> str:
+    if config.diffusion.anatomy == "none":
+        return ""
+    return "Each was given the tissue maps of a phantom brain of its own. "
 
 
 def _segmentation(config: Config, cite: Citations) -> str:
@@ -229,10 +258,6 @@ def _opponent(opponent: str) -> str:
 def _software(cite: Citations, packages: dict[str, str]) -> str:
     named = ", ".join(f"{name} {version}" for name, version in packages.items())
     return f"**Software.** SBLDM, a Snakemake {cite.snakemake} workflow, with {named}."
-
-
-def _target(target: str) -> str:
-    return {"velocity": "the velocity", "noise": "the noise", "x0": "the clean latents"}[target]
 
 
 def _span(counts: pd.Series) -> str:

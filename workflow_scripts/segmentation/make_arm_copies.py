@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from workflow_scripts.autoencoder.encode_patients import augmented_copy
+from workflow_scripts.autoencoder.encode_patients import unchanged, warped_copy
 from workflow_scripts.autoencoder.settings import WarpSettings
 from workflow_scripts.common.files import staged_directory
 from workflow_scripts.common.grid import Grid
@@ -25,13 +25,10 @@ def main(snakemake) -> None:
             # In turns, the first copy of each patient, then the second ones.
             copy, number = divmod(k, len(folders))
             patient = Patient(folders[number])
-            image, label, _ = augmented_copy(
-                patient.image(), patient.label(), grid, warp, [params.seed, number, copy + 1]
-            )
-            name = f"copy-{k + 1:04d}"
-            save_patient(
-                folder / name, image, label, foreground(image), grid.affine, params.modalities
-            )
+            seed = [params.seed, number, copy + 1]
+            made = warped_copy(unchanged(patient, grid), grid, warp, seed)
+            volumes = made.image, made.label, foreground(made.image)
+            save_patient(folder / f"copy-{k + 1:04d}", *volumes, grid.affine, params.modalities)
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def synthesize(model, out, volume_ml, centroid_mm, sphericity, count, requests, 
         from workflow_scripts.synthesis.requests import complete
 
         torch.set_num_threads(threads)
-        loaded = SynthesisModel.load(model)
+        loaded = SynthesisModel.load(model, threads)
         settings = SamplingSettings.model_validate(read_json(model / "sampling.json"))
         completed = complete(table, loaded.generator.scaling, seed)
         refuse_impossible(completed, loaded)

@@ -47,7 +47,7 @@ def describe_model(folder: str | Path) -> dict[str, str]:
         lines[stage] = f"{count_weights(file):,} numbers, sha256 {checksum(file)[:16]}"
     lines["sampling"] = (
         f"{sampling['sampling_steps']} steps, guidance {sampling['guidance']}, "
-        f"temperature {sampling['temperature']}, up to {sampling['attempts']} draws"
+        f"stochasticity {sampling['stochasticity']}, up to {sampling['attempts']} draws"
     )
     return lines
 

@@ -13,11 +13,11 @@ from workflow_scripts.synthesis.folder import FILES, STAGES
 
 # Parameters of a training that say where, and nothing of what it learned.
 FOLDERS = ("checkpoints", "tensorboard")
-WHOLE = {f"space.{name}" for name in ("mean", "mix", "unmix")}
+WHOLE = {"space.sd"}
 
 
 def halve(weights: str | Path, target: str | Path) -> None:
-    """Write a network's weights in half precision, but for what takes a sample back to latents."""
+    """Write a network's weights in half precision, but for the scale of the latents."""
     state = load_file(weights)
     halved = {
         name: tensor if name in WHOLE else tensor.to(torch.float16)

@@ -7,9 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workflow_scripts.autoencoder.codec import Codec
+from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.nifti import load_nifti
 from workflow_scripts.common.provenance import checksum
+from workflow_scripts.common.weights import load_config
 from workflow_scripts.diffusion.generator import Generator
+from workflow_scripts.preprocess.settings import PreprocessSettings
+from workflow_scripts.synthesis.anatomies import Anatomies, PhantomAnatomies, no_anatomies
 from workflow_scripts.synthesis.folder import STAGES, check_model_folder
 
 # What a rule names as its inputs.
@@ -18,30 +22,52 @@ PARTS = (*STAGES, "brain")
 
 @dataclass(frozen=True)
 class SynthesisModel:
-    """Codec and generator of one split, the brain (X, Y, Z) that requests are checked against,
-    and the checksums of the weights."""
+    """Codec and generator of one split, the anatomies that its patients are given, the brain
+    (X, Y, Z) that requests are checked against, and the checksums of the weights."""
 
     codec: Codec
     generator: Generator
+    anatomies: Anatomies
     brain: NDArray[np.bool_]
     weights_sha256: dict[str, str]
 
     @classmethod
     def of(
-        cls, autoencoder: str | Path, diffusion: str | Path, brain: str | Path
+        cls,
+        autoencoder: str | Path,
+        diffusion: str | Path,
+        brain: str | Path,
+        processes: int = 1,
     ) -> "SynthesisModel":
-        """Load the model folders that these files of weights lie in, and a file of a brain."""
+        """Load the model folders that these files of weights lie in, and a file of a brain.
+
+        Anatomies are made by several ``processes``.
+        """
         weights = {"autoencoder": Path(autoencoder), "diffusion": Path(diffusion)}
+        codec = Codec.load(weights["autoencoder"].parent)
+        generator = Generator.load(weights["diffusion"].parent)
         return cls(
-            Codec.load(weights["autoencoder"].parent),
-            Generator.load(weights["diffusion"].parent),
+            codec,
+            generator,
+            load_anatomies(weights["diffusion"].parent, codec, generator, processes),
             load_nifti(brain)[0] > 0,
             {stage: checksum(path) for stage, path in weights.items()},
         )
 
     @classmethod
-    def load(cls, folder: str | Path) -> "SynthesisModel":
+    def load(cls, folder: str | Path, processes: int = 1) -> "SynthesisModel":
         """Load an exported model folder; raises ``UserError`` naming the files that it lacks."""
         check_model_folder(folder)
         weights = [Path(folder, stage, "weights.safetensors") for stage in STAGES]
-        return cls.of(*weights, Path(folder, "brain.nii.gz"))
+        return cls.of(*weights, Path(folder, "brain.nii.gz"), processes)
+
+
+def load_anatomies(folder: Path, codec: Codec, generator: Generator, processes: int) -> Anatomies:
+    """The anatomies of a diffusion model folder: phantoms, as its training says they look, or none
+    where its denoiser is told none."""
+    if generator.settings.anatomy == "none":
+        return no_anatomies
+    config = load_config(folder)
+    phantom = PhantomSettings.model_validate(config["phantom"])
+    preprocess = PreprocessSettings.model_validate(config["preprocess"])
+    return PhantomAnatomies(codec.modalities, codec.grid, phantom, preprocess, processes)

@@ -123,13 +123,15 @@ def _save(
     save_patient(folder, *volumes, model.codec.grid.affine, model.codec.modalities)
     record = {
         "request": {name: float(request[name]) for name in CONDITIONS},
-        "measured": sample.measured,
+        "measured": _known(sample.measured),
         "first": {"outcome": sample.first.outcome, "measured": _known(sample.first.measured)},
         "seed": int(request["seed"]),
         "attempts": sample.attempts,
         "outcome": sample.outcome,
         "sampling_steps": settings.sampling_steps,
-        "temperature": settings.temperature,
+        "sigma_max": settings.sigma_max,
+        "sigma_min": settings.sigma_min,
+        "stochasticity": settings.stochasticity,
         "guidance": settings.guidance,
         "models_sha256": model.weights_sha256,
     }

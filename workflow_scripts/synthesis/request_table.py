@@ -5,13 +5,15 @@ import difflib
 import numpy as np
 import pandas as pd
 
-from workflow_scripts.common.attributes import AXES, CONDITIONS
+from workflow_scripts.common.attributes import AXES, CONDITIONS, SHARES
 from workflow_scripts.common.files import UserError
 
 CENTROID = tuple(f"centroid_{a}_mm" for a in AXES)
 REQUIRED = ("volume_ml", *CENTROID)
 BOX = tuple(f"box_{axis}_mm" for axis in AXES)
-KNOWN = ("patient_id", "seed", *CONDITIONS)
+# Columns whose cells may be empty.
+OPTIONAL = (*BOX, *SHARES)
+KNOWN = ("patient_id", "seed", *CONDITIONS, *SHARES)
 # A column of another name that is so much like one of these is a mistyped one.
 ALIKE = 0.75
 LARGEST_SEED = 2**63 - 1
@@ -20,8 +22,8 @@ LARGEST_SEED = 2**63 - 1
 def check_requests(table: pd.DataFrame) -> None:
     """Raise ``UserError`` naming the column, row or value that no request can have.
 
-    ``table`` has a row a request and at least the columns ``REQUIRED``; cells of a box may be
-    empty.
+    ``table`` has a row a request and at least the columns ``REQUIRED``; cells of ``OPTIONAL``
+    columns may be empty.
     """
     absent = [name for name in REQUIRED if name not in table]
     if absent:
@@ -34,7 +36,7 @@ def check_requests(table: pd.DataFrame) -> None:
         raise UserError("requests: the table has no rows")
     if "patient_id" in table:
         _check_names(table["patient_id"].astype(str))
-    for name in (*REQUIRED, "sphericity", "seed", *BOX):
+    for name in (*REQUIRED, "sphericity", "seed", *OPTIONAL):
         if name in table:
             _check_numbers(name, table[name])
 
@@ -51,7 +53,7 @@ def _check_names(names: pd.Series) -> None:
 
 
 def _check_numbers(name: str, given: pd.Series) -> None:
-    if name in BOX:
+    if name in OPTIONAL:
         given = given[given.notna() & (given != "")]
     values = pd.to_numeric(given, errors="coerce").astype(float).to_numpy()
     if not np.isfinite(values).all():
@@ -61,5 +63,7 @@ def _check_numbers(name: str, given: pd.Series) -> None:
         raise UserError(f"requests: {name} must be above 0")
     if name == "seed" and not ((values % 1 == 0) & (values >= 0) & (values < LARGEST_SEED)).all():
         raise UserError(f"requests: seed must be a whole number, 0 to {LARGEST_SEED}")
+    if name in SHARES and not ((values >= 0) & (values <= 1)).all():
+        raise UserError(f"requests: {name} must lie between 0 and 1")
     if name == "sphericity" and not ((values >= 0.05) & (values <= 1)).all():
         raise UserError("requests: sphericity must lie between 0.05 and 1")

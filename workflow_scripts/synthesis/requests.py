@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from workflow_scripts.common.attributes import AXES, CONDITIONS
+from workflow_scripts.common.attributes import AXES, CONDITIONS, SHARES
 from workflow_scripts.common.files import FLOATS, UserError
 from workflow_scripts.common.geometry import same_grid
 from workflow_scripts.common.grid import Grid
@@ -39,7 +39,8 @@ def complete(requests: pd.DataFrame, scaling: Scaling, seed: int) -> pd.DataFram
 
     Sphericity is the training patients' mean; surface follows from volume and sphericity (the
     definition of sphericity, Wadell 1935), the box from the volume by the training patients'
-    mean ratio. Raises ``UserError`` as ``check_requests`` does.
+    mean ratio. Shares of core and enhancing tumour stay empty: the tumour is then composed as the
+    training patients' are. Raises ``UserError`` as ``check_requests`` does.
     """
     check_requests(requests)
     table = requests.copy().reset_index(drop=True)
@@ -55,11 +56,14 @@ def complete(requests: pd.DataFrame, scaling: Scaling, seed: int) -> pd.DataFram
         # A column that holds text too has empty cells as "".
         given = pd.to_numeric(table[name], errors="coerce") if name in table else np.nan
         table[name] = pd.Series(given, index=table.index).fillna(ratio * side)
+    for name in SHARES:
+        values = pd.to_numeric(table[name], errors="coerce") if name in table else np.nan
+        table[name] = pd.Series(values, index=table.index, dtype=float)
     table["surface_mm2"] = np.cbrt(36 * np.pi) * side**2 / table["sphericity"]
     # As a table keeps them: a request is the same, written and read back or not.
     for name in CONDITIONS:
         table[name] = [float(FLOATS % value) for value in table[name]]
-    return table[["patient_id", "seed", *CONDITIONS]]
+    return table[["patient_id", "seed", *CONDITIONS, *SHARES]]
 
 
 def reason_to_refuse(request: pd.Series, brain: NDArray[np.bool_], grid: Grid) -> str | None:

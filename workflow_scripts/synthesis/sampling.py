@@ -12,6 +12,7 @@ from workflow_scripts.autoencoder.codec import Codec, cut_out
 from workflow_scripts.common.attributes import tumour_attributes
 from workflow_scripts.common.masks import brain_pieces, hole_voxels
 from workflow_scripts.common.randomness import generator as random_generator
+from workflow_scripts.diffusion.process import Sampler
 from workflow_scripts.synthesis.model import SynthesisModel
 from workflow_scripts.synthesis.request_table import CENTROID
 from workflow_scripts.synthesis.settings import SamplingSettings
@@ -101,22 +102,25 @@ def decoded(
 
 
 def _draw(
-    requests: pd.DataFrame, attempt: int, model: SynthesisModel, settings: SamplingSettings
+    requests: pd.DataFrame,
+    tissue: NDArray[np.uint8],
+    attempt: int,
+    model: SynthesisModel,
+    settings: SamplingSettings,
 ) -> list[Sample]:
-    codec, generator = model.codec, model.generator
-    shape = generator.bundle.space.mean.shape
-    noise = torch.stack(
-        [
-            torch.randn(shape, generator=random_generator(int(seed), attempt))
-            for seed in requests["seed"]
-        ]
+    random = [random_generator(int(seed), attempt) for seed in requests["seed"]]
+    sampler = Sampler(
+        settings.sampling_steps,
+        settings.sigma_max,
+        settings.sigma_min,
+        settings.stochasticity,
+        settings.guidance,
     )
-    noise *= settings.temperature
-    latents = generator.sample(
-        requests, noise, settings.sampling_steps, settings.guidance, settings.precision
+    latents = model.generator.sample(
+        requests, torch.from_numpy(tissue), random, sampler, settings.precision
     )
     return [
-        decoded(request, latent, codec, settings)
+        decoded(request, latent, model.codec, settings)
         for latent, (_, request) in zip(latents.numpy(), requests.iterrows(), strict=True)
     ]
 
@@ -127,16 +131,17 @@ def synthesise(
     """A sample for each of a batch of completed requests, in order, all held in memory.
 
     The noise of a sample comes from its request's seed and the attempt alone. Where the patient is
-    not the one asked for it is drawn again, and in the end the draw that came closest is kept.
+    not the one asked for it is drawn again, in the same anatomy, and in the end the draw that came
+    closest is kept.
     """
-    best = _draw(requests, 0, model, settings)
+    tissue = model.anatomies(requests)
+    best = _draw(requests, tissue, 0, model, settings)
     for attempt in range(1, settings.attempts):
         pending = [i for i, sample in enumerate(best) if sample.misfit > 1]
         if not pending:
             break
-        for i, drawn in zip(
-            pending, _draw(requests.iloc[pending], attempt, model, settings), strict=True
-        ):
+        again = _draw(requests.iloc[pending], tissue[pending], attempt, model, settings)
+        for i, drawn in zip(pending, again, strict=True):
             closest = min(best[i], drawn, key=lambda sample: sample.misfit)
             best[i] = replace(closest, first=best[i].first, attempts=attempt + 1)
     return best

@@ -1,6 +1,6 @@
 """Values of the ``synthesis`` section."""
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, model_validator
 
 from workflow_scripts.common.settings import Precision, Section, UserPath
 
@@ -9,10 +9,16 @@ class SamplingSettings(Section):
     """How the generator is sampled. A model folder has its run's values, which ``sbldm`` takes."""
 
     sampling_steps: int = Field(description="steps of the sampler", ge=1)
-    temperature: float = Field(
-        description="standard deviation of the noise that a sample starts from; below 1 samples "
-        "are cleaner and less various",
+    sigma_max: float = Field(
+        description="noise level that sampling starts at; tumours lie far out in the latents, and "
+        "a start below 40 misses them",
         gt=0,
+    )
+    sigma_min: float = Field(description="noise level of the last step", gt=0)
+    stochasticity: float = Field(
+        description="share of the noise that each step draws anew: 1 is ancestral sampling, 0 "
+        "deterministic",
+        ge=0,
         le=1,
     )
     guidance: float = Field(description="classifier-free guidance; 1 is none", ge=0)
@@ -29,6 +35,12 @@ class SamplingSettings(Section):
     centroid_tolerance_mm: float = Field(
         description="a tumour is drawn again if its centroid is farther off", gt=0
     )
+
+    @model_validator(mode="after")
+    def _falls(self) -> "SamplingSettings":
+        if self.sigma_min >= self.sigma_max:
+            raise ValueError("sigma_min must be below sigma_max")
+        return self
 
 
 class SynthesisSettings(SamplingSettings):

@@ -25,7 +25,9 @@ def check_model(model: SynthesisModel, modalities: list[str], labels: str) -> No
 def main(snakemake) -> None:
     settings = SamplingSettings.model_validate(snakemake.params.sampling)
     torch.set_num_threads(snakemake.threads)
-    model = SynthesisModel.of(*(snakemake.input[part] for part in PARTS))
+    model = SynthesisModel.of(
+        *(snakemake.input[part] for part in PARTS), processes=snakemake.threads
+    )
     check_model(model, snakemake.params.modalities, snakemake.params.labels)
     requests = read_table(snakemake.input.requests)
     refuse_impossible(requests, model)
