@@ -33,6 +33,7 @@ rule train_diffusion:
         settings=CONFIG.diffusion.part(DiffusionSettings),
         phantom=CONFIG.cohort.phantom.part(PhantomSettings),
         preprocess=settings("preprocess"),
+        patients=int(not ON_GRID),
         grid=GRID,
         seed=split_seed,
         checkpoints=f"{RESULTS}/checkpoints/diffusion",

@@ -74,9 +74,9 @@ def test_a_share_that_nobody_knows_is_told_from_one_that_is_nothing():
     table["core_share"], table["enhancing_share"] = [0.25, 0.0, np.nan], [np.nan, 1.0, np.nan]
     vectors = Scaling.fit(table).vectors(table)
     assert vectors.shape == (3, VECTOR)
-    assert vectors[:, 9:].tolist() == [[-0.5, 1, 0, 0], [-1, 1, 1, 1], [0, 0, 0, 0]]
+    assert vectors[:, 9:13].tolist() == [[-0.5, 1, 0, 0], [-1, 1, 1, 1], [0, 0, 0, 0]]
     without = Scaling.fit(table).vectors(table[list(CONDITIONS)])
-    assert without[:, 9:].abs().sum() == 0
+    assert without[:, 9:13].abs().sum() == 0
     assert torch.equal(without[:, :9], vectors[:, :9])
 
 
@@ -87,4 +87,13 @@ def test_forgotten_shares_are_unknown_and_all_else_is_kept():
     found = forget_shares(vectors, torch.tensor([True, False]))
     assert torch.equal(found[1], vectors[1])
     assert torch.equal(found[0, :9], vectors[0, :9])
-    assert found[0, 9:].abs().sum() == 0
+    assert found[0, 9:13].abs().sum() == 0
+    assert found[0, 13] == 1
+
+
+def test_phantoms_of_a_prior_are_told_from_patients():
+    table = attributes(3)
+    patients, phantoms = (Scaling.fit(table, side).vectors(table) for side in (1, 0))
+    assert patients[:, -1].tolist() == [1] * 3
+    assert phantoms[:, -1].tolist() == [0] * 3
+    assert torch.equal(patients[:, :-1], phantoms[:, :-1])

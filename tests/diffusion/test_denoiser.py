@@ -225,7 +225,7 @@ def test_the_tumour_has_its_share_of_the_loss_whatever_its_size(monkeypatch):
             batch = values, torch.zeros(1, VECTOR), ellipsoids, tissue
             found[share, axis] = float(training.losses(batch, 0)["loss"])
     assert found[0.0, 60.0] > 10 * found[0.0, 20.0] > 0
-    assert found[0.5, 60.0] < 2 * found[0.5, 20.0]
+    assert found[0.5, 60.0] < 3 * found[0.5, 20.0]
 
 
 def test_a_sample_does_not_depend_on_its_company_and_follows_its_anatomy():

@@ -12,8 +12,9 @@ from workflow_scripts.common.grid import Grid
 
 LOGARITHMIC = ("volume_ml", "surface_mm2")
 MAPS = 7
-# Nine attributes, then each share with a flag that tells whether it is known.
-VECTOR = len(CONDITIONS) + 2 * len(SHARES)
+# Nine attributes, each share with a flag that tells whether it is known, and a flag that tells a
+# cohort's patients from the phantoms of a prior.
+VECTOR = len(CONDITIONS) + 2 * len(SHARES) + 1
 # One unit of the offset maps. Tumours are a few centimetres wide.
 OFFSET_MM = 40.0
 
@@ -23,33 +24,36 @@ class Scaling:
     """Mean and standard deviation of each condition over one split's training patients.
 
     Volume and surface are taken in logarithms. ``box_ratio`` is the mean extent of the box over
-    the cube root of the volume, to complete a request that names no box.
+    the cube root of the volume, to complete a request that names no box. ``patients`` is 1 for a
+    cohort's patients, and 0 for the phantoms that a prior learns from.
     """
 
     mean: list[float]
     sd: list[float]
     box_ratio: list[float]
+    patients: int = 1
 
     @classmethod
-    def fit(cls, attributes: pd.DataFrame) -> "Scaling":
+    def fit(cls, attributes: pd.DataFrame, patients: int = 1) -> "Scaling":
         """From attributes of the training patients and their copies, one row each."""
         values = _logarithms(attributes)
         side = np.cbrt(attributes["volume_ml"].to_numpy() * 1000)
         ratio = [float(np.mean(attributes[f"box_{a}_mm"] / side)) for a in AXES]
         # A condition that never varies is left unscaled.
         sd = np.where(values.std(0) > 1e-6, values.std(0), 1.0)
-        return cls(values.mean(0).tolist(), sd.tolist(), ratio)
+        return cls(values.mean(0).tolist(), sd.tolist(), ratio, patients)
 
     def vectors(self, attributes: pd.DataFrame) -> Tensor:
-        """Conditions (N, ``VECTOR``): standardised attributes, and shares of the tumour from -1 to
-        1 with their flags; both are 0 where a share is NaN or no column."""
+        """Conditions (N, ``VECTOR``): standardised attributes, shares of the tumour from -1 to 1
+        with their flags, both 0 where a share is NaN or no column, and ``patients``."""
         scaled = (_logarithms(attributes) - np.array(self.mean)) / np.array(self.sd)
         shares = attributes.reindex(columns=SHARES).to_numpy(float)
         known = np.isfinite(shares)
         pairs = np.stack([np.where(known, 2 * shares - 1, 0), known], -1).reshape(len(shares), -1)
-        return torch.from_numpy(np.hstack([scaled, pairs]).astype(np.float32))
+        side = np.full((len(shares), 1), self.patients)
+        return torch.from_numpy(np.hstack([scaled, pairs, side]).astype(np.float32))
 
-    def to_dict(self) -> dict[str, list[float]]:
+    def to_dict(self) -> dict[str, list[float] | int]:
         """For the model's ``config.json``."""
         return asdict(self)
 
@@ -64,7 +68,7 @@ def _logarithms(attributes: pd.DataFrame) -> np.ndarray:
 def forget_shares(vectors: Tensor, forgotten: Tensor) -> Tensor:
     """Conditions (N, ``VECTOR``) with unknown shares where ``forgotten`` (N,) is True."""
     kept = torch.ones_like(vectors)
-    kept[:, len(CONDITIONS) :] = (~forgotten)[:, None].to(kept)
+    kept[:, len(CONDITIONS) : -1] = (~forgotten)[:, None].to(kept)
     return vectors * kept
 
 

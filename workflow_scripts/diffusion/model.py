@@ -43,6 +43,9 @@ class StackDenoiser(nn.Module):
         self.condition = nn.Sequential(
             nn.Linear(conditions, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
         )
+        # The last condition tells patients from a prior's phantoms: no difference to begin with.
+        with torch.no_grad():
+            self.condition[0].weight[:, -1] = 0
         self.null = nn.Parameter(torch.zeros(embedding))
         ratio = math.log(HIGHEST / LOWEST)
         frequencies = LOWEST * torch.exp(torch.linspace(0, ratio, FREQUENCIES))

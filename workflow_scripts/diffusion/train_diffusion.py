@@ -1,5 +1,6 @@
 """Rule ``train_diffusion``: weights of the conditional denoiser from one split's latents."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -20,13 +21,17 @@ from workflow_scripts.diffusion.train import DiffusionTraining, LatentBatches
 
 
 def from_nothing(
-    settings: DiffusionSettings, latents: StoredRows, attributes: pd.DataFrame, grid: Grid
+    settings: DiffusionSettings,
+    latents: StoredRows,
+    attributes: pd.DataFrame,
+    grid: Grid,
+    patients: int,
 ) -> tuple[Bundle, Scaling]:
     """An untrained denoiser, the space of the training latents (N, C, h, w, Z), and the scaling
-    of the conditions."""
+    of the conditions; ``patients`` is 0 for a prior's phantoms."""
     points = latent_points(grid, grid.shape[0] // latents.shape[2])
     space = fit_latent_space(latents, points, settings)
-    return Bundle(build_model(settings, space, grid), space), Scaling.fit(attributes)
+    return Bundle(build_model(settings, space, grid), space), Scaling.fit(attributes, patients)
 
 
 def main(snakemake) -> None:
@@ -39,10 +44,10 @@ def main(snakemake) -> None:
     if prior := snakemake.input.prior:
         # The denoiser comes with the space and the scaling that it knows.
         start, _, scaling = load_bundle(Path(prior).parent)
+        scaling = replace(scaling, patients=params.patients)
     else:
-        start, scaling = from_nothing(
-            settings, latents, attributes, Grid.from_settings(params.grid)
-        )
+        grid = Grid.from_settings(params.grid)
+        start, scaling = from_nothing(settings, latents, attributes, grid, params.patients)
     process = Process(settings)
     training = DiffusionTraining(start.denoiser, process, start.space, settings, params.seed)
     tissue = StoredRows(snakemake.input.tissue) if settings.anatomy == "tissue" else None
