@@ -171,17 +171,52 @@ rule evaluate_contrast:
         "../workflow_scripts/evaluation/evaluate_contrast.py"
 
 
+# Patients that are compared: the split's generated, reconstructed and real ones.
+COMPARED = {
+    "held_out": held_out("image"),
+    "held_out_masks": held_out("label", "foreground"),
+    "train": preprocessed("train"),
+    "train_masks": preprocessed("train", "label", "foreground"),
+    "reconstructions": rules.reconstruct_patients.output.patients,
+    "synthetic": rules.synthesise_patients.output.patients,
+    "autoencoder": rules.train_autoencoder.output.weights,
+    "autoencoder_config": rules.train_autoencoder.output.config,
+}
+
+
+# A job beside the other measures, since it takes as long as all of them.
+rule evaluate_two_sample:
+    input:
+        **COMPARED,
+    output:
+        table=f"{EVALUATION}/two_sample/{{split}}.csv",
+        provenance=f"{EVALUATION}/provenance/evaluate_two_sample/{{split}}.json",
+    log:
+        f"{LOGS}/evaluation/evaluate_two_sample/{{split}}.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/evaluate_two_sample/{{split}}.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1500, 1.0),
+        runtime=120,
+        gpu=1,
+    params:
+        classifier_steps=CONFIG.evaluation.classifier_steps,
+        classifier_repeats=CONFIG.evaluation.classifier_repeats,
+        confidence=CONFIG.evaluation.confidence,
+        modalities=CONFIG.modalities,
+        seed=CONFIG.seed,
+        code=code("evaluation/evaluate_two_sample"),
+    script:
+        "../workflow_scripts/evaluation/evaluate_two_sample.py"
+
+
 rule evaluate_quality:
     input:
-        held_out=held_out("image"),
-        held_out_masks=held_out("label", "foreground"),
-        train=preprocessed("train"),
-        train_masks=preprocessed("train", "label", "foreground"),
-        reconstructions=rules.reconstruct_patients.output.patients,
-        synthetic=rules.synthesise_patients.output.patients,
+        **COMPARED,
         attributes=rules.synthesise_patients.output.attributes,
-        autoencoder=rules.train_autoencoder.output.weights,
-        autoencoder_config=rules.train_autoencoder.output.config,
     output:
         table=f"{EVALUATION}/quality/{{split}}.csv",
         neighbours=f"{EVALUATION}/neighbours/{{split}}.csv",
@@ -199,8 +234,6 @@ rule evaluate_quality:
         gpu=1,
     params:
         ring_mm=CONFIG.evaluation.ring_mm,
-        classifier_steps=CONFIG.evaluation.classifier_steps,
-        classifier_repeats=CONFIG.evaluation.classifier_repeats,
         confidence=CONFIG.evaluation.confidence,
         modalities=CONFIG.modalities,
         grid=GRID,
@@ -213,7 +246,10 @@ rule evaluate_quality:
 
 rule collect_quality:
     input:
-        tables=expand(rules.evaluate_quality.output.table, split=SPLITS),
+        tables=expand(
+            [rules.evaluate_two_sample.output.table, rules.evaluate_quality.output.table],
+            split=SPLITS,
+        ),
     output:
         table=f"{EVALUATION}/quality.csv",
         provenance=f"{EVALUATION}/provenance/collect_quality.json",

@@ -1,4 +1,4 @@
-"""Anatomies: phantoms of nobody, one for each request."""
+"""Anatomies: phantoms of nobody, one for each request; or somebody's brain, from a folder."""
 
 import numpy as np
 import pandas as pd
@@ -6,9 +6,14 @@ import pytest
 import yaml
 
 from workflow_scripts.cohort.settings import PhantomSettings
+from workflow_scripts.common.files import UserError
 from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.nifti import save_nifti
+from workflow_scripts.preprocess.phantoms import phantom_on_grid
 from workflow_scripts.preprocess.settings import PreprocessSettings
-from workflow_scripts.synthesis.anatomies import PhantomAnatomies, no_anatomies
+from workflow_scripts.preprocess.tissue import tissue_maps
+from workflow_scripts.synthesis.anatomies import RequestedAnatomies, no_anatomies
+from workflow_scripts.synthesis.anatomy_folder import tissue_of_folder
 
 GRID = Grid((32, 32, 24), (6.0, 6.0, 6.0))
 
@@ -18,7 +23,7 @@ def source(**changes):
         config = yaml.safe_load(file)
     fields = PhantomSettings.model_fields
     phantom = {k: v for k, v in config["cohort"]["phantom"].items() if k in fields}
-    return PhantomAnatomies(
+    return RequestedAnatomies(
         ["flair", "t1ce"],
         GRID,
         PhantomSettings.model_validate(phantom | changes),
@@ -28,7 +33,8 @@ def source(**changes):
 
 def requests(*seeds, volume_ml=30.0):
     place = {"centroid_x_mm": 30.0, "centroid_y_mm": -20.0, "centroid_z_mm": 20.0}
-    return pd.DataFrame([{"seed": seed, "volume_ml": volume_ml, **place} for seed in seeds])
+    tumour = {"volume_ml": volume_ml, **place, "anatomy": "phantom"}
+    return pd.DataFrame([{"seed": seed, **tumour} for seed in seeds])
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +69,74 @@ def test_the_brain_makes_room_for_the_requested_tumour():
 
 def test_a_denoiser_that_is_told_nothing_has_no_anatomy():
     assert no_anatomies(requests(1, 2)).shape == (2, 0)
+
+
+MODALITIES = ["flair", "t1ce"]
+
+
+@pytest.fixture(scope="module")
+def patient():
+    """Images (2, X, Y, Z), label and brain of a phantom patient with a tumour."""
+    made = source()
+    settings = made.phantom, made.preprocess
+    return phantom_on_grid("phantom-0001", 3, MODALITIES, GRID, *settings)
+
+
+def written(folder, patient, names="{}.nii.gz", label=True, affine=GRID.affine):
+    folder.mkdir()
+    image, mask, _ = patient
+    for volume, modality in zip(image, MODALITIES, strict=True):
+        save_nifti(volume, affine, folder / names.format(modality))
+    if label:
+        save_nifti(mask, affine, folder / names.format("label" if names[0] == "{" else "seg"))
+    return folder
+
+
+@pytest.mark.parametrize("names", ["{}.nii.gz", "case_{}.nii.gz"])
+def test_a_folder_s_anatomy_is_that_of_its_images_without_the_tumour(patient, tmp_path, names):
+    image, label, brain = patient
+    if names[0] == "c":  # the scheme of BraTS 2017 calls enhancing tumour 4
+        patient = image, np.where(label == 3, 4, label).astype(np.uint8), brain
+    folder = written(tmp_path / "brain", patient, names)
+    found = tissue_of_folder(folder, MODALITIES, GRID, source().preprocess)
+    wanted = tissue_maps(image, brain, label, GRID)
+    both = brain & (found.sum(0) > 0)
+    assert both.sum() > 0.97 * brain.sum()
+    assert (
+        min(np.corrcoef(a[both], b[both])[0, 1] for a, b in zip(found, wanted, strict=True)) > 0.98
+    )
+
+
+def test_a_request_that_names_a_folder_gets_its_anatomy(patient, tmp_path):
+    folder = written(tmp_path / "brain", patient)
+    both = pd.concat([requests(1).assign(anatomy=str(folder)), requests(2)], ignore_index=True)
+    found = source()(both)
+    read = tissue_of_folder(folder, MODALITIES, GRID, source().preprocess)
+    np.testing.assert_array_equal(found[0], (read * 255).round())
+    np.testing.assert_array_equal(found[1], source()(requests(2))[0])
+
+
+def test_a_brain_elsewhere_is_registered(patient, tmp_path):
+    shifted = GRID.affine.copy()
+    shifted[:3, 3] += [14, -10, 12]
+    folder = written(tmp_path / "brain", patient, affine=shifted)
+    found = tissue_of_folder(folder, MODALITIES, GRID, source().preprocess)
+    image, label, brain = patient
+    wanted = tissue_maps(image, brain, label, GRID)
+    assert np.corrcoef(found[1].ravel(), wanted[1].ravel())[0, 1] > 0.8
+    unmoved = np.roll(wanted[1], (2, -2, 2), (0, 1, 2))
+    assert np.corrcoef(unmoved.ravel(), wanted[1].ravel())[0, 1] < 0.7
+
+
+def test_a_folder_that_cannot_be_used_is_named(patient, tmp_path):
+    settings = source().preprocess
+    with pytest.raises(UserError, match="has no flair"):
+        tissue_of_folder(tmp_path / "nowhere", MODALITIES, GRID, settings)
+    folder = written(tmp_path / "brain", patient)
+    save_nifti(patient[0][0], GRID.affine, folder / "case_flair.nii.gz")
+    with pytest.raises(UserError, match="has flair twice"):
+        tissue_of_folder(folder, MODALITIES, GRID, settings)
+    (folder / "case_flair.nii.gz").unlink()
+    save_nifti(np.zeros(GRID.shape, np.float32), GRID.affine, folder / "t1ce.nii.gz")
+    with pytest.raises(UserError, match="t1ce.nii.gz is constant"):
+        tissue_of_folder(folder, MODALITIES, GRID, settings)

@@ -14,7 +14,7 @@ PAGES = {"draw_figures", "write_summary", "write_report"}
 COMPARED = {"compare_arms", "summarise_segmentation", "write_summary", "write_report"}
 TABLES = {"collect_scores", *COMPARED, *PAGES}
 TESTING = {"predict_segmentation", "score_segmentation", *TABLES}
-QUALITY = {"evaluate_quality", "collect_quality"}
+QUALITY = {"evaluate_quality", "evaluate_two_sample", "collect_quality"}
 MEMORY = {"evaluate_memory", "collect_memory"}
 SEGMENTATION = {"train_segmentation", *TESTING}
 PATIENTS = {
@@ -99,7 +99,7 @@ TABLE = {
     "evaluation.opponent": (value("evaluation={opponent: real+classical}"), COMPARED),
     "evaluation.classifier_steps": (
         value("evaluation={classifier_steps: 5}"),
-        {*QUALITY, *PAGES},
+        {"evaluate_two_sample", "collect_quality", *PAGES},
     ),
     "segmentation.lr": (value("segmentation={lr: 0.001}"), SEGMENTATION),
     "segmentation.nsd_tolerance_mm": (
@@ -128,7 +128,7 @@ TABLE = {
         {"score_segmentation", *TABLES},
     ),
     "code of the sampler, imported": (
-        edit("diffusion/process.py", "steps + 1", "steps + 2"),
+        edit("diffusion/process.py", "RHO = 7.0", "RHO = 6.0"),
         DIFFUSION,
     ),
     "content of an image": (
@@ -141,6 +141,10 @@ TABLE = {
     ),
     "a training patient's brain mask": (
         replaced("preprocess/{patient}/brain.npy", "train"),
+        ENCODING,
+    ),
+    "a training patient's tissue maps": (
+        replaced("preprocess/{patient}/tissue.npy", "train"),
         ENCODING,
     ),
     "a training patient's foreground": (

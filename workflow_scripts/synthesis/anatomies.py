@@ -19,7 +19,8 @@ from workflow_scripts.common.processes import end_with_parent
 from workflow_scripts.preprocess.phantoms import phantom_on_grid
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.preprocess.tissue import tissue_maps
-from workflow_scripts.synthesis.request_table import CENTROID
+from workflow_scripts.synthesis.anatomy_folder import tissue_of_folder
+from workflow_scripts.synthesis.request_table import CENTROID, PHANTOM
 
 # A process takes seconds to start, an anatomy about one.
 REQUESTS_A_PROCESS = 4
@@ -28,12 +29,18 @@ REQUESTS_A_PROCESS = 4
 Anatomies = Callable[[pd.DataFrame], NDArray[np.uint8]]
 
 
-@dataclass(frozen=True)
-class PhantomAnatomies:
-    """Nobody's brain: for each request a phantom of its own, drawn from the request's seed and
-    pushed aside by its tumour.
+def no_anatomies(requests: pd.DataFrame) -> NDArray[np.uint8]:
+    """For a denoiser that is told no anatomy: (N, 0)."""
+    return np.zeros((len(requests), 0), np.uint8)
 
-    The phantom's images pass through the same tissue classification as a patient's.
+
+@dataclass(frozen=True)
+class RequestedAnatomies:
+    """The anatomies that requests name: each a phantom of its own, or somebody's brain.
+
+    A phantom is nobody's brain: drawn from the request's seed, and pushed aside by its tumour. Its
+    images pass through the same tissue classification as a patient's. Any other ``anatomy`` of a
+    request is a folder (``tissue_of_folder``).
     """
 
     modalities: list[str]
@@ -43,19 +50,27 @@ class PhantomAnatomies:
     processes: int = 1
 
     def __call__(self, requests: pd.DataFrame) -> NDArray[np.uint8]:
-        make = partial(_tissue_of_phantom, self)
+        """Tissue maps (N, 3, X, Y, Z), 0 to 255."""
         rows = [row for _, row in requests.iterrows()]
+        phantoms = [row for row in rows if row["anatomy"] == PHANTOM]
+        made = iter(self._phantoms(phantoms))
+        folders = {row["anatomy"] for row in rows} - {PHANTOM}
+        read = {folder: self._folder(folder) for folder in sorted(folders)}
+        return np.stack(
+            [next(made) if row["anatomy"] == PHANTOM else read[row["anatomy"]] for row in rows]
+        )
+
+    def _folder(self, folder: str) -> NDArray[np.uint8]:
+        return _steps(tissue_of_folder(folder, self.modalities, self.grid, self.preprocess))
+
+    def _phantoms(self, rows: list[pd.Series]) -> list[NDArray[np.uint8]]:
+        make = partial(tissue_of_phantom, self)
         processes = min(self.processes, len(rows) // REQUESTS_A_PROCESS)
         if processes < 2:
-            return np.stack([make(row) for row in rows])
+            return [make(row) for row in rows]
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(processes, context, initializer=_single_thread) as pool:
-            return np.stack(list(pool.map(make, rows)))
-
-
-def no_anatomies(requests: pd.DataFrame) -> NDArray[np.uint8]:
-    """For a denoiser that is told no anatomy: (N, 0)."""
-    return np.zeros((len(requests), 0), np.uint8)
+            return list(pool.map(make, rows))
 
 
 def _single_thread() -> None:
@@ -65,7 +80,12 @@ def _single_thread() -> None:
     end_with_parent()
 
 
-def _tissue_of_phantom(source: PhantomAnatomies, request: pd.Series) -> NDArray[np.uint8]:
+def _steps(tissue: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Tissue maps, 0 to 1, in steps of 1 / 255, as patients' are stored."""
+    return (tissue * 255).round().astype(np.uint8)
+
+
+def tissue_of_phantom(source: RequestedAnatomies, request: pd.Series) -> NDArray[np.uint8]:
     """Tissue maps (3, X, Y, Z), 0 to 255, of the phantom of a request."""
     seed = int(request["seed"])
     centre = tuple(float(request[name]) for name in CENTROID)
@@ -79,4 +99,4 @@ def _tissue_of_phantom(source: PhantomAnatomies, request: pd.Series) -> NDArray[
         mass=Mass(centre, float(request["volume_ml"])),
         tumour=False,
     )
-    return (tissue_maps(image, brain, label, source.grid) * 255).round().astype(np.uint8)
+    return _steps(tissue_maps(image, brain, label, source.grid))

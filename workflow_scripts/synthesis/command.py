@@ -80,6 +80,11 @@ def new_folder(out: Path) -> Path:
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="a table in place of one tumour; needs volume_ml, centroid_x_mm, _y_mm and _z_mm",
 )
+@click.option(
+    "--anatomy",
+    type=FOLDER,
+    help="a brain to put the tumour into: a folder with its images  [default: a new phantom each]",
+)
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 @click.option(
     "--threads",
@@ -88,13 +93,20 @@ def new_folder(out: Path) -> Path:
     show_default=True,
     help="the same number gives the same bytes",
 )
-def synthesize(model, out, volume_ml, centroid_mm, sphericity, count, requests, seed, threads):
+def synthesize(
+    model, out, volume_ml, centroid_mm, sphericity, count, requests, anatomy, seed, threads
+):
     """Make patients with the tumour asked for: images and label as NIfTI, request.json beside
-    them, and attributes.tsv with what was requested beside what was measured."""
+    them, and attributes.tsv with what was requested beside what was measured.
+
+    --anatomy names a brain, skull-stripped on the model's grid or as a cohort's patient, with the
+    model's modalities named as BraTS names them, or flair.nii.gz and so on."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         target = new_folder(out)
         table = asked(requests, count, volume_ml, centroid_mm, sphericity)
+        if anatomy:
+            table = table.assign(anatomy=str(anatomy))
         check_model_folder(model)
         # Networks take seconds to import: not before all that can be refused without them is.
         import torch

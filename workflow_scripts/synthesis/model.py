@@ -13,7 +13,7 @@ from workflow_scripts.common.provenance import checksum
 from workflow_scripts.common.weights import load_config
 from workflow_scripts.diffusion.generator import Generator
 from workflow_scripts.preprocess.settings import PreprocessSettings
-from workflow_scripts.synthesis.anatomies import Anatomies, PhantomAnatomies, no_anatomies
+from workflow_scripts.synthesis.anatomies import Anatomies, RequestedAnatomies, no_anatomies
 from workflow_scripts.synthesis.folder import STAGES, check_model_folder
 
 # What a rule names as its inputs.
@@ -63,11 +63,11 @@ class SynthesisModel:
 
 
 def load_anatomies(folder: Path, codec: Codec, generator: Generator, processes: int) -> Anatomies:
-    """The anatomies of a diffusion model folder: phantoms, as its training says they look, or none
-    where its denoiser is told none."""
+    """The anatomies that requests of a diffusion model folder may name, with phantoms as its
+    training says they look; none where its denoiser is told none."""
     if generator.settings.anatomy == "none":
         return no_anatomies
     config = load_config(folder)
     phantom = PhantomSettings.model_validate(config["phantom"])
     preprocess = PreprocessSettings.model_validate(config["preprocess"])
-    return PhantomAnatomies(codec.modalities, codec.grid, phantom, preprocess, processes)
+    return RequestedAnatomies(codec.modalities, codec.grid, phantom, preprocess, processes)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from workflow_scripts.common.attributes import CONDITIONS
+from workflow_scripts.common.attributes import CONDITIONS, SHARES
 from workflow_scripts.common.files import UserError, read_table, write_json, write_table
 from workflow_scripts.common.patients import save_patient
 from workflow_scripts.common.progress import Progress
@@ -122,10 +122,11 @@ def _save(
     volumes = (sample.image, sample.label, sample.brain)
     save_patient(folder, *volumes, model.codec.grid.affine, model.codec.modalities)
     record = {
-        "request": {name: float(request[name]) for name in CONDITIONS},
+        "request": _known({name: float(request[name]) for name in (*CONDITIONS, *SHARES)}),
         "measured": _known(sample.measured),
         "first": {"outcome": sample.first.outcome, "measured": _known(sample.first.measured)},
         "seed": int(request["seed"]),
+        "anatomy": request["anatomy"],
         "attempts": sample.attempts,
         "outcome": sample.outcome,
         "sampling_steps": settings.sampling_steps,

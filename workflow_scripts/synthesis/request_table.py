@@ -1,6 +1,7 @@
 """What a table of requests must hold, told without loading any network."""
 
 import difflib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,9 @@ REQUIRED = ("volume_ml", *CENTROID)
 BOX = tuple(f"box_{axis}_mm" for axis in AXES)
 # Columns whose cells may be empty.
 OPTIONAL = (*BOX, *SHARES)
-KNOWN = ("patient_id", "seed", *CONDITIONS, *SHARES)
+KNOWN = ("patient_id", "seed", *CONDITIONS, *SHARES, "anatomy")
+# The anatomy of a request that names no folder: a phantom's, a new one for each seed.
+PHANTOM = "phantom"
 # A column of another name that is so much like one of these is a mistyped one.
 ALIKE = 0.75
 LARGEST_SEED = 2**63 - 1
@@ -36,6 +39,8 @@ def check_requests(table: pd.DataFrame) -> None:
         raise UserError("requests: the table has no rows")
     if "patient_id" in table:
         _check_names(table["patient_id"].astype(str))
+    if "anatomy" in table:
+        _check_folders(table["anatomy"])
     for name in (*REQUIRED, "sphericity", "seed", *OPTIONAL):
         if name in table:
             _check_numbers(name, table[name])
@@ -50,6 +55,15 @@ def _check_names(names: pd.Series) -> None:
             )
     if names.duplicated().any():
         raise UserError(f"requests: patient_id '{names[names.duplicated()].iloc[0]}' occurs twice")
+
+
+def _check_folders(anatomies: pd.Series) -> None:
+    for row, name in enumerate(anatomies.fillna(""), start=1):
+        if name not in ("", PHANTOM) and not Path(str(name)).is_dir():
+            raise UserError(
+                f"requests: row {row}: anatomy '{name}' is no folder; name one with a brain's "
+                f"images, or {PHANTOM}"
+            )
 
 
 def _check_numbers(name: str, given: pd.Series) -> None:

@@ -12,7 +12,7 @@ from workflow_scripts.common.geometry import same_grid
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.nifti import load_nifti
 from workflow_scripts.diffusion.conditions import Scaling
-from workflow_scripts.synthesis.request_table import CENTROID, check_requests
+from workflow_scripts.synthesis.request_table import CENTROID, PHANTOM, check_requests
 
 # So that runs with neighbouring seeds share no sample's noise.
 SEEDS_A_RUN = 1_000_000
@@ -40,7 +40,8 @@ def complete(requests: pd.DataFrame, scaling: Scaling, seed: int) -> pd.DataFram
     Sphericity is the training patients' mean; surface follows from volume and sphericity (the
     definition of sphericity, Wadell 1935), the box from the volume by the training patients'
     mean ratio. Shares of core and enhancing tumour stay empty: the tumour is then composed as the
-    training patients' are. Raises ``UserError`` as ``check_requests`` does.
+    training patients' are. Without an anatomy it is a phantom's. Raises ``UserError`` as
+    ``check_requests`` does.
     """
     check_requests(requests)
     table = requests.copy().reset_index(drop=True)
@@ -63,7 +64,9 @@ def complete(requests: pd.DataFrame, scaling: Scaling, seed: int) -> pd.DataFram
     # As a table keeps them: a request is the same, written and read back or not.
     for name in CONDITIONS:
         table[name] = [float(FLOATS % value) for value in table[name]]
-    return table[["patient_id", "seed", *CONDITIONS, *SHARES]]
+    anatomy = table["anatomy"].fillna("") if "anatomy" in table else ""
+    table["anatomy"] = pd.Series(anatomy, index=table.index, dtype=object).replace("", PHANTOM)
+    return table[["patient_id", "seed", *CONDITIONS, *SHARES, "anatomy"]]
 
 
 def reason_to_refuse(request: pd.Series, brain: NDArray[np.bool_], grid: Grid) -> str | None:

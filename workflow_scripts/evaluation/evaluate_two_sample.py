@@ -1,0 +1,28 @@
+"""Rule ``evaluate_two_sample``: whether a small network tells a split's generated patients from
+real ones."""
+
+from pathlib import Path
+
+import torch
+
+from workflow_scripts.autoencoder.codec import Codec
+from workflow_scripts.evaluation.patient_groups import patient_groups, write_rows
+from workflow_scripts.evaluation.quality import two_sample_rows
+
+
+def main(snakemake) -> None:
+    params, given = snakemake.params, snakemake.input
+    torch.set_num_threads(snakemake.threads)
+    codec = Codec.load(Path(given.autoencoder).parent)
+    length = params.classifier_steps, params.classifier_repeats
+    with patient_groups(given, codec) as groups:
+        rows = list(
+            two_sample_rows(groups, params.modalities, *length, params.seed, params.confidence)
+        )
+    write_rows(rows, snakemake.wildcards.split, snakemake.output.table)
+
+
+if __name__ == "__main__":
+    from workflow_scripts.common.script import run_script
+
+    run_script(main, snakemake)  # noqa: F821

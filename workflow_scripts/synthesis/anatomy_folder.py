@@ -1,0 +1,89 @@
+"""The anatomy of somebody's brain, read from a folder of images: "this tumour into this brain"."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workflow_scripts.cohort.brats import KINDS, NAMES
+from workflow_scripts.common.files import UserError
+from workflow_scripts.common.geometry import same_grid
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.labels import canonical
+from workflow_scripts.preprocess.align import align
+from workflow_scripts.preprocess.normalise import normalise
+from workflow_scripts.preprocess.raw import Raw, choose_reference, label_frame
+from workflow_scripts.preprocess.regrid import on_grid
+from workflow_scripts.preprocess.settings import PreprocessSettings
+from workflow_scripts.preprocess.tissue import tissue_maps
+from workflow_scripts.preprocess.volumes import canonical_volume
+
+SUFFIXES = (".nii.gz", ".nii")
+
+
+def find_files(folder: Path, modalities: list[str]) -> dict[str, tuple[Path, str]]:
+    """The folder's file of each modality, and its ``label`` where it has one, each with the label
+    scheme that its name suggests.
+
+    Files are named ``flair.nii.gz``, as a preprocessed patient's, or as in BraTS. Raises
+    ``UserError`` for a modality that is missing or there twice.
+    """
+    files: dict[str, list[tuple[Path, str]]] = {}
+    for file in sorted(folder.iterdir()) if folder.is_dir() else []:
+        suffix = next((s for s in SUFFIXES if file.name.endswith(s)), None)
+        if suffix is None:
+            continue
+        stem = file.name.removesuffix(suffix)
+        if stem in (*modalities, "label"):
+            files.setdefault(stem, []).append((file, "brats2023"))
+        for scheme, pattern in NAMES.items():
+            if match := pattern.fullmatch(file.name):
+                files.setdefault(KINDS[scheme][match["kind"]], []).append((file, scheme))
+    for name in modalities:
+        if name not in files:
+            raise UserError(
+                f"anatomy: {folder} has no {name}; name a folder with {', '.join(modalities)} as "
+                f"{name}.nii.gz or as BraTS names them"
+            )
+    for name, found in files.items():
+        if len(found) > 1:
+            raise UserError(f"anatomy: {folder} has {name} twice: {found[0][0]}, {found[1][0]}")
+    return {name: found[0] for name, found in files.items()}
+
+
+def tissue_of_folder(
+    folder: str | Path, modalities: list[str], grid: Grid, settings: PreprocessSettings
+) -> NDArray[np.float32]:
+    """Tissue maps (3, X, Y, Z) of the brain in a folder.
+
+    Images on the model's grid are taken as they are, skull-stripped, in template space; others are
+    preprocessed as a cohort's patient. A tumour that a label names is replaced by what the other
+    hemisphere has there. Raises ``UserError`` where images are missing or cannot be used.
+    """
+    files = find_files(Path(folder), modalities)
+    images, affines = {}, {}
+    for name in modalities:
+        images[name], affines[name] = canonical_volume(str(files[name][0]))
+        if images[name].min() == images[name].max():
+            raise UserError(f"anatomy: {files[name][0]} is constant, an image was expected")
+    reference = choose_reference(modalities, settings.reference)
+    label = np.zeros(images[reference].shape, np.uint8)
+    label_affine, frame = affines[reference], reference
+    if "label" in files:
+        path, scheme = files["label"]
+        values, label_affine = canonical_volume(str(path))
+        label = canonical(values, scheme, str(path))
+        shapes = {m: (images[m].shape, affines[m]) for m in [reference, *modalities]}
+        frame = label_frame(label.shape, label_affine, shapes, str(path))
+    on_the_grid = all(
+        same_grid(images[m].shape, affines[m], grid.shape, grid.affine) for m in modalities
+    )
+    if on_the_grid and label.shape == grid.shape:
+        volume = np.stack([images[m] for m in modalities])
+        brain = (volume > volume.reshape(len(volume), -1).min(1)[:, None, None, None]).any(0)
+        volume = np.stack([normalise(each, brain, settings.percentiles) for each in volume])
+    else:
+        raw = Raw(images, affines, label, label_affine, frame, reference)
+        aligned = align(raw, settings, {})
+        volume, label, brain = on_grid(raw, aligned, grid, settings)
+    return tissue_maps(volume, brain, label, grid)
