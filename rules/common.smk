@@ -141,6 +141,8 @@ def synthetic_patients(wildcards):
     parts = wildcards.arm.split("+")
     if "synthetic" in parts:
         return expand(rules.synthesise_patients.output.patients, split=wildcards.split)
+    if "implanted" in parts:
+        return expand(rules.synthesise_implants.output.patients, split=wildcards.split)
     if "phantoms" in parts:
         return expand(rules.make_arm_phantoms.output.patients, split=wildcards.split)
     if "copies" in parts:
@@ -179,6 +181,15 @@ def trained_model():
             "diffusion_config": rules.train_diffusion.output.config,
         }
     return {**model, "brain": trained("brain.nii.gz")}
+
+
+def training_copies(wanted):
+    """What the split's denoiser was trained on, as anatomies and backgrounds; nothing where it is
+    not wanted, or for a model folder, which has none of it."""
+    names = "latents", "tissue", "tumours", "attributes"
+    if not wanted or CONFIG.synthesis.model:
+        return dict.fromkeys(names, [])
+    return {name: getattr(rules.encode_patients.output, name) for name in names}
 
 
 def sampler_model(*names):

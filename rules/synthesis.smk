@@ -63,6 +63,7 @@ rule draw_requests:
         patients=CONFIG.synthesis.patients,
         jitter=CONFIG.synthesis.jitter,
         jitter_mm=CONFIG.synthesis.jitter_mm,
+        anatomy=CONFIG.synthesis.anatomy,
         grid=GRID,
         seed=split_seed,
         code=code("synthesis/draw_requests"),
@@ -98,9 +99,38 @@ rule draw_sweep:
         "../workflow_scripts/synthesis/draw_sweep.py"
 
 
+rule draw_implants:
+    input:
+        **training_copies(True),
+    output:
+        requests=f"{SYNTHESIS}/implant_requests.tsv",
+        provenance=f"{SYNTHESIS}/provenance/draw_implants.json",
+    log:
+        f"{LOGS}/synthesis/draw_implants/{{split}}.log",
+    benchmark:
+        f"{BENCHMARKS}/synthesis/draw_implants/{{split}}.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1000, 0.1),
+        runtime=30,
+    params:
+        patients=CONFIG.synthesis.patients,
+        jitter=CONFIG.synthesis.jitter,
+        jitter_mm=CONFIG.synthesis.jitter_mm,
+        implant=settings("synthesis")["implant"],
+        grid=GRID,
+        seed=split_seed,
+        code=code("synthesis/draw_implants"),
+    script:
+        "../workflow_scripts/synthesis/draw_implants.py"
+
+
 rule synthesise_patients:
     input:
         **trained_model(),
+        **training_copies(CONFIG.synthesis.anatomy == "patients"),
         requests=rules.draw_requests.output.requests,
     output:
         patients=directory(f"{SYNTHESIS}/patients"),
@@ -119,6 +149,7 @@ rule synthesise_patients:
         gpu=1,
     params:
         sampling=CONFIG.synthesis.part(SamplingSettings),
+        implant=settings("synthesis")["implant"],
         modalities=CONFIG.modalities,
         labels=CONFIG.labels,
         checkpoints=f"{RESULTS}/checkpoints/synthesis",
@@ -127,9 +158,25 @@ rule synthesise_patients:
         "../workflow_scripts/synthesis/synthesise_patients.py"
 
 
+use rule synthesise_patients as synthesise_implants with:
+    input:
+        **trained_model(),
+        **training_copies(True),
+        requests=rules.draw_implants.output.requests,
+    output:
+        patients=directory(f"{SYNTHESIS}/implanted"),
+        attributes=f"{SYNTHESIS}/implanted_attributes.tsv",
+        provenance=f"{SYNTHESIS}/provenance/synthesise_implants.json",
+    log:
+        f"{LOGS}/synthesis/synthesise_implants/{{split}}.log",
+    benchmark:
+        f"{BENCHMARKS}/synthesis/synthesise_implants/{{split}}.tsv"
+
+
 use rule synthesise_patients as synthesise_sweep with:
     input:
         **trained_model(),
+        **training_copies(False),
         requests=rules.draw_sweep.output.requests,
     output:
         patients=directory(f"{SYNTHESIS}/sweep"),

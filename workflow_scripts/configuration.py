@@ -87,6 +87,7 @@ class Config(Section):
             *_priors_that_do_not_fit(self),
             *_phantoms_without_a_prior(self),
             *_opponents_that_do_not_fit(self),
+            *_training_patients_that_synthesis_lacks(self),
             *_files_that_synthesis_lacks(self),
             *_files_that_the_sampler_lacks(self),
         ]
@@ -213,7 +214,7 @@ def _phantoms_without_a_prior(config: Config) -> Iterator[str]:
 def _opponents_that_do_not_fit(config: Config) -> Iterator[str]:
     """Where the arm that synthetic patients must beat is none of the run's, in words."""
     opponent, arms = config.evaluation.opponent, config.segmentation.arms
-    known = [arm for arm in arms if "synthetic" not in arm.split("+")]
+    known = [arm for arm in arms if not {"synthetic", "implanted"} & set(arm.split("+"))]
     if opponent != "validation" and opponent not in known:
         yield (
             f"evaluation.opponent = {opponent}: take one of segmentation.arms without synthetic "
@@ -239,6 +240,22 @@ def _files_that_the_sampler_lacks(config: Config) -> Iterator[str]:
         yield (
             f"bench.sampler.model: {phantom} does not exist; name the folder of a prior, which "
             "says what its phantoms look like, or copy that file from one"
+        )
+
+
+def _training_patients_that_synthesis_lacks(config: Config) -> Iterator[str]:
+    """Where synthesis wants training patients, and a model folder carries none, in words."""
+    if not config.synthesis.model:
+        return
+    if config.synthesis.anatomy == "patients":
+        yield (
+            "synthesis.anatomy = patients: a model folder (synthesis.model) carries no training "
+            "patients; take phantom"
+        )
+    if "real+classical+implanted" in config.segmentation.arms:
+        yield (
+            "segmentation.arms: real+classical+implanted needs the training patients' latents, "
+            "which a model folder (synthesis.model) does not carry"
         )
 
 

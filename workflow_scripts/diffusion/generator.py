@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from workflow_scripts.common.device import autocast, device
+from workflow_scripts.common.fold import fold
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.weights import load_config, load_weights, settings_of
 from workflow_scripts.diffusion.conditions import VECTOR, Scaling, ellipsoid_of, latent_points
@@ -77,12 +78,16 @@ class Generator:
         random: Sequence[torch.Generator],
         sampler: Sampler,
         precision: str,
+        known: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Scaled latents (N, C, h, w, Z) for requests with all nine attributes, one row each.
 
         ``tissue`` (N, 3, X, Y, Z), 0 to 255, is the anatomy of each, or (N, 0) for a denoiser that
         is told none. A sample's noise comes from its own of the ``random`` numbers, drawn on the
         CPU: it is the same in any batch. What is returned lies on the CPU.
+
+        ``known`` are scaled latents (N, C, h, w, Z) that are kept, and how much of each place
+        (N, 1, h, w, Z) is made anew, 0 to 1.
         """
         space, process = self.bundle.space, Process(self.settings)
         place = space.mean.device
@@ -105,4 +110,13 @@ class Generator:
                     sigma,
                 )
 
-        return space.restore(sampler.sample(denoise, noise)).cpu()
+        keep = None
+        if known:
+            latents, anew = (part.to(place) for part in known)
+            stay = space.standardise(latents)
+            share = fold(anew.expand(latents.shape), space.patch)
+
+            def keep(estimate: Tensor) -> Tensor:
+                return stay + share * (estimate - stay)
+
+        return space.restore(sampler.sample(denoise, noise, keep)).cpu()

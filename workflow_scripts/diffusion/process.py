@@ -112,8 +112,17 @@ class Sampler:
         ramp = torch.linspace(0, 1, self.steps, dtype=torch.double)
         return [*((ends[0] + ramp * (ends[1] - ends[0])) ** RHO).tolist(), 0.0]
 
-    def sample(self, denoiser: Denoiser, noise: Callable[[], Tensor]) -> Tensor:
-        """Latents (B, …); each call of ``noise`` gives standard normal noise of their shape."""
+    def sample(
+        self,
+        denoiser: Denoiser,
+        noise: Callable[[], Tensor],
+        keep: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Latents (B, …); each call of ``noise`` gives standard normal noise of their shape.
+
+        ``keep`` takes each estimate of the latents to one in which what is known of them stands;
+        the sample ends with it, and the rest is made to fit.
+        """
         levels = self.noise_levels()
         x, before, step_before = noise() * levels[0], None, 0.0
         for now, later in zip(levels, levels[1:], strict=False):
@@ -122,6 +131,8 @@ class Sampler:
             if self.guidance != 1:
                 null = denoiser(x, sigma, False)
                 estimate = null + self.guidance * (estimate - null)
+            if keep:
+                estimate = keep(estimate)
             if not later:
                 break
             # In the logarithm of the noise level, in which the linear part is solved exactly.

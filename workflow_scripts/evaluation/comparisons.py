@@ -12,6 +12,7 @@ from workflow_scripts.evaluation.statistics import (
 )
 
 OURS = "real+classical+synthetic"
+GENERATED = {"synthetic", "implanted"}
 HELPED, HARMED, UNDECIDED = "helped", "harmed", "not decided"
 # Arms that synthetic patients are compared with beside the opponent, and what that asks.
 RIVALS = {
@@ -24,8 +25,8 @@ OTHER_RUN = "synthetic patients of this run in place of those of {run}"
 
 
 def without_generator(arms: list[str]) -> list[str]:
-    """Arms that need no synthetic patient."""
-    return [arm for arm in arms if "synthetic" not in arm.split("+")]
+    """Arms that need no synthetic patient, whole or implanted."""
+    return [arm for arm in arms if not GENERATED & set(arm.split("+"))]
 
 
 def choose_opponents(validation: pd.DataFrame, named: str) -> dict[int, str]:

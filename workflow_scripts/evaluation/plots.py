@@ -18,6 +18,7 @@ ARM_COLOURS = {
     "real+classical": "#0072B2",
     "real+synthetic": "#E69F00",
     "real+classical+synthetic": "#009E73",
+    "real+classical+implanted": "#D55E00",
     "real+classical+phantoms": "#CC79A7",
     "real+classical+copies": "#56B4E9",
 }

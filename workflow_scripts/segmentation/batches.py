@@ -37,7 +37,7 @@ class SegmentationBatches:
     ) -> None:
         parts = arm.split("+")
         self.real = [Patient(folder) for folder in real]
-        added = {"synthetic", "phantoms", "copies"} & set(parts)
+        added = {"synthetic", "implanted", "phantoms", "copies"} & set(parts)
         self.synthetic = [Patient(f) for f in synthetic] if added else []
         self.fraction = settings.synthetic_fraction if self.synthetic else 0.0
         classical = ClassicalAugmentation(settings.classical, spacing_mm)

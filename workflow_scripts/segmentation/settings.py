@@ -6,13 +6,14 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from workflow_scripts.common.settings import OptimiserSettings, Section, ordered_pair
 
-# Beside the real patients: classical augmentation, synthetic patients, phantoms as the prior saw,
-# warped copies of the training patients.
+# Beside the real patients: classical augmentation, synthetic patients, training patients with
+# implanted tumours, phantoms as the prior saw, warped copies of the training patients.
 Arm = Literal[
     "real",
     "real+classical",
     "real+synthetic",
     "real+classical+synthetic",
+    "real+classical+implanted",
     "real+classical+phantoms",
     "real+classical+copies",
 ]

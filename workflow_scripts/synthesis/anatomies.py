@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 
 from workflow_scripts.cohort.anatomy import Mass
 from workflow_scripts.cohort.settings import PhantomSettings
+from workflow_scripts.common.files import UserError
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.processes import end_with_parent
 from workflow_scripts.preprocess.phantoms import phantom_on_grid
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.preprocess.tissue import tissue_maps
 from workflow_scripts.synthesis.anatomy_folder import tissue_of_folder
-from workflow_scripts.synthesis.request_table import CENTROID, PHANTOM
+from workflow_scripts.synthesis.request_table import CENTROID, PHANTOM, TRAINING
+from workflow_scripts.synthesis.training_copies import TrainingCopies
 
 # A process takes seconds to start, an anatomy about one.
 REQUESTS_A_PROCESS = 4
@@ -40,7 +42,8 @@ class RequestedAnatomies:
 
     A phantom is nobody's brain: drawn from the request's seed, and pushed aside by its tumour. Its
     images pass through the same tissue classification as a patient's. Any other ``anatomy`` of a
-    request is a folder (``tissue_of_folder``).
+    request is one of the training patients and their ``copies``, or a folder
+    (``tissue_of_folder``).
     """
 
     modalities: list[str]
@@ -48,20 +51,28 @@ class RequestedAnatomies:
     phantom: PhantomSettings
     preprocess: PreprocessSettings
     processes: int = 1
+    copies: TrainingCopies | None = None
 
     def __call__(self, requests: pd.DataFrame) -> NDArray[np.uint8]:
         """Tissue maps (N, 3, X, Y, Z), 0 to 255."""
         rows = [row for _, row in requests.iterrows()]
         phantoms = [row for row in rows if row["anatomy"] == PHANTOM]
         made = iter(self._phantoms(phantoms))
-        folders = {row["anatomy"] for row in rows} - {PHANTOM}
-        read = {folder: self._folder(folder) for folder in sorted(folders)}
+        names = {row["anatomy"] for row in rows} - {PHANTOM}
+        read = {name: self._read(name) for name in sorted(names)}
         return np.stack(
             [next(made) if row["anatomy"] == PHANTOM else read[row["anatomy"]] for row in rows]
         )
 
-    def _folder(self, folder: str) -> NDArray[np.uint8]:
-        return _steps(tissue_of_folder(folder, self.modalities, self.grid, self.preprocess))
+    def _read(self, name: str) -> NDArray[np.uint8]:
+        if not name.startswith(TRAINING):
+            return _steps(tissue_of_folder(name, self.modalities, self.grid, self.preprocess))
+        if self.copies is None:
+            raise UserError(
+                f"requests: anatomy '{name}' is a training patient's, which a model folder does "
+                f"not carry; name a folder of images, or {PHANTOM}"
+            )
+        return self.copies.tissue[self.copies.row(name)]
 
     def _phantoms(self, rows: list[pd.Series]) -> list[NDArray[np.uint8]]:
         make = partial(tissue_of_phantom, self)

@@ -9,6 +9,7 @@ from workflow_scripts.common.files import UserError, read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.diffusion.conditions import Scaling
 from workflow_scripts.synthesis.requests import complete, load_brain, reason_to_refuse
+from workflow_scripts.synthesis.training_copies import copy_names
 
 DRAWS = 200
 
@@ -67,6 +68,9 @@ def main(snakemake) -> None:
         brain = load_brain(snakemake.input.brain, grid)
         jitter = params.jitter, params.jitter_mm
         table = draw(attributes, scaling, brain, grid, params.patients, jitter, params.seed)
+        if params.anatomy == "patients":
+            rng, names = np.random.default_rng([params.seed, 4]), copy_names(attributes)
+            table["anatomy"] = rng.choice(names, len(table))
     write_table(table, snakemake.output.requests)
 
 

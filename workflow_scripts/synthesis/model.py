@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from workflow_scripts.autoencoder.codec import Codec
@@ -15,6 +16,9 @@ from workflow_scripts.diffusion.generator import Generator
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.synthesis.anatomies import Anatomies, RequestedAnatomies, no_anatomies
 from workflow_scripts.synthesis.folder import STAGES, check_model_folder
+from workflow_scripts.synthesis.implants import Background, backgrounds
+from workflow_scripts.synthesis.settings import ImplantSettings
+from workflow_scripts.synthesis.training_copies import TrainingCopies
 
 # What a rule names as its inputs.
 PARTS = (*STAGES, "brain")
@@ -23,13 +27,27 @@ PARTS = (*STAGES, "brain")
 @dataclass(frozen=True)
 class SynthesisModel:
     """Codec and generator of one split, the anatomies that its patients are given, the brain
-    (X, Y, Z) that requests are checked against, and the checksums of the weights."""
+    (X, Y, Z) that requests are checked against, and the checksums of the weights.
+
+    ``implant`` says how tumours are implanted into ``copies`` of the training patients, where a
+    workflow gives both.
+    """
 
     codec: Codec
     generator: Generator
     anatomies: Anatomies
     brain: NDArray[np.bool_]
     weights_sha256: dict[str, str]
+    copies: TrainingCopies | None = None
+    implant: ImplantSettings | None = None
+
+    def background(self, requests: pd.DataFrame) -> Background | None:
+        """What is kept of the training patients that requests name, where their background is to
+        be kept; nothing where patients are made as a whole."""
+        if "background" not in requests or self.copies is None or self.implant is None:
+            return None
+        points = self.generator.bundle.space.points.cpu()
+        return backgrounds(requests, self.copies, points, self.codec.grid, self.implant)
 
     @classmethod
     def of(
@@ -38,6 +56,8 @@ class SynthesisModel:
         diffusion: str | Path,
         brain: str | Path,
         processes: int = 1,
+        copies: TrainingCopies | None = None,
+        implant: ImplantSettings | None = None,
     ) -> "SynthesisModel":
         """Load the model folders that these files of weights lie in, and a file of a brain.
 
@@ -49,9 +69,11 @@ class SynthesisModel:
         return cls(
             codec,
             generator,
-            load_anatomies(weights["diffusion"].parent, codec, generator, processes),
+            load_anatomies(weights["diffusion"].parent, codec, generator, processes, copies),
             load_nifti(brain)[0] > 0,
             {stage: checksum(path) for stage, path in weights.items()},
+            copies,
+            implant,
         )
 
     @classmethod
@@ -62,7 +84,13 @@ class SynthesisModel:
         return cls.of(*weights, Path(folder, "brain.nii.gz"), processes)
 
 
-def load_anatomies(folder: Path, codec: Codec, generator: Generator, processes: int) -> Anatomies:
+def load_anatomies(
+    folder: Path,
+    codec: Codec,
+    generator: Generator,
+    processes: int,
+    copies: TrainingCopies | None,
+) -> Anatomies:
     """The anatomies that requests of a diffusion model folder may name, with phantoms as its
     training says they look; none where its denoiser is told none."""
     if generator.settings.anatomy == "none":
@@ -70,4 +98,4 @@ def load_anatomies(folder: Path, codec: Codec, generator: Generator, processes: 
     config = load_config(folder)
     phantom = PhantomSettings.model_validate(config["phantom"])
     preprocess = PreprocessSettings.model_validate(config["preprocess"])
-    return RequestedAnatomies(codec.modalities, codec.grid, phantom, preprocess, processes)
+    return RequestedAnatomies(codec.modalities, codec.grid, phantom, preprocess, processes, copies)

@@ -15,6 +15,8 @@ BOX = tuple(f"box_{axis}_mm" for axis in AXES)
 # Columns whose cells may be empty.
 OPTIONAL = (*BOX, *SHARES)
 KNOWN = ("patient_id", "seed", *CONDITIONS, *SHARES, "anatomy")
+# Of the ``anatomy`` of a request: ``training:<patient>/<copy>``, copy 0 being the patient.
+TRAINING = "training:"
 # The anatomy of a request that names no folder: a phantom's, a new one for each seed.
 PHANTOM = "phantom"
 # A column of another name that is so much like one of these is a mistyped one.
@@ -59,7 +61,8 @@ def _check_names(names: pd.Series) -> None:
 
 def _check_folders(anatomies: pd.Series) -> None:
     for row, name in enumerate(anatomies.fillna(""), start=1):
-        if name not in ("", PHANTOM) and not Path(str(name)).is_dir():
+        named = name in ("", PHANTOM) or str(name).startswith(TRAINING)
+        if not named and not Path(str(name)).is_dir():
             raise UserError(
                 f"requests: row {row}: anatomy '{name}' is no folder; name one with a brain's "
                 f"images, or {PHANTOM}"

@@ -85,9 +85,14 @@ def misfits(
 
 
 def decoded(
-    request: pd.Series, latent: NDArray, codec: Codec, settings: SamplingSettings
+    request: pd.Series,
+    latent: NDArray,
+    codec: Codec,
+    settings: SamplingSettings,
+    where: NDArray[np.bool_] | None = None,
 ) -> Sample:
-    """The patient that scaled latents (C, h, w, Z) hold, measured against its request.
+    """The patient that scaled latents (C, h, w, Z) hold, measured against its request; the tumour
+    ``where`` (X, Y, Z) it was made, if elsewhere a patient's own may be.
 
     The brain's pieces are counted before all but the largest is cut away.
     """
@@ -95,8 +100,9 @@ def decoded(
     voxel_ml = codec.grid.voxel_ml
     pieces = brain_pieces(image, voxel_ml)
     image, label, brain = cut_out(image, label)
-    measured = tumour_attributes(label, codec.grid.affine, brain)
-    measured |= {"brain_pieces": pieces, "hole_voxels": hole_voxels(label > 0)}
+    made = label if where is None else label * where
+    measured = tumour_attributes(made, codec.grid.affine, brain)
+    measured |= {"brain_pieces": pieces, "hole_voxels": hole_voxels(made > 0)}
     draw = Draw(measured, misfits(request, measured, settings, voxel_ml))
     return Sample(draw.measured, draw.misfits, image, label, brain, draw)
 
@@ -116,12 +122,17 @@ def _draw(
         settings.stochasticity,
         settings.guidance,
     )
+    background = model.background(requests)
+    known = (background.latents, background.anew) if background else None
     latents = model.generator.sample(
-        requests, torch.from_numpy(tissue), random, sampler, settings.precision
+        requests, torch.from_numpy(tissue), random, sampler, settings.precision, known
     )
+    where = background.measured if background else [None] * len(requests)
     return [
-        decoded(request, latent, model.codec, settings)
-        for latent, (_, request) in zip(latents.numpy(), requests.iterrows(), strict=True)
+        decoded(request, latent, model.codec, settings, made)
+        for latent, made, (_, request) in zip(
+            latents.numpy(), where, requests.iterrows(), strict=True
+        )
     ]
 
 

@@ -1,5 +1,7 @@
 """Values of the ``synthesis`` section."""
 
+from typing import Literal
+
 from pydantic import Field, PositiveFloat, model_validator
 
 from workflow_scripts.common.settings import Precision, Section, UserPath
@@ -43,6 +45,17 @@ class SamplingSettings(Section):
         return self
 
 
+class ImplantSettings(Section):
+    """Implanted patients: a training patient's background with a tumour that is made for it."""
+
+    margin_mm: float = Field(
+        description="around the requested tumour that is made anew with it", ge=0
+    )
+    own_tumour: Literal["healed", "kept"] = Field(
+        description="the patient's own tumour is replaced by healthy tissue, or kept"
+    )
+
+
 class SynthesisSettings(SamplingSettings):
     """What is asked of the generator, and how it is sampled."""
 
@@ -61,6 +74,11 @@ class SynthesisSettings(SamplingSettings):
     jitter_mm: float = Field(
         description="how far their places stray: standard deviation along each axis", ge=0
     )
+    anatomy: Literal["phantom", "patients"] = Field(
+        description="of drawn requests: a new phantom each, nobody's brain; or warped training "
+        "patients"
+    )
+    implant: ImplantSettings
     sweep_ml: list[PositiveFloat] = Field(
         description="volumes of the sweep at a fixed position", min_length=1
     )

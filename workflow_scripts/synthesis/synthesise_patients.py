@@ -9,7 +9,8 @@ from workflow_scripts.common.files import UserError, read_table, staged_director
 from workflow_scripts.common.keep import kept_folder
 from workflow_scripts.synthesis.model import PARTS, SynthesisModel
 from workflow_scripts.synthesis.patients import make_patients, refuse_impossible
-from workflow_scripts.synthesis.settings import SamplingSettings
+from workflow_scripts.synthesis.settings import ImplantSettings, SamplingSettings
+from workflow_scripts.synthesis.training_copies import TrainingCopies
 
 
 def check_model(model: SynthesisModel, modalities: list[str], labels: str) -> None:
@@ -25,9 +26,13 @@ def check_model(model: SynthesisModel, modalities: list[str], labels: str) -> No
 def main(snakemake) -> None:
     settings = SamplingSettings.model_validate(snakemake.params.sampling)
     torch.set_num_threads(snakemake.threads)
-    model = SynthesisModel.of(
-        *(snakemake.input[part] for part in PARTS), processes=snakemake.threads
-    )
+    given = snakemake.input
+    copies, implant = None, None
+    if given.tissue:
+        copies = TrainingCopies.load(given.attributes, given.latents, given.tissue, given.tumours)
+        implant = ImplantSettings.model_validate(snakemake.params.implant)
+    parts = [given[part] for part in PARTS]
+    model = SynthesisModel.of(*parts, snakemake.threads, copies, implant)
     check_model(model, snakemake.params.modalities, snakemake.params.labels)
     requests = read_table(snakemake.input.requests)
     refuse_impossible(requests, model)

@@ -1,0 +1,75 @@
+"""Rule ``draw_implants``: which tumours to put into which training patients."""
+
+import numpy as np
+import pandas as pd
+
+from workflow_scripts.common.files import UserError, read_table, write_table
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.diffusion.conditions import Scaling, ellipsoid_of
+from workflow_scripts.synthesis.draw_requests import DRAWS, jittered
+from workflow_scripts.synthesis.implants import enlarged, inside
+from workflow_scripts.synthesis.requests import complete, reason_to_refuse
+from workflow_scripts.synthesis.settings import ImplantSettings
+from workflow_scripts.synthesis.training_copies import TrainingCopies
+
+
+def fits(request: pd.Series, copies: TrainingCopies, grid: Grid, settings: ImplantSettings) -> bool:
+    """Whether a completed request's tumour has room in the brain that it names, beside the
+    patient's own tumour where that is kept."""
+    name = request["anatomy"]
+    if reason_to_refuse(request, copies.brain(name), grid) is not None:
+        return False
+    if settings.own_tumour == "healed":
+        return True
+    ellipsoid = enlarged(ellipsoid_of(request.to_frame().T), settings.margin_mm)[0]
+    return not (copies.tumour(name) & inside(ellipsoid, grid)).any()
+
+
+def draw_implants(
+    attributes: pd.DataFrame,
+    copies: TrainingCopies,
+    grid: Grid,
+    settings: ImplantSettings,
+    count: int,
+    jitter: tuple[float, float],
+    seed: int,
+) -> pd.DataFrame:
+    """``count`` requests, each for a tumour like the training tumours (``jittered``) in a training
+    patient or copy, drawn at random, whose brain has room for it."""
+    rng, scaling = np.random.default_rng([seed, 3]), Scaling.fit(attributes)
+    names, kept = list(copies.rows), []
+    for _ in range(count * DRAWS):
+        tumour = jittered(attributes, *jitter, rng)
+        table = pd.DataFrame([tumour]).assign(anatomy=names[rng.integers(len(names))])
+        completed = complete(table, scaling, seed)
+        if fits(completed.iloc[0], copies, grid, settings):
+            kept.append(table)
+        if len(kept) == count:
+            requests = complete(pd.concat(kept), scaling, seed)
+            requests["patient_id"] = [f"implanted-{row + 1:04d}" for row in range(count)]
+            return requests.assign(background="kept")
+    raise UserError(
+        "synthesis.jitter and jitter_mm: hardly any tumour that is drawn has room in a training "
+        "patient; make them smaller, or set synthesis.implant.own_tumour to healed"
+    )
+
+
+def main(snakemake) -> None:
+    given, params = snakemake.input, snakemake.params
+    copies = TrainingCopies.load(given.attributes, given.latents, given.tissue, given.tumours)
+    table = draw_implants(
+        read_table(given.attributes),
+        copies,
+        Grid.from_settings(params.grid),
+        ImplantSettings.model_validate(params.implant),
+        params.patients,
+        (params.jitter, params.jitter_mm),
+        params.seed,
+    )
+    write_table(table, snakemake.output.requests)
+
+
+if __name__ == "__main__":
+    from workflow_scripts.common.script import run_script
+
+    run_script(main, snakemake)  # noqa: F821

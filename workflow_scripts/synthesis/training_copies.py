@@ -1,0 +1,62 @@
+"""The training patients and their warped copies, as anatomies and backgrounds of synthetic
+patients."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from workflow_scripts.common.files import UserError, read_table
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.stored import StoredRows, unpack_mask
+from workflow_scripts.synthesis.request_table import TRAINING
+
+
+def copy_names(attributes: pd.DataFrame) -> list[str]:
+    """The names by which requests call the rows of a table of training patients and copies."""
+    pairs = zip(attributes["patient_id"], attributes["copy"], strict=True)
+    return [f"{TRAINING}{name}/{copy}" for name, copy in pairs]
+
+
+@dataclass(frozen=True)
+class TrainingCopies:
+    """What a denoiser was trained on, by the names that requests give it.
+
+    ``latents`` (N, C, h, w, Z), ``tissue`` (N, 3, X, Y, Z), 0 to 255, and ``tumours`` (packed
+    masks) lie on disk; ``rows`` are their numbers by name.
+    """
+
+    rows: dict[str, int]
+    latents: StoredRows
+    tissue: StoredRows
+    tumours: StoredRows
+
+    @classmethod
+    def load(cls, attributes: str, latents: str, tissue: str, tumours: str) -> "TrainingCopies":
+        """From the files of ``encode_patients``."""
+        rows = {name: row for row, name in enumerate(copy_names(read_table(attributes)))}
+        return cls(rows, StoredRows(latents), StoredRows(tissue), StoredRows(tumours))
+
+    def row(self, name: str) -> int:
+        """The number of a copy; raises ``UserError`` for a name that nobody has."""
+        if name not in self.rows:
+            raise UserError(f"requests: anatomy '{name}' is none of the run's training patients")
+        return self.rows[name]
+
+    def tumour(self, name: str) -> NDArray[np.bool_]:
+        """Mask (X, Y, Z) of a copy's own tumour."""
+        shape = self.tissue.shape[2:]
+        return unpack_mask(self.tumours[self.row(name)], shape)
+
+    def brain(self, name: str) -> NDArray[np.bool_]:
+        """Where a copy has brain (X, Y, Z)."""
+        return self.tissue[self.row(name)].any(0)
+
+
+def around(tumour: NDArray[np.bool_], margin_mm: float, grid: Grid) -> NDArray[np.bool_]:
+    """A tumour's mask (X, Y, Z) with a margin; nothing where there is no tumour."""
+    if not tumour.any():
+        return tumour
+    return ndimage.distance_transform_edt(~tumour, grid.spacing_mm) <= margin_mm
