@@ -39,7 +39,7 @@ help:
 	@echo "make kept        segmentation weights of the best validation check, or the last? half an hour"
 	@echo "make bench       time and memory beside the paper's networks and MONAI's; half an hour"
 	@echo "make curves      quality against time of training, and steps of sampling; hours"
-	@echo "make sampler     guidance, temperature and steps of the sampler, chosen on held-out phantoms; half an hour"
+	@echo "make sampler     guidance, stochasticity and steps of the sampler, chosen on held-out phantoms; half an hour"
 	@echo "make archive     the finished demo in one file"
 	@echo "make docs        the documentation as a site, links checked"
 	@echo "make lint        style: ruff, snakefmt, snakemake --lint"

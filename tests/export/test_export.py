@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from monai.data import load_decathlon_datalist
 
-from workflow_scripts.common.files import UserError
+from workflow_scripts.common.files import UserError, write_json
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import collapse
 from workflow_scripts.common.patients import Patient, save_patient
@@ -30,6 +30,7 @@ def job(tmp_path, patients):
     for source, target in zip(map(Patient, patients), places, strict=True):
         volumes = (source.image(), source.label(), source.brain())
         save_patient(target, *volumes, GRID.affine, MODALITIES)
+    write_json({"anatomy": "phantom"}, places[-1] / "request.json")
     splits = tmp_path / "splits.tsv"
     roles = {"a-1": "train", "b_2": "validation", "c.3": "test"}
     rows = [f"n1-s0\t{name}\t{role}" for name, role in roles.items()]
@@ -122,8 +123,21 @@ def test_bids_names_say_who_is_synthetic(job):
     assert tables["real"]["split"].tolist() == ["train", "validation", "test"]
     assert tables["synthetic"]["original_id"].tolist() == ["synthetic-0001"]
     assert (root / "synthetic/sub-synthetic0001/anat").is_dir()
-    assert "synthesised" in (root / "synthetic/README").read_text()
-    assert "synthesised" not in (root / "real/README").read_text()
+    assert "Synthesised" in (root / "synthetic/README").read_text()
+    assert "Synthesised" not in (root / "real/README").read_text()
+
+
+@pytest.mark.parametrize(
+    ("anatomy", "person"),
+    [("phantom", "n/a"), ("training:a-1/7", "a-1"), ("/data/brains/x", "/data/brains/x")],
+)
+def test_bids_names_whose_brain_a_synthetic_patient_has(job, tmp_path, anatomy, person):
+    write_json({"anatomy": anatomy}, tmp_path / "made" / "synthetic-0001" / "request.json")
+    root = exported(job) / "bids"
+    table = (root / "synthetic" / "participants.tsv").read_text().splitlines()
+    assert table[0].split("\t")[-1] == "derived_from"
+    assert table[1].split("\t")[-1] == person
+    assert "derived_from" not in (root / "real" / "participants.tsv").read_text()
 
 
 def test_patients_whose_names_would_be_one_are_named(job, tmp_path):

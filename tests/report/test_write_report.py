@@ -47,7 +47,7 @@ def job(tmp_path, patients):
     for number in (2, 3):
         (made / f"synthetic-000{number}").symlink_to(patients[number])
     rows = [
-        {"patient_id": f"synthetic-000{n}"}
+        {"patient_id": f"synthetic-000{n}", "anatomy": {2: "phantom", 3: "training:ball-0/4"}[n]}
         | {f"requested_{name}": 7.0 for name in NAMES}
         | {f"measured_{name}": 8.04 for name in NAMES}
         for n in (2, 3)
@@ -108,7 +108,7 @@ def test_patients_and_their_tumours_are_handed_to_the_viewer(job):
         ["sphericity", "7.00", "8.04"],
         ["nearest training patient", "", "ball-9"],
     ]
-    assert patients[3]["rows"][-1] == ["sphericity", "7.00", "8.04"]
+    assert patients[3]["rows"][-1] == ["made from the brain of", "", "ball-0"]
     assert all((folder / patient["file"]).is_file() for patient in patients)
 
 

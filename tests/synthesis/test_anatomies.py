@@ -13,7 +13,7 @@ from workflow_scripts.preprocess.phantoms import phantom_on_grid
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.preprocess.tissue import tissue_maps
 from workflow_scripts.synthesis.anatomies import RequestedAnatomies, no_anatomies
-from workflow_scripts.synthesis.anatomy_folder import tissue_of_folder
+from workflow_scripts.synthesis.anatomy_folder import read_brain
 
 GRID = Grid((32, 32, 24), (6.0, 6.0, 6.0))
 
@@ -98,7 +98,7 @@ def test_a_folder_s_anatomy_is_that_of_its_images_without_the_tumour(patient, tm
     if names[0] == "c":  # the scheme of BraTS 2017 calls enhancing tumour 4
         patient = image, np.where(label == 3, 4, label).astype(np.uint8), brain
     folder = written(tmp_path / "brain", patient, names)
-    found = tissue_of_folder(folder, MODALITIES, GRID, source().preprocess)
+    found = read_brain(folder, MODALITIES, GRID, source().preprocess).tissue
     wanted = tissue_maps(image, brain, label, GRID)
     both = brain & (found.sum(0) > 0)
     assert both.sum() > 0.97 * brain.sum()
@@ -111,7 +111,7 @@ def test_a_request_that_names_a_folder_gets_its_anatomy(patient, tmp_path):
     folder = written(tmp_path / "brain", patient)
     both = pd.concat([requests(1).assign(anatomy=str(folder)), requests(2)], ignore_index=True)
     found = source()(both)
-    read = tissue_of_folder(folder, MODALITIES, GRID, source().preprocess)
+    read = read_brain(folder, MODALITIES, GRID, source().preprocess).tissue
     np.testing.assert_array_equal(found[0], (read * 255).round())
     np.testing.assert_array_equal(found[1], source()(requests(2))[0])
 
@@ -120,7 +120,7 @@ def test_a_brain_elsewhere_is_registered(patient, tmp_path):
     shifted = GRID.affine.copy()
     shifted[:3, 3] += [14, -10, 12]
     folder = written(tmp_path / "brain", patient, affine=shifted)
-    found = tissue_of_folder(folder, MODALITIES, GRID, source().preprocess)
+    found = read_brain(folder, MODALITIES, GRID, source().preprocess).tissue
     image, label, brain = patient
     wanted = tissue_maps(image, brain, label, GRID)
     assert np.corrcoef(found[1].ravel(), wanted[1].ravel())[0, 1] > 0.8
@@ -131,12 +131,12 @@ def test_a_brain_elsewhere_is_registered(patient, tmp_path):
 def test_a_folder_that_cannot_be_used_is_named(patient, tmp_path):
     settings = source().preprocess
     with pytest.raises(UserError, match="has no flair"):
-        tissue_of_folder(tmp_path / "nowhere", MODALITIES, GRID, settings)
+        read_brain(tmp_path / "nowhere", MODALITIES, GRID, settings)
     folder = written(tmp_path / "brain", patient)
     save_nifti(patient[0][0], GRID.affine, folder / "case_flair.nii.gz")
     with pytest.raises(UserError, match="has flair twice"):
-        tissue_of_folder(folder, MODALITIES, GRID, settings)
+        read_brain(folder, MODALITIES, GRID, settings)
     (folder / "case_flair.nii.gz").unlink()
     save_nifti(np.zeros(GRID.shape, np.float32), GRID.affine, folder / "t1ce.nii.gz")
     with pytest.raises(UserError, match="t1ce.nii.gz is constant"):
-        tissue_of_folder(folder, MODALITIES, GRID, settings)
+        read_brain(folder, MODALITIES, GRID, settings)

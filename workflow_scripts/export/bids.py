@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from workflow_scripts.common.files import write_json, write_text
+from workflow_scripts.common.files import read_json, write_json, write_text
 from workflow_scripts.export.cases import SYNTHETIC, Case, copy_label
+from workflow_scripts.synthesis.request_table import source_of
 
 VERSION = "1.10.0"
 SPACE = "MNI152NLin2009aSym"
@@ -30,13 +31,19 @@ Written by SBLDM. {origin}
 """
 ORIGINS = {
     False: "Patients were preprocessed; the column split says what each may be used for.",
-    True: "Nobody's: these patients were synthesised, as attributes.tsv of the run asks for them.",
+    True: "Synthesised, as attributes.tsv of the run asks for them. The column derived_from names "
+    "whose brain a patient has; n/a is nobody's.",
 }
 
 
 def subject(name: str) -> str:
     """A patient's name as a BIDS label, which has letters and digits alone."""
     return "".join(letter for letter in name if letter.isalnum() and letter.isascii())
+
+
+def derived_from(case: Case) -> str:
+    """The person whose brain a synthetic patient has, or ``n/a``."""
+    return source_of(read_json(case.folder / "request.json")["anatomy"]) or "n/a"
 
 
 def write_bids(folder: Path, cases: list[Case], modalities: list[str], labels: str) -> None:
@@ -74,11 +81,15 @@ def _write_dataset(
         {"participant_id": [f"sub-{subject(c.name)}" for c in cases],
          "original_id": [c.name for c in cases], "split": [c.role for c in cases]}
     )  # fmt: skip
+    if made:
+        table["derived_from"] = [derived_from(case) for case in cases]
     write_text(table.to_csv(sep="\t", index=False), dataset / "participants.tsv")
     columns = {
         "original_id": {"Description": "the patient's name in the cohort or the run"},
         "split": {"Description": "train, validation, test, or synthetic"},
     }
+    if made:
+        columns["derived_from"] = {"Description": "the person whose brain it is; n/a: nobody's"}
     write_json(columns, dataset / "participants.json")
     rows = [f"{value}\t{short}\t{long}" for value, (short, long) in CLASSES[labels].items()]
     write_text(

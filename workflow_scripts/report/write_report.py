@@ -25,6 +25,7 @@ from workflow_scripts.report import viewer
 from workflow_scripts.report.methods import methods
 from workflow_scripts.report.sections import html, sections
 from workflow_scripts.report.usage import usage
+from workflow_scripts.synthesis.request_table import PHANTOM, source_of
 
 PAGE = Path(__file__).parent / "page"
 COPIED = ("report.css", "viewer.js", "report.js", "niivue.umd.js", "NIIVUE-LICENSE.txt")
@@ -123,6 +124,8 @@ def synthetic_patient(row: pd.Series) -> dict[str, Any]:
     whose image it comes nearest to."""
     asked, found = ({n: row[f"{side}_{n}"] for n in ROWS} for side in ("requested", "measured"))
     rows = list(zip(ROWS.values(), row_texts(asked), row_texts(found), strict=True))
+    if row["anatomy"] != PHANTOM:
+        rows.append(("made from the brain of", "", source_of(row["anatomy"])))
     if isinstance(nearest := row.get("image_patient"), str):
         rows.append(("nearest training patient", "", nearest))
     return {

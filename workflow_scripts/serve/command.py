@@ -7,9 +7,12 @@ import tempfile
 from pathlib import Path
 
 import click
+import numpy as np
 
 from workflow_scripts.common.files import UserError, read_json
+from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.synthesis.folder import check_model_folder
+from workflow_scripts.synthesis.request_table import PHANTOM
 from workflow_scripts.synthesis.settings import SamplingSettings
 
 
@@ -32,8 +35,13 @@ def listening(port: int) -> socket.socket:
     help="a run's results/synthesis/<split>/model",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="[default: any free one]")
+@click.option(
+    "--anatomy",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="a brain for all tumours: a folder with its images  [default: a new phantom each]",
+)
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
-def serve(model, port, threads):
+def serve(model, port, anatomy, threads):
     """Open a page on this machine on which to ask for patients: a brain to click on, sliders for
     the tumour, the patient in a viewer, and its files to download. Ctrl-C ends it, and what was not
     downloaded is gone."""
@@ -46,17 +54,25 @@ def serve(model, port, threads):
         from aiohttp import web
 
         from workflow_scripts.serve.app import make_app
+        from workflow_scripts.serve.brain import in_brain
         from workflow_scripts.serve.studio import Studio
         from workflow_scripts.synthesis.model import SynthesisModel
 
         torch.set_num_threads(threads)
-        loaded = SynthesisModel.load(model)
+        loaded, backdrop = SynthesisModel.load(model), None
+        if anatomy:
+            loaded, backdrop = in_brain(loaded, anatomy)
     except UserError as error:
         raise click.ClickException(str(error)) from None
     token = secrets.token_urlsafe(24)
     settings = SamplingSettings.model_validate(read_json(model / "sampling.json"))
     with tempfile.TemporaryDirectory(prefix="sbldm-") as folder:
-        app = make_app(Studio(loaded, settings, Path(folder)), model / "template.nii.gz", token)
+        template = model / "template.nii.gz"
+        if backdrop is not None:
+            template = Path(folder) / "brain.nii.gz"
+            save_nifti(backdrop, loaded.codec.grid.affine, template, np.float32)
+        studio = Studio(loaded, settings, Path(folder), str(anatomy or PHANTOM))
+        app = make_app(studio, template, token)
         click.echo(f"http://127.0.0.1:{opened.getsockname()[1]}/{token}/")
         click.echo("Open this address in a browser of this machine; Ctrl-C ends it.")
         web.run_app(app, sock=opened, print=None, access_log=None)

@@ -12,7 +12,7 @@ from workflow_scripts.common.files import UserError, write_table
 from workflow_scripts.common.settings import Section
 from workflow_scripts.synthesis.model import SynthesisModel
 from workflow_scripts.synthesis.patients import make_patients
-from workflow_scripts.synthesis.request_table import CENTROID
+from workflow_scripts.synthesis.request_table import CENTROID, PHANTOM
 from workflow_scripts.synthesis.requests import complete, reason_to_refuse
 from workflow_scripts.synthesis.settings import SamplingSettings
 
@@ -53,10 +53,20 @@ class Job:
 
 
 class Studio:
-    """A model, and the patients made with it since it was opened, in ``folder``."""
+    """A model, and the patients made with it since it was opened, in ``folder``.
 
-    def __init__(self, model: SynthesisModel, settings: SamplingSettings, folder: Path) -> None:
+    ``anatomy`` names the brain that all of them get; without it each gets a phantom's.
+    """
+
+    def __init__(
+        self,
+        model: SynthesisModel,
+        settings: SamplingSettings,
+        folder: Path,
+        anatomy: str = PHANTOM,
+    ) -> None:
         self.model, self.settings, self.folder = model, settings, folder
+        self.anatomy = anatomy
         self.jobs: dict[int, Job] = {}
         self._queue: queue.Queue[Job] = queue.Queue(WAITING)
         model.generator.bundle.denoiser.register_forward_hook(self._count)
@@ -70,6 +80,7 @@ class Studio:
         number = len(self.jobs) + 1
         row = {"patient_id": f"synthetic-{number:04d}", "seed": wish.seed, **places}
         row |= {"volume_ml": wish.volume_ml, "sphericity": wish.sphericity}
+        row["anatomy"] = self.anatomy
         return complete(pd.DataFrame([row]), self.model.generator.scaling, 0)
 
     def refusal(self, wish: Wish) -> str | None:

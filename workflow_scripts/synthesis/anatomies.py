@@ -20,8 +20,8 @@ from workflow_scripts.common.processes import end_with_parent
 from workflow_scripts.preprocess.phantoms import phantom_on_grid
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.preprocess.tissue import tissue_maps
-from workflow_scripts.synthesis.anatomy_folder import tissue_of_folder
-from workflow_scripts.synthesis.request_table import CENTROID, PHANTOM, TRAINING
+from workflow_scripts.synthesis.anatomy_folder import Brain, read_brain
+from workflow_scripts.synthesis.request_table import CENTROID, PHANTOM, is_training
 from workflow_scripts.synthesis.training_copies import TrainingCopies
 
 # A process takes seconds to start, an anatomy about one.
@@ -43,7 +43,7 @@ class RequestedAnatomies:
     A phantom is nobody's brain: drawn from the request's seed, and pushed aside by its tumour. Its
     images pass through the same tissue classification as a patient's. Any other ``anatomy`` of a
     request is one of the training patients and their ``copies``, or a folder
-    (``tissue_of_folder``).
+    (``read_brain``).
     """
 
     modalities: list[str]
@@ -65,14 +65,18 @@ class RequestedAnatomies:
         )
 
     def _read(self, name: str) -> NDArray[np.uint8]:
-        if not name.startswith(TRAINING):
-            return _steps(tissue_of_folder(name, self.modalities, self.grid, self.preprocess))
+        if not is_training(name):
+            return steps_of(self.brain(name).tissue)
         if self.copies is None:
             raise UserError(
                 f"requests: anatomy '{name}' is a training patient's, which a model folder does "
                 f"not carry; name a folder of images, or {PHANTOM}"
             )
         return self.copies.tissue[self.copies.row(name)]
+
+    def brain(self, folder: str) -> Brain:
+        """The brain in a folder, as requests may name it."""
+        return read_brain(folder, self.modalities, self.grid, self.preprocess)
 
     def _phantoms(self, rows: list[pd.Series]) -> list[NDArray[np.uint8]]:
         make = partial(tissue_of_phantom, self)
@@ -91,7 +95,7 @@ def _single_thread() -> None:
     end_with_parent()
 
 
-def _steps(tissue: NDArray[np.float32]) -> NDArray[np.uint8]:
+def steps_of(tissue: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Tissue maps, 0 to 1, in steps of 1 / 255, as patients' are stored."""
     return (tissue * 255).round().astype(np.uint8)
 
@@ -110,4 +114,4 @@ def tissue_of_phantom(source: RequestedAnatomies, request: pd.Series) -> NDArray
         mass=Mass(centre, float(request["volume_ml"])),
         tumour=False,
     )
-    return _steps(tissue_maps(image, brain, label, source.grid))
+    return steps_of(tissue_maps(image, brain, label, source.grid))

@@ -1,5 +1,6 @@
 """The anatomy of somebody's brain, read from a folder of images: "this tumour into this brain"."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -51,16 +52,42 @@ def find_files(folder: Path, modalities: list[str]) -> dict[str, tuple[Path, str
     return {name: found[0] for name, found in files.items()}
 
 
-def tissue_of_folder(
+@dataclass(frozen=True)
+class Brain:
+    """Somebody's brain on the model's grid: images (M, X, Y, Z), 0 to 1, label and brain mask
+    (X, Y, Z), and tissue maps (3, X, Y, Z) without the tumour that the label names."""
+
+    image: NDArray[np.float32]
+    label: NDArray[np.uint8]
+    brain: NDArray[np.bool_]
+    tissue: NDArray[np.float32]
+
+
+def read_brain(
     folder: str | Path, modalities: list[str], grid: Grid, settings: PreprocessSettings
-) -> NDArray[np.float32]:
-    """Tissue maps (3, X, Y, Z) of the brain in a folder.
+) -> Brain:
+    """The brain in a folder.
 
     Images on the model's grid are taken as they are, skull-stripped, in template space; others are
     preprocessed as a cohort's patient. A tumour that a label names is replaced by what the other
     hemisphere has there. Raises ``UserError`` where images are missing or cannot be used.
     """
-    files = find_files(Path(folder), modalities)
+    raw = _read(Path(folder), modalities, settings)
+    frames = {m: (raw.images[m].shape, raw.affines[m]) for m in modalities}
+    frames["label"] = raw.label.shape, raw.label_affine
+    if all(same_grid(*frame, grid.shape, grid.affine) for frame in frames.values()):
+        volume = np.stack([raw.images[m] for m in modalities])
+        brain = (volume > volume.reshape(len(volume), -1).min(1)[:, None, None, None]).any(0)
+        volume = np.stack([normalise(each, brain, settings.percentiles) for each in volume])
+        label = raw.label
+    else:
+        volume, label, brain = on_grid(raw, align(raw, settings, {}), grid, settings)
+    return Brain(volume, label, brain, tissue_maps(volume, brain, label, grid))
+
+
+def _read(folder: Path, modalities: list[str], settings: PreprocessSettings) -> Raw:
+    """The files of a folder, without a tumour where there is no label."""
+    files = find_files(folder, modalities)
     images, affines = {}, {}
     for name in modalities:
         images[name], affines[name] = canonical_volume(str(files[name][0]))
@@ -75,15 +102,4 @@ def tissue_of_folder(
         label = canonical(values, scheme, str(path))
         shapes = {m: (images[m].shape, affines[m]) for m in [reference, *modalities]}
         frame = label_frame(label.shape, label_affine, shapes, str(path))
-    on_the_grid = all(
-        same_grid(images[m].shape, affines[m], grid.shape, grid.affine) for m in modalities
-    )
-    if on_the_grid and label.shape == grid.shape:
-        volume = np.stack([images[m] for m in modalities])
-        brain = (volume > volume.reshape(len(volume), -1).min(1)[:, None, None, None]).any(0)
-        volume = np.stack([normalise(each, brain, settings.percentiles) for each in volume])
-    else:
-        raw = Raw(images, affines, label, label_affine, frame, reference)
-        aligned = align(raw, settings, {})
-        volume, label, brain = on_grid(raw, aligned, grid, settings)
-    return tissue_maps(volume, brain, label, grid)
+    return Raw(images, affines, label, label_affine, frame, reference)

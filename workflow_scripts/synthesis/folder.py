@@ -1,8 +1,7 @@
 """A model folder: all that is needed to synthesise patients.
 
 It holds no image, but it is made from the training patients: weights that learned from them, and
-the sizes, shapes and places of their tumours; without a prior also their mean latent and, with
-``diffusion.modes``, principal components of their latents.
+the sizes, shapes and places of their tumours; without a prior also their mean latent.
 
 ======================================  ===========================================================
 ``autoencoder/``, ``diffusion/``        ``weights.safetensors`` and ``config.json`` (network, grid,

@@ -12,7 +12,7 @@ from workflow_scripts.common.files import UserError, read_table, write_json, wri
 from workflow_scripts.common.patients import save_patient
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.synthesis.model import SynthesisModel
-from workflow_scripts.synthesis.request_table import CENTROID
+from workflow_scripts.synthesis.request_table import CENTROID, PHANTOM
 from workflow_scripts.synthesis.requests import reason_to_refuse
 from workflow_scripts.synthesis.sampling import Sample, synthesise
 from workflow_scripts.synthesis.settings import SamplingSettings
@@ -23,6 +23,7 @@ WHOLE = ("brain_pieces", "hole_voxels")
 DRAWS = ("measured", "first")
 COLUMNS = (
     "patient_id",
+    "anatomy",
     "attempts",
     "outcome",
     "first_outcome",
@@ -37,7 +38,8 @@ def make_patients(
     """Write ``patients/<patient_id>/`` into ``folder`` for completed requests, and return the
     rows of ``attributes.tsv``: requested beside measured, volume 0 where no draw had a tumour.
 
-    ``measured_<attribute>`` and ``outcome`` are those of the draw that was kept,
+    ``anatomy`` is whose brain the patient has: a phantom's, a training patient's, or that of a
+    folder. ``measured_<attribute>`` and ``outcome`` are those of the draw that was kept,
     ``first_<attribute>`` and ``first_outcome`` those of the first draw, before any selection.
     ``brain_pieces`` is the number of the brain's pieces of at least 1 mL, ``hole_voxels`` what
     filling the label's holes in 3-D adds.
@@ -61,7 +63,12 @@ def make_patients(
 
 
 def refuse_impossible(requests: pd.DataFrame, model: SynthesisModel) -> None:
-    """Raise ``UserError`` naming each request that the brain has no room for, and why."""
+    """Raise ``UserError`` naming each request that the brain has no room for, and why, or that
+    names an anatomy where the denoiser is told none."""
+    if model.generator.settings.anatomy == "none" and (requests["anatomy"] != PHANTOM).any():
+        raise UserError(
+            "requests: this model is told no anatomy (diffusion.anatomy: none); leave it out"
+        )
     reasons = [
         f"{request['patient_id']}: {reason}"
         for _, request in requests.iterrows()
@@ -94,6 +101,7 @@ def _make_batch(
 def _compared(request: pd.Series, sample: Sample) -> dict[str, float | str]:
     row = {
         "patient_id": request["patient_id"],
+        "anatomy": request["anatomy"],
         "attempts": sample.attempts,
         "outcome": sample.outcome,
         "first_outcome": sample.first.outcome,

@@ -24,6 +24,19 @@ ALIKE = 0.75
 LARGEST_SEED = 2**63 - 1
 
 
+def source_of(anatomy: str) -> str:
+    """Whose brain a synthetic patient has: nobody's (empty) where it is a phantom's, else a
+    training patient's name or a folder."""
+    if anatomy == PHANTOM:
+        return ""
+    return anatomy.removeprefix(TRAINING).rsplit("/", 1)[0] if is_training(anatomy) else anatomy
+
+
+def is_training(anatomy: str) -> bool:
+    """Whether a request's anatomy is a training patient's."""
+    return anatomy.startswith(TRAINING)
+
+
 def check_requests(table: pd.DataFrame) -> None:
     """Raise ``UserError`` naming the column, row or value that no request can have.
 
