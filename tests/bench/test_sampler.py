@@ -13,6 +13,7 @@ from tests.fakes import Named
 from tests.models import small_model
 from workflow_scripts.autoencoder.codec import Codec
 from workflow_scripts.bench import choose_setting, make_held_out, report_setting, sample_setting
+from workflow_scripts.bench.draw_blind import EACH, shuffled
 from workflow_scripts.bench.sampler import MEASURES, judged, left_out
 from workflow_scripts.bench.tried import CHANGED, PARTS, held_out, setting_name, settings_grid
 from workflow_scripts.cohort.plan import phantom_ids
@@ -25,8 +26,9 @@ from workflow_scripts.configuration import check, read_config
 ROOT = Path(__file__).resolve().parents[2]
 GRID = Grid((32, 32, 24), (5.0, 5.0, 6.0))
 SAMPLING = {
-    "sampling_steps": 2, "temperature": 1.0, "guidance": 1.0, "precision": "fp32", "batch": 2,
-    "attempts": 5, "volume_tolerance": 1.5, "centroid_tolerance_mm": 10.0,
+    "sampling_steps": 2, "sigma_max": 60.0, "sigma_min": 0.02, "stochasticity": 1.0,
+    "guidance": 1.0, "precision": "fp32", "batch": 2, "attempts": 5, "volume_tolerance": 1.5,
+    "centroid_tolerance_mm": 10.0,
 }  # fmt: skip
 
 
@@ -65,9 +67,11 @@ def check_sampler(**changes):
 
 
 def test_the_grid_is_all_combinations():
-    found = settings_grid(check_sampler(guidance=[1, 1.5], temperature=[1], sampling_steps=[8, 16]))
-    assert list(found) == ["g1-t1-n8", "g1-t1-n16", "g1.5-t1-n8", "g1.5-t1-n16"]
-    assert found["g1.5-t1-n16"] == {"guidance": 1.5, "temperature": 1, "sampling_steps": 16}
+    found = settings_grid(
+        check_sampler(guidance=[1, 1.5], stochasticity=[1], sampling_steps=[8, 16])
+    )
+    assert list(found) == ["g1-s1-n8", "g1-s1-n16", "g1.5-s1-n8", "g1.5-s1-n16"]
+    assert found["g1.5-s1-n16"] == {"guidance": 1.5, "stochasticity": 1, "sampling_steps": 16}
 
 
 @pytest.mark.parametrize(
@@ -83,7 +87,7 @@ def test_a_model_that_cannot_be_sampled_is_named(model, words):
 
 
 GOOD = {
-    "guidance": 1.5, "temperature": 0.9, "sampling_steps": 16, "n_requests": 24, "missing": 0,
+    "guidance": 1.5, "stochasticity": 0.9, "sampling_steps": 16, "n_requests": 24, "missing": 0,
     "torn": 0, "holes": 0, "volume_bias": 1.02, "centroid_p95_mm": 2.0, "image_distance": 0.1,
 }  # fmt: skip
 
@@ -104,7 +108,7 @@ GOOD = {
         ([{"missing": 24, "volume_bias": np.nan, "image_distance": np.nan}], ["faults"]),
         # The same but for chance: fewer steps, less guidance, more variety win.
         ([{"image_distance": 0.095, "sampling_steps": 32}], ["image"]),
-        ([{"guidance": 3.0}, {"temperature": 0.75}], ["image", "image"]),
+        ([{"guidance": 3.0}, {"stochasticity": 0.75}], ["image", "image"]),
     ],
 )
 def test_the_rule_of_choice(others, reasons):
@@ -248,6 +252,19 @@ def test_from_phantoms_to_the_chosen_setting(model, patients, tmp_path, monkeypa
     params = {"model": "embedded", "phantoms": 3, "confidence": 0.95}
     report_setting.main(job(inputs, params, outputs))
     text = Path(files["out.md"]).read_text()
-    assert f"**Chosen: {setting_name(chosen)}**; present: g1-t1-n2" in text
+    assert f"**Chosen: {setting_name(chosen)}**; present: g1-s1-n2" in text
     assert "phantom-09101 to phantom-09103" in text and "phantom-09001 to phantom-09003" in text
     assert read_table(tmp_path / "report.csv")["name"].tolist() == ["chosen", "present"]
+
+
+def test_a_blind_sheet_has_both_groups_in_random_order_and_a_key():
+    synthetic = [Path(f"made/s{k}") for k in range(24)]
+    phantoms = [Path(f"held/p{k}") for k in range(EACH)]
+    order, key = shuffled(synthetic, phantoms, seed=0)
+    assert len(set(order)) == 2 * EACH
+    assert [n for n, folder in enumerate(order, start=1) if folder.parent.name == "made"] == key
+    assert len(key) == EACH
+    # Neither in a block, nor the first ones that were made.
+    assert min(key) <= EACH < max(key)
+    assert {order[n - 1] for n in key} != set(synthetic[:EACH])
+    assert shuffled(synthetic, phantoms, seed=1)[1] != key

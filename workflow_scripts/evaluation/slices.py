@@ -108,12 +108,13 @@ def side_by_side(
     heads: tuple[str, str],
     same_cut: bool = False,
     contours: bool = True,
+    numbered: bool = False,
 ) -> Figure:
     """Two patients in each row, cut through the tumour's middle, or both through the first one's.
 
     ``heads`` stand above the left and the right ones. A column for each plane of the first
     modality, and the axial plane of the second, where there is one. Without ``contours`` a tumour
-    is seen by its contrast alone.
+    is seen by its contrast alone. ``numbered`` patients are counted from 1, row by row.
     """
     box = _box([patient for pair in pairs for patient in pair])
     names = list(regions(labels)) if contours else []
@@ -123,7 +124,8 @@ def side_by_side(
     figure, axes = _canvas([*widths, 0.12 * sides[0], *widths], heights, 13, title)
     draw = functools.partial(_draw_slice, spacing=grid.spacing_mm, box=box, names=names)
     for row, pair in enumerate(pairs):
-        for first, patient in zip((0, len(views) + 1), pair, strict=True):
+        for side, patient in enumerate(pair):
+            first = side * (len(views) + 1)
             image, middle = patient.image(), _middle(pair[0] if same_cut else patient)
             masks = reference_masks(patient.label(), labels)[: len(names)]
             for column, (m, plane) in enumerate(views, first):
@@ -133,7 +135,8 @@ def side_by_side(
                 )
                 draw(axes[row, column], image[m], masks, plane, index, frame_mm=frame_mm)
             volume = f"{(patient.label() > 0).sum() * grid.voxel_ml:.0f} mL"
-            _corner(axes[row, first], volume + ", mirrored" * patient.mirrored)
+            number = f"{2 * row + side + 1}: " * numbered
+            _corner(axes[row, first], number + volume + ", mirrored" * patient.mirrored)
     for first, head in zip((0, len(views) + 1), heads, strict=True):
         for column, (m, plane) in enumerate(views, first):
             above = f"{head}\n" if column == first else ""
