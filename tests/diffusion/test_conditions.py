@@ -84,11 +84,13 @@ def test_forgotten_shares_are_unknown_and_all_else_is_kept():
     table = attributes(2)
     table["core_share"], table["enhancing_share"] = 0.5, 0.25
     vectors = Scaling.fit(table).vectors(table)
-    found = forget_shares(vectors, torch.tensor([True, False]))
+    found = forget_shares(vectors, torch.tensor([[True, True], [False, False]]))
     assert torch.equal(found[1], vectors[1])
     assert torch.equal(found[0, :9], vectors[0, :9])
     assert found[0, 9:13].abs().sum() == 0
     assert found[0, 13] == 1
+    one = forget_shares(vectors, torch.tensor([[True, False], [False, True]]))
+    assert one[:, 9:13].tolist() == [[0, 0, -0.5, 1], [0, 1, 0, 0]]
 
 
 def test_phantoms_of_a_prior_are_told_from_patients():

@@ -116,6 +116,21 @@ def test_tissue_maps_stand_beside_the_latents_of_the_same_place():
     torch.testing.assert_close(maps[0, :, 2, 5, 3].view(3, 4, 4, 2), here)
 
 
+def test_tissue_is_mirrored_around_the_tumour_where_both_sides_are_brain():
+    space, tissue = space_of(latents()), tissue_of(3).clamp_min(1)
+    tissue[:, :, :4] = 0
+    centre = space.points[:, 5, 4, 12]
+    ellipsoids = torch.tensor([[*centre.tolist(), 25.0, 25.0, 25.0]]).repeat(3, 1)
+    found = space.mirror_around(tissue, ellipsoids, torch.tensor([0.0, 1.0, 2.0]))
+    assert torch.equal(found[0], tissue[0])
+    changed = [int((found[k] != tissue[k]).any(0).sum()) for k in (1, 2)]
+    assert 0 < 4 * changed[0] < changed[1]
+    here = (1, slice(None), slice(20, 24), slice(16, 20), 12)
+    assert torch.equal(found[here], tissue.flip(2)[here])
+    # The lowest four planes along x are no brain, nor is what lies opposite of them.
+    assert torch.equal(found[:, :, 28:], tissue[:, :, 28:])
+
+
 def test_a_denoiser_that_is_told_nothing_has_no_maps():
     settings = settings_with(maps=False, anatomy="none")
     maps = space_of(latents()).beside(

@@ -66,9 +66,11 @@ def _logarithms(attributes: pd.DataFrame) -> np.ndarray:
 
 
 def forget_shares(vectors: Tensor, forgotten: Tensor) -> Tensor:
-    """Conditions (N, ``VECTOR``) with unknown shares where ``forgotten`` (N,) is True."""
+    """Conditions (N, ``VECTOR``) in which shares are unknown where ``forgotten`` (N, shares) is
+    True."""
     kept = torch.ones_like(vectors)
-    kept[:, len(CONDITIONS) : -1] = (~forgotten)[:, None].to(kept)
+    # Each share has two numbers: its value and its flag.
+    kept[:, len(CONDITIONS) : -1] = (~forgotten).to(kept).repeat_interleave(2, dim=1)
     return vectors * kept
 
 

@@ -70,6 +70,21 @@ class LatentSpace(nn.Module):
             maps.append(fold(tissue.to(ellipsoid) / 255, (down * px, down * py, pz)))
         return torch.cat(maps, 1)
 
+    def mirror_around(self, tissue: Tensor, ellipsoid: Tensor, factor: Tensor) -> Tensor:
+        """Tissue maps (B, 3, X, Y, Z) with those of the other hemisphere inside ellipsoids (B, 6)
+        whose semi-axes are ``factor`` (B,) times as long, where both sides are brain; a factor of 0
+        changes nothing."""
+        shape = (-1, 3, 1, 1, 1)
+        axes = (ellipsoid[:, 3:] * factor[:, None]).clamp_min(1e-6).view(shape)
+        distance = ((self.points[None] - ellipsoid[:, :3].view(shape)) / axes).square().sum(1)
+        down = tissue.shape[2] // self.shape[1]
+        within = (distance < 1) & (factor > 0).view(-1, 1, 1, 1)
+        inside = within.repeat_interleave(down, 1).repeat_interleave(down, 2)[:, None]
+        # Every grid is centred on x = 0.
+        mirrored = tissue.flip(2)
+        both = (tissue.amax(1, keepdim=True) > 0) & (mirrored.amax(1, keepdim=True) > 0)
+        return torch.where(inside & both, mirrored, tissue)
+
     def tumour(self, ellipsoid: Tensor) -> Tensor:
         """Soft ellipsoids (B, h / px, w / py, Z / pz) of the tumours (``ellipsoid_of``)."""
         soft = draw_maps(ellipsoid, ellipsoid.new_ones(len(ellipsoid)), self.points)[:, -1:]
@@ -103,8 +118,9 @@ def fit_latent_space(
         )
     mean, square = np.zeros(space.shape), np.zeros(space.shape)
     for latent in latents:
-        mean += latent / len(latents)
-        square += np.square(latent, dtype=np.float64) / len(latents)
+        exact = latent.astype(np.float64)
+        mean += exact / len(latents)
+        square += exact**2 / len(latents)
     sd = np.sqrt((square - mean**2).clip(0).mean((1, 2, 3)))
     space.mean.copy_(torch.from_numpy(mean))
     space.sd.copy_(torch.from_numpy(np.maximum(sd, SMALLEST_SHARE * sd.max())))

@@ -5,6 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from workflow_scripts.common.attributes import SHARES
 from workflow_scripts.common.stored import StoredRows
 from workflow_scripts.common.training import Training
 from workflow_scripts.diffusion.conditions import forget_shares
@@ -16,8 +17,11 @@ from workflow_scripts.diffusion.settings import DiffusionSettings
 # Latents (B, C, h, w, Z), conditions (B, c), ellipsoids (B, 6), tissue maps (B, 3, X, Y, Z) or
 # (B, 0).
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
-# Share of samples whose tumour's composition is not told, as in most requests.
+# Share of samples in which a share of the tumour is not told, as in most requests.
 FORGOTTEN = 0.5
+# Share of samples whose tissue maps are mirrored in a larger region than the tumour, and by how
+# much its axes are longer, at most.
+WIDENED, WIDEST = 0.5, 2.0
 
 
 class LatentBatches:
@@ -56,6 +60,10 @@ class DiffusionTraining(Training):
     tumour has a share ``tumour_share`` of the loss, whatever its size: a small one would hardly
     count among all voxels. A share ``drop`` of the samples is trained on the null condition, each
     drawn by itself.
+
+    Tissue maps are mirrored where they were hidden by the tumour (``preprocess/tissue.py``), and
+    the seam would tell its outline. In a share ``WIDENED`` of the samples they are mirrored in an
+    ellipsoid about it too.
     """
 
     def __init__(
@@ -80,7 +88,12 @@ class DiffusionTraining(Training):
         sigma = self.process.noise_levels(len(x0), random, x0.device)
         x = x0 + sigma.view(-1, 1, 1, 1, 1) * torch.randn(x0.shape, **drawn)
         present = torch.rand(len(x0), **drawn) >= self.settings.drop
-        conditions = forget_shares(conditions, torch.rand(len(x0), **drawn) < FORGOTTEN)
+        forgotten = torch.rand(len(x0), len(SHARES), **drawn) < FORGOTTEN
+        conditions = forget_shares(conditions, forgotten)
+        if self.settings.anatomy == "tissue":
+            widened = torch.rand(len(x0), **drawn) < WIDENED
+            factor = 1 + (WIDEST - 1) * torch.rand(len(x0), **drawn)
+            tissue = self.space.mirror_around(tissue, ellipsoids, factor * widened)
         maps = self.space.beside(ellipsoids, present, tissue, self.settings)
         output = self.process.output(
             lambda scaled, level: self.model(scaled, level, conditions, present, maps), x, sigma
