@@ -183,6 +183,20 @@ def trained_model():
     return {**model, "brain": trained("brain.nii.gz")}
 
 
+def requested_anatomies():
+    """The anatomies that the user's table of requests names."""
+    if not CONFIG.synthesis.requests:
+        return set()
+    table = read_table(CONFIG.synthesis.requests)
+    return set(table["anatomy"]) if "anatomy" in table else set()
+
+
+def anatomy_files():
+    """The images in the folders that the user's table of requests names."""
+    folders = sorted(name for name in requested_anatomies() if Path(name).is_dir())
+    return sorted(str(file) for folder in folders for file in Path(folder).glob("*.nii*"))
+
+
 def training_copies(wanted):
     """What the split's denoiser was trained on, as anatomies and backgrounds; nothing where it is
     not wanted, or for a model folder, which has none of it."""

@@ -50,7 +50,7 @@ rule sample_setting:
     benchmark:
         f"{BENCHMARKS}/bench/sample_setting/{{setting}}.tsv"
     wildcard_constraints:
-        setting=r"g[\d.]+-t[\d.]+-n\d+",
+        setting=r"g[\d.]+-s[\d.]+-n\d+",
     conda:
         "../envs/workflow.yaml"
     threads: 1

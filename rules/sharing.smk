@@ -15,8 +15,10 @@ SHARED = [
     "train_diffusion",
     "draw_requests",
     "draw_sweep",
+    "draw_implants",
     "synthesise_patients",
     "synthesise_sweep",
+    "synthesise_implants",
     "train_segmentation",
     "predict_segmentation",
 ]

@@ -1,5 +1,6 @@
 """Synthetic patients: image and label at once, with the tumour that was asked for."""
 
+from workflow_scripts.synthesis.request_table import is_training
 from workflow_scripts.synthesis.settings import SamplingSettings
 
 SYNTHESIS = f"{RESULTS}/synthesis/{{split}}"
@@ -127,10 +128,23 @@ rule draw_implants:
         "../workflow_scripts/synthesis/draw_implants.py"
 
 
+# Parameters of all that is sampled.
+SAMPLED = {
+    "sampling": CONFIG.synthesis.part(SamplingSettings),
+    "modalities": CONFIG.modalities,
+    "labels": CONFIG.labels,
+    "checkpoints": f"{RESULTS}/checkpoints/synthesis",
+    "code": code("synthesis/synthesise_patients"),
+}
+
+
 rule synthesise_patients:
     input:
         **trained_model(),
-        **training_copies(CONFIG.synthesis.anatomy == "patients"),
+        **training_copies(
+            CONFIG.synthesis.anatomy == "patients" or any(map(is_training, requested_anatomies()))
+        ),
+        anatomies=anatomy_files(),
         requests=rules.draw_requests.output.requests,
     output:
         patients=directory(f"{SYNTHESIS}/patients"),
@@ -148,12 +162,8 @@ rule synthesise_patients:
         runtime=240,
         gpu=1,
     params:
-        sampling=CONFIG.synthesis.part(SamplingSettings),
-        implant=settings("synthesis")["implant"],
-        modalities=CONFIG.modalities,
-        labels=CONFIG.labels,
-        checkpoints=f"{RESULTS}/checkpoints/synthesis",
-        code=code("synthesis/synthesise_patients"),
+        **SAMPLED,
+        implant=None,
     script:
         "../workflow_scripts/synthesis/synthesise_patients.py"
 
@@ -171,6 +181,9 @@ use rule synthesise_patients as synthesise_implants with:
         f"{LOGS}/synthesis/synthesise_implants/{{split}}.log",
     benchmark:
         f"{BENCHMARKS}/synthesis/synthesise_implants/{{split}}.tsv"
+    params:
+        **SAMPLED,
+        implant=settings("synthesis")["implant"],
 
 
 use rule synthesise_patients as synthesise_sweep with:

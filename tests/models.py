@@ -10,7 +10,7 @@ from workflow_scripts.diffusion.conditions import Scaling, latent_points
 from workflow_scripts.diffusion.generator import Bundle, Generator, build_model
 from workflow_scripts.diffusion.latents import LatentSpace
 from workflow_scripts.diffusion.settings import DiffusionSettings
-from workflow_scripts.synthesis.anatomies import no_anatomies
+from workflow_scripts.synthesis.anatomies import NoAnatomies
 from workflow_scripts.synthesis.model import SynthesisModel
 
 SETTINGS = DiffusionSettings(
@@ -37,4 +37,4 @@ def small_model(grid: Grid, codec: type[Codec] = Codec) -> SynthesisModel:
     built = codec(net, ["flair", "t1ce"], "whole_tumour", grid, 1.0)
     everywhere = np.ones(grid.shape, bool)
     generator = Generator(bundle, SETTINGS, scaling)
-    return SynthesisModel(built, generator, no_anatomies, everywhere, {})
+    return SynthesisModel(built, generator, NoAnatomies(), everywhere, {})

@@ -244,7 +244,12 @@ def _files_that_the_sampler_lacks(config: Config) -> Iterator[str]:
 
 
 def _training_patients_that_synthesis_lacks(config: Config) -> Iterator[str]:
-    """Where synthesis wants training patients, and a model folder carries none, in words."""
+    """Where synthesis wants training patients that there are none of, in words."""
+    if config.synthesis.anatomy == "patients" and config.diffusion.anatomy == "none":
+        yield (
+            "synthesis.anatomy = patients: the denoiser is told no anatomy "
+            "(diffusion.anatomy: none); take phantom, which then means nothing"
+        )
     if not config.synthesis.model:
         return
     if config.synthesis.anatomy == "patients":

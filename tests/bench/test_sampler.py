@@ -26,7 +26,7 @@ from workflow_scripts.configuration import check, read_config
 ROOT = Path(__file__).resolve().parents[2]
 GRID = Grid((32, 32, 24), (5.0, 5.0, 6.0))
 SAMPLING = {
-    "sampling_steps": 2, "sigma_max": 60.0, "sigma_min": 0.02, "stochasticity": 1.0,
+    "sampling_steps": 2, "sigma_max": 60.0, "sigma_min": 0.02, "stochasticity": 1.0, "order": 2,
     "guidance": 1.0, "precision": "fp32", "batch": 2, "attempts": 5, "volume_tolerance": 1.5,
     "centroid_tolerance_mm": 10.0,
 }  # fmt: skip

@@ -40,6 +40,17 @@ def test_the_sampler_finds_a_gaussian_that_it_knows_nothing_of(stochasticity, st
     assert samples.std().item() == pytest.approx(SD, rel=off)
 
 
+def test_of_order_1_without_noise_a_step_is_that_of_ddim():
+    """Song et al. 2021, equation 12 with sigma = 0, in latents that are not scaled down."""
+    x = noise_of((100, 1))() * 60
+    found = Sampler(5, 60, 0.02, 0.0, order=1).sample(perfect_denoiser, noise_of((100, 1)))
+    levels = Sampler(5, 60, 0.02).noise_levels()
+    for now, later in zip(levels, levels[1:], strict=False):
+        estimate = perfect_denoiser(x, torch.full((len(x),), now), True)
+        x = estimate + later * (x - estimate) / now
+    torch.testing.assert_close(found, x)
+
+
 def ancestral(steps):
     """A sample of Karras et al.'s ancestral sampler, of first order, at the same noise levels."""
     noise, levels = noise_of(), Sampler(steps, 60, 0.02).noise_levels()

@@ -129,7 +129,7 @@ def test_bids_names_say_who_is_synthetic(job):
 
 @pytest.mark.parametrize(
     ("anatomy", "person"),
-    [("phantom", "n/a"), ("training:a-1/7", "a-1"), ("/data/brains/x", "/data/brains/x")],
+    [("phantom", "n/a"), ("training:a-1/7", "a-1"), ("/data/brains/x", "x")],
 )
 def test_bids_names_whose_brain_a_synthetic_patient_has(job, tmp_path, anatomy, person):
     write_json({"anatomy": anatomy}, tmp_path / "made" / "synthetic-0001" / "request.json")

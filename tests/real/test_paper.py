@@ -13,10 +13,10 @@ from workflow_scripts.autoencoder.settings import AutoencoderSection
 from workflow_scripts.autoencoder.train import AutoencoderTraining
 from workflow_scripts.common.attributes import CONDITIONS
 from workflow_scripts.common.grid import Grid
-from workflow_scripts.diffusion.conditions import Scaling, latent_points, place_of
+from workflow_scripts.diffusion.conditions import Scaling, ellipsoid_of, latent_points
 from workflow_scripts.diffusion.generator import build_model as build_denoiser
-from workflow_scripts.diffusion.generator import build_process
 from workflow_scripts.diffusion.latents import LatentSpace
+from workflow_scripts.diffusion.process import Process
 from workflow_scripts.diffusion.settings import DiffusionSettings
 from workflow_scripts.diffusion.train import DiffusionTraining
 
@@ -70,9 +70,11 @@ def test_denoiser_step(slices):
     scaling = Scaling.fit(table)
     latents = np.random.default_rng(0).normal(size=(1, 4, 24, 24, slices)).astype(np.float32)
     assert settings.space == "plain"
-    space = LatentSpace(latents.shape[1:], settings.patch, settings.modes)
+    space = LatentSpace(latents.shape[1:], settings.patch)
     space.points.copy_(latent_points(grid(), 8)[..., :slices])
     assert torch.equal(space.standardise(torch.from_numpy(latents)), torch.from_numpy(latents))
-    network = build_denoiser(settings, 4)
-    training = DiffusionTraining(network, build_process(settings), space, settings, seed=0)
-    one_step(training, (torch.from_numpy(latents), scaling.vectors(table), place_of(table)))
+    network = build_denoiser(settings, space, grid())
+    training = DiffusionTraining(network, Process(settings), space, settings, seed=0)
+    ellipsoids, no_tissue = ellipsoid_of(table), torch.zeros(1, 0)
+    batch = torch.from_numpy(latents), scaling.vectors(table), ellipsoids, no_tissue
+    one_step(training, batch)

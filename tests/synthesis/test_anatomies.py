@@ -12,7 +12,7 @@ from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.preprocess.phantoms import phantom_on_grid
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.preprocess.tissue import tissue_maps
-from workflow_scripts.synthesis.anatomies import RequestedAnatomies, no_anatomies
+from workflow_scripts.synthesis.anatomies import NoAnatomies, RequestedAnatomies
 from workflow_scripts.synthesis.anatomy_folder import read_brain
 
 GRID = Grid((32, 32, 24), (6.0, 6.0, 6.0))
@@ -39,7 +39,7 @@ def requests(*seeds, volume_ml=30.0):
 
 @pytest.fixture(scope="module")
 def three():
-    return source()(requests(1, 2, 3))
+    return source().tissue(requests(1, 2, 3))
 
 
 def test_each_seed_has_a_brain_of_its_own(three):
@@ -53,13 +53,15 @@ def test_each_seed_has_a_brain_of_its_own(three):
 
 
 def test_an_anatomy_does_not_depend_on_its_company(three):
-    np.testing.assert_array_equal(source()(requests(2))[0], three[1])
+    np.testing.assert_array_equal(source().tissue(requests(2))[0], three[1])
 
 
 def test_the_brain_makes_room_for_the_requested_tumour():
     """A large mass changes the anatomy around it, and hardly anything far away."""
     pushed = source(mass_effect=0.35)
-    small, large = (pushed(requests(1, volume_ml=ml))[0].astype(float) for ml in (0.01, 100.0))
+    small, large = (
+        pushed.tissue(requests(1, volume_ml=ml))[0].astype(float) for ml in (0.01, 100.0)
+    )
     changed = np.abs(small - large).sum(0)
     mm = GRID.to_mm(np.stack(np.meshgrid(*map(np.arange, GRID.shape), indexing="ij"), -1))
     away = np.linalg.norm(mm - [30, -20, 20], axis=-1)
@@ -68,7 +70,10 @@ def test_the_brain_makes_room_for_the_requested_tumour():
 
 
 def test_a_denoiser_that_is_told_nothing_has_no_anatomy():
-    assert no_anatomies(requests(1, 2)).shape == (2, 0)
+    assert NoAnatomies().tissue(requests(1, 2)).shape == (2, 0)
+    assert NoAnatomies().brain_of("phantom") is None
+    with pytest.raises(UserError, match="told no anatomy"):
+        NoAnatomies().brain_of("/brains/1")
 
 
 MODALITIES = ["flair", "t1ce"]
@@ -110,10 +115,10 @@ def test_a_folder_s_anatomy_is_that_of_its_images_without_the_tumour(patient, tm
 def test_a_request_that_names_a_folder_gets_its_anatomy(patient, tmp_path):
     folder = written(tmp_path / "brain", patient)
     both = pd.concat([requests(1).assign(anatomy=str(folder)), requests(2)], ignore_index=True)
-    found = source()(both)
+    found = source().tissue(both)
     read = read_brain(folder, MODALITIES, GRID, source().preprocess).tissue
     np.testing.assert_array_equal(found[0], (read * 255).round())
-    np.testing.assert_array_equal(found[1], source()(requests(2))[0])
+    np.testing.assert_array_equal(found[1], source().tissue(requests(2))[0])
 
 
 def test_a_brain_elsewhere_is_registered(patient, tmp_path):

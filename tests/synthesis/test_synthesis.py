@@ -106,6 +106,10 @@ def test_a_completed_request_is_the_same_when_read_back(table, tmp_path):
         ({"patient_id": ["é"]}, "letters, digits"),
         ({"spherecity": [0.7]}, "'spherecity' is unknown; is 'sphericity' meant"),
         ({"box_x": [20.0]}, "'box_x' is unknown; is 'box_x_mm' meant"),
+        ({"core_share": [1.2]}, "core_share must lie between 0 and 1"),
+        ({"core_share": [0.1], "enhancing_share": [0.9]}, "is a part of core_share"),
+        ({"anatomy": ["/nowhere/1"]}, "anatomy '/nowhere/1' is no folder"),
+        ({"background": ["kept"]}, "'background' is the workflow's own"),
     ],
 )
 def test_bad_requests_are_named(table, columns, words):
@@ -174,7 +178,7 @@ def test_a_sweep_of_places_changes_the_place_alone(table, room):
 
 
 SETTINGS = SamplingSettings(
-    sampling_steps=3, sigma_max=60, sigma_min=0.02, stochasticity=1, guidance=1.5,
+    sampling_steps=3, sigma_max=60, sigma_min=0.02, stochasticity=1, order=2, guidance=1.5,
     precision="fp32", batch=2, attempts=1, volume_tolerance=1.5, centroid_tolerance_mm=10,
 )  # fmt: skip
 

@@ -68,11 +68,18 @@ def test_the_schema_has_not_drifted():
             {"cohort": {"phantom": {"patients": 4}, "splits": {"scheme": "folds", "folds": 5}}},
             "5 folds, 2 for validation, one who trains.; take more, or lower folds",
         ),
-        ({"diffusion": {"target": "noise"}}, "noise with schedule cosine multiplies errors by 640"),
-        ({"diffusion": {"drop": 0}}, "guidance = 3 needs a null condition"),
+        (
+            {"diffusion": {"drop": 0}, "synthesis": {"guidance": 3}},
+            "guidance = 3 needs a null condition",
+        ),
+        ({"diffusion": {"blocks": [1]}}, "blocks needs one value for each of widths"),
+        ({"synthesis": {"sigma_min": 80}}, "sigma_min must be below sigma_max"),
+        (
+            {"diffusion": {"anatomy": "none"}, "synthesis": {"anatomy": "patients"}},
+            "the denoiser is told no anatomy",
+        ),
         ({"preprocess": {"reference": "t2"}}, "'t2' is none of the modalities flair, t1ce"),
         ({"cohort": {"exclude": ["x"]}}, "exclude is for real patients"),
-        ({"diffusion": {"space": "plain", "modes": 4}}, "must be 0 in the plain space"),
         (
             {"autoencoder": {"prior": "/nowhere"}, "diffusion": {"prior": "/nowhere"}},
             "/nowhere/diffusion/config.json does not exist",

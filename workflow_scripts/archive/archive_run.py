@@ -36,7 +36,8 @@ LEFT_FILES = ("picture.png", *(f"{name}{end}" for name in PICTURES for end in ("
 # A directory of patients in part would look to Snakemake as if it had changed; nnU-Net writes the
 # machine's name into what it trains.
 LEFT_FOLDERS = (
-    "phantoms", "reconstructions", "patients", "sweep", "predictions", "checkpoints",
+    "phantoms", "reconstructions", "patients", "implanted", "sweep", "copies",
+    "prior_phantoms", "predictions", "checkpoints",
     "tensorboard", "archive", "volumes", "pictures", "export", "nnunet_model",
 )  # fmt: skip
 RUN = "run.yaml"

@@ -59,6 +59,8 @@ def main() -> None:
             preprocess=PreprocessSettings.model_validate(config["preprocess"]),
         )
         synthetic = patient_folders(options.results / "synthesis" / options.split / "patients")
+        if len(synthetic) < EACH:
+            parser.error(f"{options.results} has {len(synthetic)} synthetic patients, not {EACH}")
         order, key = shuffled(synthetic, [Path(folder, name) for name in names], options.seed)
         patients = [Patient(each) for each in order]
         pairs = list(zip(patients[::2], patients[1::2], strict=True))

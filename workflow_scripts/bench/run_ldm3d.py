@@ -84,7 +84,7 @@ class VolumeDiffusion:
         random = generator(self.seed, number)
         network = at_timesteps(self.denoiser, system.process)
         lowest, highest = (float(system.process.schedule[end]) for end in (0, -1))
-        sampler = Sampler(system.evaluations, highest, lowest, stochasticity=0)
+        sampler = Sampler(system.evaluations, highest, lowest, stochasticity=0, order=1)
 
         def noise() -> Tensor:
             return torch.randn(1, *system.latent_shape, generator=random).to(device())

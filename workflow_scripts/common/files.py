@@ -66,9 +66,12 @@ def read_table(path: str | Path) -> pd.DataFrame:
     csv = str(path).endswith(".csv")
     # A brain_mask column in which no patient has one would be read as numbers that are missing.
     text = dict.fromkeys(
-        ("patient_id", "subject", "brain_mask", "image_patient", "latent_patient", "mask_patient"),
+        (
+            "patient_id", "subject", "brain_mask", "anatomy",
+            "image_patient", "latent_patient", "mask_patient",
+        ),
         str,
-    )
+    )  # fmt: skip
     try:
         with warnings.catch_warnings():
             # Rows with more cells than the header would be cut short, or shifted.

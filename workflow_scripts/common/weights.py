@@ -31,13 +31,15 @@ def load_config(folder: str | Path) -> dict:
     return read_json(path)
 
 
-def settings_of(config: dict, kind: type[Settings], folder: str | Path) -> Settings:
-    """The settings in a model folder's ``config.json``.
+def settings_of(
+    config: dict, kind: type[Settings], folder: str | Path, name: str = "settings"
+) -> Settings:
+    """The settings of a ``name`` in a model folder's ``config.json``.
 
     Raises ``UserError`` where a key is missing or unknown: another version wrote the folder.
     """
     try:
-        return kind.model_validate(config.get("settings", {}))
+        return kind.model_validate(config.get(name, {}))
     except ValidationError as error:
         keys = ", ".join(".".join(map(str, e["loc"])) for e in error.errors())
         raise UserError(

@@ -97,7 +97,7 @@ class Sampler:
     Noise levels fall from ``sigma_max`` to ``sigma_min`` and then to 0. ``stochasticity`` is how
     fast noise is drawn anew: 1 is the reverse SDE, which corrects errors of earlier steps, 0 the
     probability-flow ODE (Song et al. 2021). ``guidance`` w gives ``null + w (conditioned - null)``
-    (Ho & Salimans 2022).
+    (Ho & Salimans 2022). Of order 1 with stochasticity 0 a step is DDIM's (Song et al. 2021).
     """
 
     steps: int
@@ -105,6 +105,7 @@ class Sampler:
     sigma_min: float
     stochasticity: float = 1.0
     guidance: float = 1.0
+    order: int = 2
 
     def noise_levels(self) -> list[float]:
         """Noise levels of the steps, and 0 (equation 5)."""
@@ -140,7 +141,7 @@ class Sampler:
             renewed = self.stochasticity * step
             share = -math.expm1(-step - renewed)
             x = later / now * math.exp(-renewed) * x + share * estimate
-            if before is not None:
+            if before is not None and self.order == 2:
                 x = x + share / 2 * step / step_before * (estimate - before)
             if renewed:
                 x = x + later * math.sqrt(-math.expm1(-2 * renewed)) * noise()

@@ -17,6 +17,7 @@ HELPED, HARMED, UNDECIDED = "helped", "harmed", "not decided"
 # Arms that synthetic patients are compared with beside the opponent, and what that asks.
 RIVALS = {
     "real+classical+phantoms": "synthetic patients in place of the prior's phantoms",
+    "real+classical+implanted": "synthetic patients in place of tumours implanted into real ones",
     "real+classical+copies": "synthetic patients in place of the training patients' warped copies",
 }
 MAIN = "synthetic patients against the arm to beat"

@@ -62,13 +62,13 @@ def tissue_maps(image: NDArray, brain: NDArray, label: NDArray, grid: Grid) -> N
     ``image`` (M, X, Y, Z) is normalised, 0 to 1; ``brain`` and ``label`` (X, Y, Z) lie on ``grid``
     too. What the tumour (``label`` > 0) and its margin hide is taken from the other hemisphere:
     the voxel mirrored in the plane x = 0, or the prior where that is tumour or no brain as well.
-    The maps so tell nothing of the tumour but what it displaced.
     """
     prior, brain = tissue_prior(grid), np.asarray(brain) > 0
     result = np.zeros_like(prior)
     hidden = _hidden(np.asarray(label) > 0, grid)
     seen = brain & ~hidden
-    # Too little to fit a model to: a brain that is nothing but tumour.
+    # Of a brain that is nothing but tumour too little is seen to fit a model to.
+    result[:, seen] = prior[:, seen]
     if seen.sum() > 100 * len(TISSUES):
         result[:, seen] = _fractions(image[:, seen].T.astype(np.float64), prior[:, seen].T, seen).T
     covered = brain & ~seen

@@ -25,6 +25,8 @@ REFERENCES = {
     "guidance": "Ho J, Salimans T. Classifier-free diffusion guidance. arXiv:2207.12598, 2022.",
     "edm": "Karras T, Aittala M, Aila T, Laine S. Elucidating the design space of diffusion-based "
     "generative models. NeurIPS, 2022.",
+    "dpm": "Lu C, Zhou Y, Bao F, Chen J, Li C, Zhu J. DPM-Solver++: fast solver for guided "
+    "sampling of diffusion probabilistic models. arXiv:2211.01095, 2022.",
     "nnunet": "Isensee F, Jaeger PF, Kohl SAA, Petersen J, Maier-Hein KH. nnU-Net: a "
     "self-configuring method for deep learning-based biomedical image segmentation. Nature "
     "Methods 18:203–211, 2021.",
@@ -179,9 +181,9 @@ def _synthesis(config: Config, cite: Citations) -> str:
         )
     return (
         f"**Synthesis.** Tumours were asked for by volume, place and sphericity: {asked}. Samples "
-        f"took {synthesis.sampling_steps} steps {cite.edm} from a noise level of "
-        f"{synthesis.sigma_max:g}, of whose noise {synthesis.stochasticity:g} was drawn anew in "
-        f"each{_guidance(synthesis, cite)}. {_brains(config)}A sample was drawn "
+        f"took {synthesis.sampling_steps} steps of DPM-Solver++ {cite.dpm} from a noise level of "
+        f"{synthesis.sigma_max:g} (stochasticity {synthesis.stochasticity:g}, order "
+        f"{synthesis.order}{_guidance(synthesis, cite)}). {_brains(config)}A sample was drawn "
         f"again, up to {synthesis.attempts} times in all, while its tumour's volume was "
         f"{synthesis.volume_tolerance:g} times larger or smaller than asked for, or lay more than "
         f"{synthesis.centroid_tolerance_mm:g} mm away, its brain was torn, or its label had holes."
@@ -191,13 +193,16 @@ def _synthesis(config: Config, cite: Citations) -> str:
 def _guidance(synthesis, cite: Citations) -> str:
     if synthesis.guidance == 1:
         return ""
-    return f", with classifier-free guidance {cite.guidance} of {synthesis.guidance:g}"
+    return f", classifier-free guidance {cite.guidance} {synthesis.guidance:g}"
 
 
 def _brains(config: Config) -> str:
-    if config.diffusion.anatomy == "none":
+    synthesis = config.synthesis
+    # What another run's model is told is not this run's to say, nor what a table of requests names.
+    if config.diffusion.anatomy == "none" or synthesis.model or synthesis.requests:
         return ""
-    return "Each was given the tissue maps of a phantom brain of its own. "
+    brain = {"phantom": "a phantom brain of its own", "patients": "a warped training patient"}
+    return f"Each was given the tissue maps of {brain[synthesis.anatomy]}. "
 
 
 def _segmentation(config: Config, cite: Citations) -> str:
@@ -208,7 +213,18 @@ def _segmentation(config: Config, cite: Citations) -> str:
         f"({_listed([a.replace('+', ' + ') for a in segmentation.arms])}) for the same "
         f"{segmentation.steps} steps of {segmentation.batch} patients. Classical augmentation is "
         f"nnU-Net's {cite.nnunet}; in arms with synthetic patients, {share} of the samples were "
-        "synthetic."
+        f"synthetic.{_implanted(config)}"
+    )
+
+
+def _implanted(config: Config) -> str:
+    if "real+classical+implanted" not in config.segmentation.arms:
+        return ""
+    implant = config.synthesis.implant
+    return (
+        " Implanted patients were training patients and warped copies of them, with a tumour that "
+        f"the generator made in place, their own {implant.own_tumour}, within a margin of "
+        f"{implant.margin_mm:g} mm."
     )
 
 

@@ -4,11 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from workflow_scripts.common.files import UserError
-from workflow_scripts.synthesis.anatomies import RequestedAnatomies, steps_of
+from workflow_scripts.synthesis.anatomies import OneAnatomy, RequestedAnatomies, steps_of
 from workflow_scripts.synthesis.model import SynthesisModel
 
 
@@ -21,9 +20,5 @@ def in_brain(model: SynthesisModel, folder: Path) -> tuple[SynthesisModel, NDArr
     if not isinstance(model.anatomies, RequestedAnatomies):
         raise UserError("--anatomy: this model is told no anatomy (diffusion.anatomy: none)")
     brain = model.anatomies.brain(str(folder))
-    tissue = steps_of(brain.tissue)[None]
-
-    def anatomies(requests: pd.DataFrame) -> NDArray[np.uint8]:
-        return np.repeat(tissue, len(requests), 0)
-
-    return replace(model, anatomies=anatomies, brain=brain.brain), brain.image[0]
+    one = OneAnatomy(steps_of(brain.tissue))
+    return replace(model, anatomies=one, brain=brain.brain), brain.image[0]

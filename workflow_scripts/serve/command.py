@@ -9,11 +9,11 @@ from pathlib import Path
 import click
 import numpy as np
 
-from workflow_scripts.common.files import UserError, read_json
+from workflow_scripts.common.files import UserError
 from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.synthesis.folder import check_model_folder
 from workflow_scripts.synthesis.request_table import PHANTOM
-from workflow_scripts.synthesis.settings import SamplingSettings
+from workflow_scripts.synthesis.settings import read_sampling
 
 
 def listening(port: int) -> socket.socket:
@@ -61,11 +61,12 @@ def serve(model, port, anatomy, threads):
         torch.set_num_threads(threads)
         loaded, backdrop = SynthesisModel.load(model), None
         if anatomy:
+            anatomy = anatomy.resolve()
             loaded, backdrop = in_brain(loaded, anatomy)
+        settings = read_sampling(model)
     except UserError as error:
         raise click.ClickException(str(error)) from None
     token = secrets.token_urlsafe(24)
-    settings = SamplingSettings.model_validate(read_json(model / "sampling.json"))
     with tempfile.TemporaryDirectory(prefix="sbldm-") as folder:
         template = model / "template.nii.gz"
         if backdrop is not None:

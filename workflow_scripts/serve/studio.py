@@ -86,7 +86,7 @@ class Studio:
     def refusal(self, wish: Wish) -> str | None:
         """Why a wish cannot be met; nothing where it can."""
         request = self.completed(wish).iloc[0]
-        return reason_to_refuse(request, self.model.brain, self.model.codec.grid)
+        return reason_to_refuse(request, self.model.brain_for(request), self.model.codec.grid)
 
     def ask(self, wish: Wish) -> Job:
         """Put a wish at the end of the queue. Raises ``UserError`` for one that cannot be met, and

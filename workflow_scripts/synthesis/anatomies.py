@@ -1,10 +1,10 @@
 """The anatomy that each synthetic patient is given: tissue maps without a tumour."""
 
 import multiprocessing
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -27,13 +27,47 @@ from workflow_scripts.synthesis.training_copies import TrainingCopies
 # A process takes seconds to start, an anatomy about one.
 REQUESTS_A_PROCESS = 4
 
-# Tissue maps (N, 3, X, Y, Z), 0 to 255, of completed requests.
-Anatomies = Callable[[pd.DataFrame], NDArray[np.uint8]]
+
+class Anatomies(Protocol):
+    """The anatomies that requests name."""
+
+    def tissue(self, requests: pd.DataFrame) -> NDArray[np.uint8]:
+        """Tissue maps (N, 3, X, Y, Z), 0 to 255, of completed requests."""
+
+    def brain_of(self, name: str) -> NDArray[np.bool_] | None:
+        """Brain mask (X, Y, Z) of the anatomy that a request names; nothing for a phantom, whose
+        brain is as everybody's. Raises ``UserError`` for an anatomy that cannot be used."""
 
 
-def no_anatomies(requests: pd.DataFrame) -> NDArray[np.uint8]:
-    """For a denoiser that is told no anatomy: (N, 0)."""
-    return np.zeros((len(requests), 0), np.uint8)
+class NoAnatomies:
+    """For a denoiser that is told none."""
+
+    def tissue(self, requests: pd.DataFrame) -> NDArray[np.uint8]:
+        """(N, 0)."""
+        return np.zeros((len(requests), 0), np.uint8)
+
+    def brain_of(self, name: str) -> None:
+        """Nothing. Raises ``UserError`` for any anatomy but a phantom's."""
+        if name != PHANTOM:
+            raise UserError(
+                "this model is told no anatomy (diffusion.anatomy: none); leave the column anatomy "
+                "out"
+            )
+
+
+@dataclass(frozen=True)
+class OneAnatomy:
+    """The same brain for all requests: tissue maps (3, X, Y, Z), 0 to 255."""
+
+    maps: NDArray[np.uint8]
+
+    def tissue(self, requests: pd.DataFrame) -> NDArray[np.uint8]:
+        """Tissue maps (N, 3, X, Y, Z), 0 to 255."""
+        return np.repeat(self.maps[None], len(requests), 0)
+
+    def brain_of(self, name: str) -> NDArray[np.bool_]:
+        """Brain mask (X, Y, Z)."""
+        return self.maps.any(0)
 
 
 @dataclass(frozen=True)
@@ -42,8 +76,8 @@ class RequestedAnatomies:
 
     A phantom is nobody's brain: drawn from the request's seed, and pushed aside by its tumour. Its
     images pass through the same tissue classification as a patient's. Any other ``anatomy`` of a
-    request is one of the training patients and their ``copies``, or a folder
-    (``read_brain``).
+    request is one of the training patients and their ``copies``, or a folder (``read_brain``),
+    which is read once.
     """
 
     modalities: list[str]
@@ -52,34 +86,42 @@ class RequestedAnatomies:
     preprocess: PreprocessSettings
     processes: int = 1
     copies: TrainingCopies | None = None
+    read: dict[str, NDArray[np.uint8]] = field(default_factory=dict, compare=False)
 
-    def __call__(self, requests: pd.DataFrame) -> NDArray[np.uint8]:
+    def tissue(self, requests: pd.DataFrame) -> NDArray[np.uint8]:
         """Tissue maps (N, 3, X, Y, Z), 0 to 255."""
         rows = [row for _, row in requests.iterrows()]
-        phantoms = [row for row in rows if row["anatomy"] == PHANTOM]
-        made = iter(self._phantoms(phantoms))
-        names = {row["anatomy"] for row in rows} - {PHANTOM}
-        read = {name: self._read(name) for name in sorted(names)}
+        made = iter(self._phantoms([row for row in rows if row["anatomy"] == PHANTOM]))
         return np.stack(
-            [next(made) if row["anatomy"] == PHANTOM else read[row["anatomy"]] for row in rows]
+            [
+                next(made) if row["anatomy"] == PHANTOM else self._named(row["anatomy"])
+                for row in rows
+            ]
         )
 
-    def _read(self, name: str) -> NDArray[np.uint8]:
-        if not is_training(name):
-            return steps_of(self.brain(name).tissue)
-        if self.copies is None:
-            raise UserError(
-                f"requests: anatomy '{name}' is a training patient's, which a model folder does "
-                f"not carry; name a folder of images, or {PHANTOM}"
-            )
-        return self.copies.tissue[self.copies.row(name)]
+    def brain_of(self, name: str) -> NDArray[np.bool_] | None:
+        """Brain mask (X, Y, Z) of a named anatomy; nothing for a phantom."""
+        return None if name == PHANTOM else self._named(name).any(0)
 
     def brain(self, folder: str) -> Brain:
         """The brain in a folder, as requests may name it."""
         return read_brain(folder, self.modalities, self.grid, self.preprocess)
 
+    def _named(self, name: str) -> NDArray[np.uint8]:
+        """Tissue maps (3, X, Y, Z), 0 to 255, of somebody's brain."""
+        if is_training(name):
+            if self.copies is None:
+                raise UserError(
+                    f"anatomy '{name}' is a training patient's, which a model folder does not "
+                    f"carry; name a folder of images, or {PHANTOM}"
+                )
+            return self.copies.tissue[self.copies.row(name)]
+        if name not in self.read:
+            self.read[name] = steps_of(self.brain(name).tissue)
+        return self.read[name]
+
     def _phantoms(self, rows: list[pd.Series]) -> list[NDArray[np.uint8]]:
-        make = partial(tissue_of_phantom, self)
+        make = partial(tissue_of_phantom, replace(self, read={}, copies=None))
         processes = min(self.processes, len(rows) // REQUESTS_A_PROCESS)
         if processes < 2:
             return [make(row) for row in rows]

@@ -16,6 +16,7 @@ from workflow_scripts.preprocess.normalise import normalise
 from workflow_scripts.preprocess.raw import Raw, choose_reference, label_frame
 from workflow_scripts.preprocess.regrid import on_grid
 from workflow_scripts.preprocess.settings import PreprocessSettings
+from workflow_scripts.preprocess.skull_strip import stripped_mask
 from workflow_scripts.preprocess.tissue import tissue_maps
 from workflow_scripts.preprocess.volumes import canonical_volume
 
@@ -76,9 +77,17 @@ def read_brain(
     frames = {m: (raw.images[m].shape, raw.affines[m]) for m in modalities}
     frames["label"] = raw.label.shape, raw.label_affine
     if all(same_grid(*frame, grid.shape, grid.affine) for frame in frames.values()):
-        volume = np.stack([raw.images[m] for m in modalities])
-        brain = (volume > volume.reshape(len(volume), -1).min(1)[:, None, None, None]).any(0)
-        volume = np.stack([normalise(each, brain, settings.percentiles) for each in volume])
+        brain = np.zeros(grid.shape, bool)
+        for name in modalities:
+            mask = stripped_mask(raw.images[name], grid.affine)
+            if mask is None:
+                raise UserError(
+                    f"anatomy: {folder}: {name} lies on the model's grid with its skull; strip it, "
+                    "or give the images as the scanner has them"
+                )
+            brain |= mask
+        images = (raw.images[name] for name in modalities)
+        volume = np.stack([normalise(image, brain, settings.percentiles) for image in images])
         label = raw.label
     else:
         volume, label, brain = on_grid(raw, align(raw, settings, {}), grid, settings)

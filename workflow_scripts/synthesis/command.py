@@ -9,13 +9,12 @@ import pandas as pd
 
 from workflow_scripts.common.files import (
     UserError,
-    read_json,
     read_table,
     staged_directory,
     write_table,
 )
 from workflow_scripts.synthesis.folder import check_model_folder
-from workflow_scripts.synthesis.settings import SamplingSettings
+from workflow_scripts.synthesis.settings import read_sampling
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -105,8 +104,10 @@ def synthesize(
     try:
         target = new_folder(out)
         table = asked(requests, count, volume_ml, centroid_mm, sphericity)
+        if anatomy and "anatomy" in table:
+            raise UserError("--requests names anatomies; leave --anatomy out")
         if anatomy:
-            table = table.assign(anatomy=str(anatomy))
+            table = table.assign(anatomy=str(anatomy.resolve()))
         check_model_folder(model)
         # Networks take seconds to import: not before all that can be refused without them is.
         import torch
@@ -117,7 +118,7 @@ def synthesize(
 
         torch.set_num_threads(threads)
         loaded = SynthesisModel.load(model, threads)
-        settings = SamplingSettings.model_validate(read_json(model / "sampling.json"))
+        settings = read_sampling(model)
         completed = complete(table, loaded.generator.scaling, seed)
         refuse_impossible(completed, loaded)
         with staged_directory(target) as folder:

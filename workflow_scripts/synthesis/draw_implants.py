@@ -8,7 +8,7 @@ from workflow_scripts.common.grid import Grid
 from workflow_scripts.diffusion.conditions import Scaling, ellipsoid_of
 from workflow_scripts.synthesis.draw_requests import DRAWS, jittered
 from workflow_scripts.synthesis.implants import enlarged, inside
-from workflow_scripts.synthesis.requests import complete, reason_to_refuse
+from workflow_scripts.synthesis.requests import SEEDS_A_RUN, complete, reason_to_refuse
 from workflow_scripts.synthesis.settings import ImplantSettings
 from workflow_scripts.synthesis.training_copies import TrainingCopies
 
@@ -47,10 +47,13 @@ def draw_implants(
         if len(kept) == count:
             requests = complete(pd.concat(kept), scaling, seed)
             requests["patient_id"] = [f"implanted-{row + 1:04d}" for row in range(count)]
+            # Noise of their own: patients that are made as a whole count from 0.
+            requests["seed"] += SEEDS_A_RUN // 2
             return requests.assign(background="kept")
+    other = ", or set synthesis.implant.own_tumour to healed" * (settings.own_tumour == "kept")
     raise UserError(
         "synthesis.jitter and jitter_mm: hardly any tumour that is drawn has room in a training "
-        "patient; make them smaller, or set synthesis.implant.own_tumour to healed"
+        f"patient; make them smaller{other}"
     )
 
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workflow_scripts.common.grid import Grid
-from workflow_scripts.diffusion.conditions import draw_maps, ellipsoid_of
+from workflow_scripts.diffusion.conditions import ellipsoid_of
 from workflow_scripts.synthesis.settings import ImplantSettings
-from workflow_scripts.synthesis.training_copies import TrainingCopies, around
+from workflow_scripts.synthesis.training_copies import TrainingCopies, distance_mm
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,11 @@ class Background:
     latents: Tensor
     anew: Tensor
     measured: NDArray[np.bool_]
+
+
+def is_implanted(requests: pd.DataFrame) -> bool:
+    """Whether requests are for tumours in the backgrounds of training patients."""
+    return "background" in requests and bool((requests["background"] == "kept").all())
 
 
 def enlarged(ellipsoids: Tensor, margin_mm: float) -> Tensor:
@@ -38,32 +43,27 @@ def inside(ellipsoid: Tensor, grid: Grid) -> NDArray[np.bool_]:
 
 
 def backgrounds(
-    requests: pd.DataFrame,
-    copies: TrainingCopies,
-    points: Tensor,
-    grid: Grid,
-    settings: ImplantSettings,
+    requests: pd.DataFrame, copies: TrainingCopies, grid: Grid, settings: ImplantSettings
 ) -> Background:
     """The backgrounds of requests, whose ``anatomy`` names a training patient or copy.
 
-    What is made anew is the requested ellipsoid with a margin, softly, and the patient's own tumour
-    with a margin where it is healed. ``points`` (3, h, w, Z) are the latents' positions in mm.
+    What is made anew is the requested ellipsoid, and the patient's own tumour where it is healed,
+    all of it there and less and less over the margin around it.
     """
-    ellipsoids = enlarged(ellipsoid_of(requests), settings.margin_mm)
-    anew = draw_maps(ellipsoids, torch.ones(len(ellipsoids)), points)[:, -1:]
-    latents, measured = [], []
-    for row, name in enumerate(requests["anatomy"]):
+    ellipsoids, latents, anew, measured = ellipsoid_of(requests), [], [], []
+    for ellipsoid, name in zip(ellipsoids, requests["anatomy"], strict=True):
         latents.append(torch.from_numpy(copies.latents[copies.row(name)].astype(np.float32)))
-        measured.append(inside(ellipsoids[row], grid))
+        tumour = inside(ellipsoid, grid)
         if settings.own_tumour == "healed":
-            healed = around(copies.tumour(name), settings.margin_mm, grid)
-            anew[row, 0] = torch.maximum(anew[row, 0], _coarse(healed, points.shape[1:]))
-            measured[row] |= healed
-    return Background(torch.stack(latents), anew, np.stack(measured))
+            tumour |= copies.tumour(name)
+        distance = distance_mm(tumour, grid)
+        anew.append(_coarse(1 - distance / max(settings.margin_mm, 1e-6), latents[-1].shape[1:]))
+        measured.append(distance <= settings.margin_mm)
+    return Background(torch.stack(latents), torch.stack(anew)[:, None], np.stack(measured))
 
 
-def _coarse(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> Tensor:
-    """1 for latent elements (h, w, Z) that a mask (X, Y, Z) touches, else 0."""
+def _coarse(share: NDArray[np.float64], shape: tuple[int, ...]) -> Tensor:
+    """The largest of the shares (X, Y, Z), at least 0, in each latent element (h, w, Z)."""
     h, w, z = shape
-    blocks = mask.reshape(h, mask.shape[0] // h, w, mask.shape[1] // w, z)
-    return torch.from_numpy(blocks.any((1, 3)).astype(np.float32))
+    blocks = share.reshape(h, share.shape[0] // h, w, share.shape[1] // w, z)
+    return torch.from_numpy(blocks.max((1, 3)).clip(0, 1).astype(np.float32))

@@ -11,12 +11,13 @@ from workflow_scripts.autoencoder.codec import Codec
 from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.nifti import load_nifti
 from workflow_scripts.common.provenance import checksum
-from workflow_scripts.common.weights import load_config
+from workflow_scripts.common.weights import load_config, settings_of
 from workflow_scripts.diffusion.generator import Generator
 from workflow_scripts.preprocess.settings import PreprocessSettings
-from workflow_scripts.synthesis.anatomies import Anatomies, RequestedAnatomies, no_anatomies
+from workflow_scripts.synthesis.anatomies import Anatomies, NoAnatomies, RequestedAnatomies
 from workflow_scripts.synthesis.folder import STAGES, check_model_folder
-from workflow_scripts.synthesis.implants import Background, backgrounds
+from workflow_scripts.synthesis.implants import Background, backgrounds, is_implanted
+from workflow_scripts.synthesis.request_table import is_training
 from workflow_scripts.synthesis.settings import ImplantSettings
 from workflow_scripts.synthesis.training_copies import TrainingCopies
 
@@ -44,10 +45,17 @@ class SynthesisModel:
     def background(self, requests: pd.DataFrame) -> Background | None:
         """What is kept of the training patients that requests name, where their background is to
         be kept; nothing where patients are made as a whole."""
-        if "background" not in requests or self.copies is None or self.implant is None:
+        if not is_implanted(requests):
             return None
-        points = self.generator.bundle.space.points.cpu()
-        return backgrounds(requests, self.copies, points, self.codec.grid, self.implant)
+        return backgrounds(requests, self.copies, self.codec.grid, self.implant)
+
+    def brain_for(self, request: pd.Series) -> NDArray[np.bool_]:
+        """The brain (X, Y, Z) that a completed request asks for a tumour in. Raises ``UserError``
+        for an anatomy that cannot be used."""
+        if self.copies and is_training(request["anatomy"]):
+            return self.copies.brain(request["anatomy"])
+        brain = self.anatomies.brain_of(request["anatomy"])
+        return self.brain if brain is None else brain
 
     @classmethod
     def of(
@@ -94,8 +102,8 @@ def load_anatomies(
     """The anatomies that requests of a diffusion model folder may name, with phantoms as its
     training says they look; none where its denoiser is told none."""
     if generator.settings.anatomy == "none":
-        return no_anatomies
+        return NoAnatomies()
     config = load_config(folder)
-    phantom = PhantomSettings.model_validate(config["phantom"])
-    preprocess = PreprocessSettings.model_validate(config["preprocess"])
+    phantom = settings_of(config, PhantomSettings, folder, "phantom")
+    preprocess = settings_of(config, PreprocessSettings, folder, "preprocess")
     return RequestedAnatomies(codec.modalities, codec.grid, phantom, preprocess, processes, copies)

@@ -12,7 +12,7 @@ from workflow_scripts.common.files import UserError, read_table, write_json, wri
 from workflow_scripts.common.patients import save_patient
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.synthesis.model import SynthesisModel
-from workflow_scripts.synthesis.request_table import CENTROID, PHANTOM
+from workflow_scripts.synthesis.request_table import CENTROID
 from workflow_scripts.synthesis.requests import reason_to_refuse
 from workflow_scripts.synthesis.sampling import Sample, synthesise
 from workflow_scripts.synthesis.settings import SamplingSettings
@@ -63,17 +63,17 @@ def make_patients(
 
 
 def refuse_impossible(requests: pd.DataFrame, model: SynthesisModel) -> None:
-    """Raise ``UserError`` naming each request that the brain has no room for, and why, or that
-    names an anatomy where the denoiser is told none."""
-    if model.generator.settings.anatomy == "none" and (requests["anatomy"] != PHANTOM).any():
-        raise UserError(
-            "requests: this model is told no anatomy (diffusion.anatomy: none); leave it out"
-        )
-    reasons = [
-        f"{request['patient_id']}: {reason}"
-        for _, request in requests.iterrows()
-        if (reason := reason_to_refuse(request, model.brain, model.codec.grid))
-    ]
+    """Raise ``UserError`` naming each request whose brain has no room for its tumour, or whose
+    anatomy cannot be used, and why."""
+    reasons = []
+    for _, request in requests.iterrows():
+        try:
+            brain = model.brain_for(request)
+        except UserError as error:
+            reasons.append(f"{request['patient_id']}: {error}")
+            continue
+        if reason := reason_to_refuse(request, brain, model.codec.grid):
+            reasons.append(f"{request['patient_id']}: {reason}")
     if reasons:
         raise UserError("requests that cannot be met: " + "; ".join(reasons))
 
@@ -141,6 +141,7 @@ def _save(
         "sigma_max": settings.sigma_max,
         "sigma_min": settings.sigma_min,
         "stochasticity": settings.stochasticity,
+        "order": settings.order,
         "guidance": settings.guidance,
         "models_sha256": model.weights_sha256,
     }

@@ -26,10 +26,12 @@ LARGEST_SEED = 2**63 - 1
 
 def source_of(anatomy: str) -> str:
     """Whose brain a synthetic patient has: nobody's (empty) where it is a phantom's, else a
-    training patient's name or a folder."""
+    training patient's name or that of a folder, without its path."""
     if anatomy == PHANTOM:
         return ""
-    return anatomy.removeprefix(TRAINING).rsplit("/", 1)[0] if is_training(anatomy) else anatomy
+    if is_training(anatomy):
+        return anatomy.removeprefix(TRAINING).rsplit("/", 1)[0]
+    return Path(anatomy).name
 
 
 def is_training(anatomy: str) -> bool:
@@ -43,13 +45,7 @@ def check_requests(table: pd.DataFrame) -> None:
     ``table`` has a row a request and at least the columns ``REQUIRED``; cells of ``OPTIONAL``
     columns may be empty.
     """
-    absent = [name for name in REQUIRED if name not in table]
-    if absent:
-        raise UserError(f"requests: columns {', '.join(absent)} are missing")
-    for name in table:
-        near = difflib.get_close_matches(str(name), KNOWN, 1, ALIKE)
-        if near and name not in KNOWN:
-            raise UserError(f"requests: column '{name}' is unknown; is '{near[0]}' meant?")
+    _check_columns(table)
     if table.empty:
         raise UserError("requests: the table has no rows")
     if "patient_id" in table:
@@ -59,6 +55,29 @@ def check_requests(table: pd.DataFrame) -> None:
     for name in (*REQUIRED, "sphericity", "seed", *OPTIONAL):
         if name in table:
             _check_numbers(name, table[name])
+    if set(SHARES) <= set(table):
+        _check_shares(table)
+
+
+def _check_columns(table: pd.DataFrame) -> None:
+    absent = [name for name in REQUIRED if name not in table]
+    if absent:
+        raise UserError(f"requests: columns {', '.join(absent)} are missing")
+    for name in table:
+        near = difflib.get_close_matches(str(name), KNOWN, 1, ALIKE)
+        if near and name not in KNOWN:
+            raise UserError(f"requests: column '{name}' is unknown; is '{near[0]}' meant?")
+    if "background" in table:
+        raise UserError(
+            "requests: column 'background' is the workflow's own, of implanted patients "
+            "(segmentation.arms: real+classical+implanted); leave it out"
+        )
+
+
+def _check_shares(table: pd.DataFrame) -> None:
+    core, enhancing = (pd.to_numeric(table[name], errors="coerce") for name in SHARES)
+    if (enhancing > core).any():
+        raise UserError("requests: enhancing_share is a part of core_share, and cannot be more")
 
 
 def _check_names(names: pd.Series) -> None:

@@ -121,6 +121,7 @@ def _draw(
         settings.sigma_min,
         settings.stochasticity,
         settings.guidance,
+        settings.order,
     )
     background = model.background(requests)
     known = (background.latents, background.anew) if background else None
@@ -145,7 +146,7 @@ def synthesise(
     not the one asked for it is drawn again, in the same anatomy, and in the end the draw that came
     closest is kept.
     """
-    tissue = model.anatomies(requests)
+    tissue = model.anatomies.tissue(requests)
     best = _draw(requests, tissue, 0, model, settings)
     for attempt in range(1, settings.attempts):
         pending = [i for i, sample in enumerate(best) if sample.misfit > 1]

@@ -1,9 +1,11 @@
 """Values of the ``synthesis`` section."""
 
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat, ValidationError, model_validator
 
+from workflow_scripts.common.files import UserError, read_json
 from workflow_scripts.common.settings import Precision, Section, UserPath
 
 
@@ -22,6 +24,9 @@ class SamplingSettings(Section):
         "deterministic",
         ge=0,
         le=1,
+    )
+    order: Literal[1, 2] = Field(
+        description="of the sampler: 2 is DPM-Solver++(2M), 1 with stochasticity 0 the step of DDIM"
     )
     guidance: float = Field(description="classifier-free guidance; 1 is none", ge=0)
     precision: Precision = Field(
@@ -43,6 +48,17 @@ class SamplingSettings(Section):
         if self.sigma_min >= self.sigma_max:
             raise ValueError("sigma_min must be below sigma_max")
         return self
+
+
+def read_sampling(folder: str | Path) -> SamplingSettings:
+    """How a model folder's patients are sampled. Raises ``UserError`` for values of another
+    version, or wrong ones."""
+    path = Path(folder) / "sampling.json"
+    try:
+        return SamplingSettings.model_validate(read_json(path))
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise UserError(f"{path}: {wrong}; take the values of synthesis in config.yaml") from None
 
 
 class ImplantSettings(Section):

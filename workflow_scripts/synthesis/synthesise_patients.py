@@ -30,6 +30,7 @@ def main(snakemake) -> None:
     copies, implant = None, None
     if given.tissue:
         copies = TrainingCopies.load(given.attributes, given.latents, given.tissue, given.tumours)
+    if snakemake.params.implant:
         implant = ImplantSettings.model_validate(snakemake.params.implant)
     parts = [given[part] for part in PARTS]
     model = SynthesisModel.of(*parts, snakemake.threads, copies, implant)

@@ -42,7 +42,7 @@ class TrainingCopies:
     def row(self, name: str) -> int:
         """The number of a copy; raises ``UserError`` for a name that nobody has."""
         if name not in self.rows:
-            raise UserError(f"requests: anatomy '{name}' is none of the run's training patients")
+            raise UserError(f"anatomy '{name}' is none of the run's training patients")
         return self.rows[name]
 
     def tumour(self, name: str) -> NDArray[np.bool_]:
@@ -55,8 +55,9 @@ class TrainingCopies:
         return self.tissue[self.row(name)].any(0)
 
 
-def around(tumour: NDArray[np.bool_], margin_mm: float, grid: Grid) -> NDArray[np.bool_]:
-    """A tumour's mask (X, Y, Z) with a margin; nothing where there is no tumour."""
+def distance_mm(tumour: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
+    """Distance (X, Y, Z) of each voxel from a tumour's mask, 0 inside; without a tumour, from
+    nothing: infinity."""
     if not tumour.any():
-        return tumour
-    return ndimage.distance_transform_edt(~tumour, grid.spacing_mm) <= margin_mm
+        return np.full(tumour.shape, np.inf)
+    return ndimage.distance_transform_edt(~tumour, grid.spacing_mm)
