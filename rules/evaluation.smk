@@ -273,6 +273,7 @@ rule evaluate_memory:
     input:
         **training_volumes(),
         synthetic=rules.synthesise_patients.output.patients,
+        made=rules.synthesise_patients.output.attributes,
     output:
         table=f"{EVALUATION}/memory/{{split}}.csv",
         provenance=f"{EVALUATION}/provenance/evaluate_memory/{{split}}.json",

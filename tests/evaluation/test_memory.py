@@ -13,7 +13,7 @@ from scipy import ndimage
 from workflow_scripts.autoencoder.augment import augment_patient
 from workflow_scripts.autoencoder.settings import AutoencoderSection
 from workflow_scripts.bench import plant_copies
-from workflow_scripts.common.files import read_table
+from workflow_scripts.common.files import read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.masks import dice
 from workflow_scripts.common.patients import save_patient
@@ -286,11 +286,18 @@ def job(inputs, **outputs):
                            params=params, wildcards=wildcards, threads=1)  # fmt: skip
 
 
+def made(folder, *names, anatomy="phantom"):
+    """The table of synthetic patients."""
+    write_table(pd.DataFrame({"patient_id": names, "anatomy": anatomy}), folder / "made.tsv")
+    return folder / "made.tsv"
+
+
 def test_a_model_folder_without_latents_is_not_known(tmp_path):
     image, label, brain = volume(0)
     save_patient(tmp_path / "patients" / "0017", image, label, brain, GRID.affine)
     one, all_splits = tmp_path / "n4-s0.csv", tmp_path / "memory.csv"
-    evaluate_memory.main(job({"latents": [], "synthetic": tmp_path / "patients"}, table=one))
+    given = {"latents": [], "synthetic": tmp_path / "patients", "made": made(tmp_path, "0017")}
+    evaluate_memory.main(job(given, table=one))
     assert read_table(one)["patient_id"].tolist() == ["0017"]
     collect_memory.main(job({"tables": [one]}, table=all_splits))
     table = read_table(all_splits)
@@ -309,6 +316,7 @@ def test_the_rule_compares_all_groups(trained, tmp_path, monkeypatch):
     files = dict.fromkeys(("latents", "tumours", "attributes", "brain", "autoencoder"), "a/file")
     files |= {"synthetic": tmp_path / "made", "held_out": tmp_path / "held-out"}
     one, all_splits = tmp_path / "n4-s0.csv", tmp_path / "memory.csv"
+    files["made"] = made(tmp_path, "p200", "p201", "p202")
     evaluate_memory.main(job(files, table=one))
     table = read_table(one)
     assert table["group"].value_counts().to_dict() == {
@@ -319,8 +327,27 @@ def test_the_rule_compares_all_groups(trained, tmp_path, monkeypatch):
     text = memory.memory_text(read_table(all_splits))
     assert text.startswith("- Copies of training patients: **no copies seen**. 0 of 3 ")
     assert text.count("\n- ") == 2
+    files["made"] = made(tmp_path, "p200", "p201", "p202", anatomy="training:t1/0")
+    evaluate_memory.main(job(files, table=one))
+    collect_memory.main(job({"tables": [one]}, table=all_splits))
+    assert read_table(all_splits)["verdict"].tolist() == ["derived by design"]
 
 
 def test_packed_masks_are_unpacked_as_they_were():
     mask = np.random.default_rng(0).random((5, 3, 7)) < 0.4
     assert np.array_equal(unpack_mask(pack_mask(mask), mask.shape), mask)
+
+
+def test_patients_with_a_training_patient_s_brain_are_derived_by_design_unless_in_their_tumours():
+    table = rows([0.2, 0.2, 0.9], [0.9, 1.0, 1.1], [0.01] * 8)
+    assert memory.judge(table)["verdict"] == "copies"
+    made = table["group"] == "synthetic"
+    derived = table.assign(derived=made, same_tumour=False)
+    found = memory.judge(derived)
+    assert (found["verdict"], found["reason"]) == ("derived by design", "")
+    assert "**derived by design**" in memory.memory_text(
+        pd.DataFrame([{"split": "n4-s0", **found}])
+    )
+    derived.loc[made.idxmax(), "same_tumour"] = True
+    found = memory.judge(derived)
+    assert (found["verdict"], found["reason"]) == ("copies", "of tumours")

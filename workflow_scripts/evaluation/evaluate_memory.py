@@ -26,6 +26,7 @@ from workflow_scripts.evaluation.memory import (
     flagged,
     nearest_items,
 )
+from workflow_scripts.synthesis.request_table import is_training
 
 
 def load_trained(latents: str, tumours: str, attributes: str, brain: str) -> Trained:
@@ -76,6 +77,9 @@ def main(snakemake) -> None:
         table = grouped(groups, trained)
     else:
         table = unknown(patient_folders(given.synthetic))
+    anatomies = read_table(given.made).set_index("patient_id")["anatomy"]
+    training = anatomies.map(is_training)
+    table["derived"] = table["patient_id"].map(training).fillna(False).astype(bool)
     table.insert(0, "split", snakemake.wildcards.split)
     write_table(table, snakemake.output.table)
 

@@ -46,6 +46,7 @@ COLUMNS = [
     *(f"latent_{part}" for part in ("patient", "copy", "mirrored", "distance", "sd")),
     *(f"mask_{part}" for part in ("patient", "copy", "mirrored", "distance")),
 ]
+DERIVED = "derived by design"
 NOT_KNOWN = "not known: the model folder carries no training latents"
 
 
@@ -304,9 +305,12 @@ def judge(table: pd.DataFrame) -> dict[str, float | str]:
     - **no copies seen**: none is, decoded training latents (``planted``) would have been, and no
       more synthetic patients than by chance are nearer than every held-out one;
     - **not decided**: anything else;
-    - **not known**: the training latents are those of another run.
+    - **not known**: the training latents are those of another run;
+    - **derived by design**: patients have the anatomies of training patients (``derived``), which
+      latents would only say again, and no tumour is a training tumour; else **copies**.
 
-    Tumours do not enter: they are asked for near the places and volumes of training tumours.
+    Tumours do not enter otherwise: they are asked for near the places and volumes of training
+    tumours.
     """
     made, held_out, planted = (table[table["group"] == name] for name in GROUPS)
     if made.empty and "is_copy" not in table:
@@ -330,6 +334,9 @@ def judge(table: pd.DataFrame) -> dict[str, float | str]:
         for name, group in (("synthetic", made), ("held_out", held_out), ("planted", planted)):
             row[f"{kind}_median_{name}"] = float(group[f"{kind}_distance"].median())
     row["same_tumours"] = int(made["same_tumour"].sum())
+    if "derived" in made and made["derived"].astype(bool).any():
+        found = ("copies", "of tumours") if row["same_tumours"] else (DERIVED, "")
+        return dict(zip(("verdict", "reason"), found, strict=True)) | row
     return dict(zip(("verdict", "reason"), _verdict(row), strict=True)) | row
 
 
@@ -355,7 +362,7 @@ def memory_text(table: pd.DataFrame) -> str:
     if known.empty:
         return f"- Copies of training patients: **{NOT_KNOWN}**.\n"
     parts = []
-    for verdict in ("copies", "not decided", "no copies seen"):
+    for verdict in ("copies", "not decided", DERIVED, "no copies seen"):
         rows = known[known["verdict"] == verdict]
         if len(rows):
             where = f" in {len(rows)} of {len(table)} splits" if len(table) > 1 else ""
