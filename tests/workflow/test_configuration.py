@@ -46,11 +46,14 @@ def test_the_schema_has_not_drifted():
         ({"autoencoder": {"lrr": 0.5}}, "unknown key autoencoder.lrr; did you mean autoencoder.lr"),
         ({"autoencodr": {}}, "unknown key autoencodr; did you mean autoencoder"),
         ({"cohort": {"splits": {"sed": [1]}}}, "did you mean cohort.splits.seeds"),
-        ({"diffusion": {"target": "nois"}}, "diffusion.target = 'nois'"),
+        ({"diffusion": {"noise": "gauss"}}, "diffusion.noise = 'gauss'"),
         ({"autoencoder": {"norm_groups": 7}}, "norm_groups 7 must divide every width"),
         ({"modalities": ["flair", "flair"]}, "named twice"),
         ({"grid": {"shape": [64, 63, 48]}}, "multiple of 8"),
-        ({"grid": {"shape": [64, 64, 56]}}, "56 voxels along z are 7 in the latents, which 2 widt"),
+        (
+            {"grid": {"shape": [64, 64, 56]}, "diffusion": {"patch": [1, 1, 4]}},
+            "56 voxels along z are 14 in the latents, which 3 widt",
+        ),
         ({"diffusion": {"patch": [1, 1, 5]}}, "48 voxels along z are no multiple of 5 .diffus"),
         (
             {

@@ -155,10 +155,10 @@ def _anatomy(config: Config) -> str:
 
 
 def _process(diffusion, cite: Citations) -> str:
-    predicted = {
-        "edm": f"preconditioning {cite.edm}",
-        "noise": "prediction of the noise",
-    }[diffusion.preconditioning]
+    if diffusion.preconditioning == "edm":
+        predicted = f"preconditioning {cite.edm}"
+    else:
+        predicted = "prediction of the noise"
     if diffusion.noise == "lognormal":
         return f"{predicted}, log noise levels {diffusion.noise_mean:g} ± {diffusion.noise_sd:g}"
     schedule = diffusion.noise.replace("_", " ")
