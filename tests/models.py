@@ -1,10 +1,12 @@
-"""A model small enough for tests: untrained, on 32 × 32 × 24 voxels, FLAIR and T1ce."""
+"""A model small enough for tests: untrained, FLAIR and T1ce; and conditions for it."""
 
 import numpy as np
+import pandas as pd
 import torch
 
 from workflow_scripts.autoencoder.codec import Codec
 from workflow_scripts.autoencoder.model import SliceAutoencoder
+from workflow_scripts.common.attributes import CONDITIONS
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.diffusion.conditions import Scaling, latent_points
 from workflow_scripts.diffusion.generator import Bundle, Generator, build_model
@@ -38,3 +40,11 @@ def small_model(grid: Grid, codec: type[Codec] = Codec) -> SynthesisModel:
     everywhere = np.ones(grid.shape, bool)
     generator = Generator(bundle, SETTINGS, scaling)
     return SynthesisModel(built, generator, NoAnatomies(), everywhere, {})
+
+
+def random_attributes(count: int = 6, seed: int = 0) -> pd.DataFrame:
+    """Tumour attributes drawn without a tumour."""
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame({name: rng.uniform(10, 30, count) for name in CONDITIONS})
+    table["sphericity"] = rng.uniform(0.5, 0.9, count)
+    return table

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 import yaml
 
-from workflow_scripts.common.attributes import CONDITIONS
+from tests.models import random_attributes
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.diffusion.conditions import (
@@ -33,13 +32,6 @@ from workflow_scripts.diffusion.train import DiffusionTraining, LatentBatches
 ROOT = Path(__file__).resolve().parents[2]
 GRID = Grid((32, 32, 24), (5.0, 5.0, 6.0))
 SHAPE = (3, 8, 8, 24)
-
-
-def attributes(count=6, seed=0):
-    rng = np.random.default_rng(seed)
-    table = pd.DataFrame({name: rng.uniform(10, 30, count) for name in CONDITIONS})
-    table["sphericity"] = rng.uniform(0.5, 0.9, count)
-    return table
 
 
 def settings_with(**changes):
@@ -94,7 +86,7 @@ def test_one_patient_has_no_spread():
 
 
 def test_maps_of_a_patch_keep_the_tumour_s_edge():
-    points, ellipsoids = latent_points(GRID, 4), ellipsoid_of(attributes(2))
+    points, ellipsoids = latent_points(GRID, 4), ellipsoid_of(random_attributes(2))
     settings = settings_with(patch=[2, 2, 4], anatomy="none")
     space, present = LatentSpace(SHAPE, (2, 2, 4)), torch.tensor([True, False])
     space.points.copy_(points)
@@ -200,7 +192,7 @@ def test_a_new_denoiser_has_the_loss_of_predicting_nothing(loss):
 
 
 def batch_of(values, count=4):
-    table = attributes(len(values))
+    table = random_attributes(len(values))
     conditions = Scaling.fit(table).vectors(table)
     tissue = tissue_of(len(values)).numpy()
     return LatentBatches(values, conditions, ellipsoid_of(table), tissue, count, 0)(0)
@@ -246,7 +238,7 @@ def test_the_tumour_has_its_share_of_the_loss_whatever_its_size(monkeypatch):
 def test_a_sample_does_not_depend_on_its_company_and_follows_its_anatomy():
     settings, space = settings_with(), space_of(latents())
     bundle = Bundle(denoiser(settings, space), space).eval()
-    table = attributes(3)
+    table = random_attributes(3)
     generator = Generator(bundle, settings, Scaling.fit(table))
     sampler, tissue = Sampler(3, 10, 0.1), tissue_of(3)
 
