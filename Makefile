@@ -33,7 +33,7 @@ help:
 	@echo "make test-slurm  the workflow on a real Slurm of one node, started here and stopped again"
 	@echo "make test-report the demo's report in a real browser (Chromium of this machine, or Playwright's),"
 	@echo "                 and its patients as nnU-Net and the BIDS validator read them"
-	@echo "make prior       networks to start from, learned from phantoms, in prior/: a GPU, or a day"
+	@echo "make prior       networks to start from, learned from phantoms, in prior/: three hours"
 	@echo "make study       five and ten patients, five seeds: do synthetic patients help? half a day"
 	@echo "make verdicts    how often verdicts are wrong: simulated studies, for docs/numbers.md; a minute"
 	@echo "make kept        segmentation weights of the best validation check, or the last? half an hour"
