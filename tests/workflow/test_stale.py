@@ -99,7 +99,7 @@ TABLE = {
     "evaluation.opponent": (value("evaluation={opponent: real+classical}"), COMPARED),
     "evaluation.classifier_steps": (
         value("evaluation={classifier_steps: 5}"),
-        {"evaluate_two_sample", "collect_quality", *PAGES},
+        {"evaluate_two_sample", "collect_quality", "write_summary", "write_report"},
     ),
     "segmentation.lr": (value("segmentation={lr: 0.001}"), SEGMENTATION),
     "segmentation.nsd_tolerance_mm": (
