@@ -77,6 +77,8 @@ rule encode_patients:
         latents=f"{AUTOENCODER}/latents.npy",
         tumours=f"{AUTOENCODER}/tumours.npy",
         tissue=f"{AUTOENCODER}/tissue.npy",
+        contrasts=f"{AUTOENCODER}/contrasts.npy",
+        rendered=f"{AUTOENCODER}/rendered.npy",
         attributes=f"{AUTOENCODER}/attributes.tsv",
         brain=f"{AUTOENCODER}/brain.nii.gz",
         provenance=f"{AUTOENCODER}/provenance/encode_patients.json",
@@ -93,6 +95,8 @@ rule encode_patients:
         gpu=1,
     params:
         copies=CONFIG.autoencoder.copies,
+        # A denoiser that is told no anatomy adds to nothing.
+        render=CONFIG.diffusion.anatomy == "tissue",
         warp=settings("autoencoder")["warp"],
         seed=split_seed,
         code=code("autoencoder/encode_patients"),

@@ -5,7 +5,7 @@ import math
 from workflow_scripts.common.nifti import split_index
 from workflow_scripts.common.prior import EMBEDDED, prior_file
 from workflow_scripts.nnunet.commands import command_path
-from workflow_scripts.synthesis.folder import STAGES
+from workflow_scripts.synthesis.folder import COPIES, STAGES
 
 # The network in whose features patients are compared is no input: a run that lies at another
 # depth of folders would name its files otherwise and run again.
@@ -200,10 +200,9 @@ def anatomy_files():
 def training_copies(wanted):
     """What the split's denoiser was trained on, as anatomies and backgrounds; nothing where it is
     not wanted, or for a model folder, which has none of it."""
-    names = "latents", "tissue", "tumours", "attributes"
     if not wanted or CONFIG.synthesis.model:
-        return dict.fromkeys(names, [])
-    return {name: getattr(rules.encode_patients.output, name) for name in names}
+        return dict.fromkeys(COPIES, [])
+    return {name: getattr(rules.encode_patients.output, name) for name in COPIES}
 
 
 def sampler_model(*names):

@@ -11,6 +11,8 @@ rule train_diffusion:
         **prior("diffusion"),
         latents=rules.encode_patients.output.latents,
         tissue=rules.encode_patients.output.tissue,
+        contrasts=rules.encode_patients.output.contrasts,
+        rendered=rules.encode_patients.output.rendered,
         attributes=rules.encode_patients.output.attributes,
     output:
         weights=f"{DIFFUSION}/model/weights.safetensors",
@@ -35,6 +37,7 @@ rule train_diffusion:
         preprocess=settings("preprocess"),
         patients=int(not ON_GRID),
         grid=GRID,
+        modalities=CONFIG.modalities,
         seed=split_seed,
         checkpoints=f"{RESULTS}/checkpoints/diffusion",
         tensorboard=lambda wildcards: f"{RESULTS}/tensorboard/diffusion/{wildcards.split}",

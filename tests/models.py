@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from workflow_scripts.autoencoder.codec import Codec
 from workflow_scripts.autoencoder.model import SliceAutoencoder
@@ -12,7 +13,7 @@ from workflow_scripts.diffusion.conditions import Scaling, latent_points
 from workflow_scripts.diffusion.generator import Bundle, Generator, build_model
 from workflow_scripts.diffusion.latents import LatentSpace
 from workflow_scripts.diffusion.settings import DiffusionSettings
-from workflow_scripts.synthesis.anatomies import NoAnatomies
+from workflow_scripts.synthesis.anatomies import NoAnatomies, OneAnatomy
 from workflow_scripts.synthesis.model import SynthesisModel
 
 SETTINGS = DiffusionSettings(
@@ -24,13 +25,17 @@ SETTINGS = DiffusionSettings(
 )  # fmt: skip
 
 
-def small_model(grid: Grid, codec: type[Codec] = Codec) -> SynthesisModel:
-    """The model, with a codec of its own kind where a test wants one."""
+def small_model(
+    grid: Grid, codec: type[Codec] = Codec, anatomy: NDArray[np.uint8] | None = None
+) -> SynthesisModel:
+    """The model, with a codec of its own kind where a test wants one; it is told the ``anatomy`` of
+    tissue maps (3, X, Y, Z), 0 to 255, or none."""
+    settings = SETTINGS.model_copy(update={"anatomy": "none" if anatomy is None else "tissue"})
     torch.manual_seed(0)
     net = SliceAutoencoder(2, 2, 3, [8, 16], 1, 4, False, 2, True).eval().requires_grad_(False)
-    space = LatentSpace((3, 8, 8, 24), (1, 1, 2))
+    space = LatentSpace((3, 8, 8, 24), (1, 1, 2), 0 if anatomy is None else 2)
     space.points.copy_(latent_points(grid, 4))
-    denoiser = build_model(SETTINGS, space, grid)
+    denoiser = build_model(settings, space, grid)
     for weight in denoiser.parameters():
         if weight.ndim > 1 and not weight.any():
             torch.nn.init.normal_(weight, std=0.1)
@@ -38,8 +43,9 @@ def small_model(grid: Grid, codec: type[Codec] = Codec) -> SynthesisModel:
     bundle = Bundle(denoiser.eval(), space).requires_grad_(False)
     built = codec(net, ["flair", "t1ce"], "whole_tumour", grid, 1.0)
     everywhere = np.ones(grid.shape, bool)
-    generator = Generator(bundle, SETTINGS, scaling)
-    return SynthesisModel(built, generator, NoAnatomies(), everywhere, {})
+    generator = Generator(bundle, settings, scaling)
+    anatomies = NoAnatomies() if anatomy is None else OneAnatomy(anatomy)
+    return SynthesisModel(built, generator, anatomies, everywhere, {})
 
 
 def random_attributes(count: int = 6, seed: int = 0) -> pd.DataFrame:

@@ -28,10 +28,12 @@ from workflow_scripts.diffusion.latents import (
 from workflow_scripts.diffusion.process import Process, Sampler
 from workflow_scripts.diffusion.settings import DiffusionSettings
 from workflow_scripts.diffusion.train import DiffusionTraining, LatentBatches
+from workflow_scripts.preprocess.contrasts import TERMS
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = Grid((32, 32, 24), (5.0, 5.0, 6.0))
 SHAPE = (3, 8, 8, 24)
+MODALITIES = 2
 
 
 def settings_with(**changes):
@@ -61,7 +63,7 @@ def latents(count=12):
 
 
 def space_of(values, **changes):
-    return fit_latent_space(values, latent_points(GRID, 4), settings_with(**changes))
+    return fit_latent_space(values, None, GRID, MODALITIES, settings_with(**changes))
 
 
 def test_centred_latents_have_no_mean_and_unit_variance_and_are_restored():
@@ -90,9 +92,9 @@ def test_maps_of_a_patch_keep_the_tumour_s_edge():
     settings = settings_with(patch=[2, 2, 4], anatomy="none")
     space, present = LatentSpace(SHAPE, (2, 2, 4)), torch.tensor([True, False])
     space.points.copy_(points)
-    maps = space.beside(ellipsoids, present, torch.zeros(2, 0), settings)
+    maps = space.beside(ellipsoids, present, *torch.zeros(2, 2, 0), settings)
     whole = draw_maps(ellipsoids, present, points)
-    assert maps.shape == (2, map_channels(settings, 4), 4, 4, 6)
+    assert maps.shape == (2, map_channels(settings, 4, SHAPE[0]), 4, 4, 6)
     assert torch.equal(maps[:, 6:], fold(whole[:, 6:], (2, 2, 4)))
     first = whole[:, :6, :2, :2, :4].mean((2, 3, 4))
     torch.testing.assert_close(maps[:, :6, 0, 0, 0], first)
@@ -102,34 +104,22 @@ def test_tissue_maps_stand_beside_the_latents_of_the_same_place():
     settings = settings_with(maps=False)
     space = space_of(latents())
     tissue = torch.randint(0, 256, (1, 3, *GRID.shape), dtype=torch.uint8)
-    maps = space.beside(torch.zeros(1, 6), torch.tensor([True]), tissue, settings)
-    assert maps.shape == (1, map_channels(settings, 4), 8, 8, 12)
+    rendered = torch.randn(1, *SHAPE)
+    maps = space.beside(torch.zeros(1, 6), torch.tensor([True]), tissue, rendered, settings)
+    assert maps.shape == (1, map_channels(settings, 4, SHAPE[0]), 8, 8, 12)
     here = tissue[0, :, 8:12, 20:24, 6:8].float() / 255
-    torch.testing.assert_close(maps[0, :, 2, 5, 3].view(3, 4, 4, 2), here)
-
-
-def test_tissue_is_mirrored_around_the_tumour_where_both_sides_are_brain():
-    space, tissue = space_of(latents()), tissue_of(3).clamp_min(1)
-    tissue[:, :, :4] = 0
-    centre = space.points[:, 5, 4, 12]
-    ellipsoids = torch.tensor([[*centre.tolist(), 25.0, 25.0, 25.0]]).repeat(3, 1)
-    found = space.mirror_around(tissue, ellipsoids, torch.tensor([0.0, 1.0, 2.0]))
-    assert torch.equal(found[0], tissue[0])
-    changed = [int((found[k] != tissue[k]).any(0).sum()) for k in (1, 2)]
-    assert 0 < 4 * changed[0] < changed[1]
-    here = (1, slice(None), slice(20, 24), slice(16, 20), 12)
-    assert torch.equal(found[here], tissue.flip(2)[here])
-    # The lowest four planes along x are no brain, nor is what lies opposite of them.
-    assert torch.equal(found[:, :, 28:], tissue[:, :, 28:])
+    there = maps[0, :, 2, 5, 3].split([3 * 32, 2 * SHAPE[0]])
+    torch.testing.assert_close(there[0].view(3, 4, 4, 2), here)
+    torch.testing.assert_close(there[1].view(SHAPE[0], 2), rendered[0, :, 2, 5, 6:8])
 
 
 def test_a_denoiser_that_is_told_nothing_has_no_maps():
     settings = settings_with(maps=False, anatomy="none")
     maps = space_of(latents()).beside(
-        torch.zeros(1, 6), torch.tensor([True]), torch.zeros(1, 0), settings
+        torch.zeros(1, 6), torch.tensor([True]), *torch.zeros(2, 1, 0), settings
     )
     assert maps.shape == (1, 0, 8, 8, 12)
-    assert map_channels(settings, 4) == 0
+    assert map_channels(settings, 4, SHAPE[0]) == 0
 
 
 def denoiser(settings, space):
@@ -151,13 +141,17 @@ def tissue_of(count, seed=0):
     return torch.randint(0, 256, (count, 3, *GRID.shape), dtype=torch.uint8, generator=random)
 
 
+def rendered_of(count, seed=0):
+    return torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(seed))
+
+
 @pytest.mark.parametrize("attention", [False, True])
 def test_the_null_ignores_the_conditions_of_its_sample_alone(attention):
     settings = settings_with(attention=[False, attention])
     space = space_of(latents())
     net = denoiser(settings, space)
     x, level = torch.randn(2, *space.folded_shape), torch.tensor([0.1, 0.1])
-    maps = torch.zeros(2, map_channels(settings, 4), *space.folded_shape[1:])
+    maps = torch.zeros(2, map_channels(settings, 4, SHAPE[0]), *space.folded_shape[1:])
     present = torch.tensor([True, False])
     first, second = (net(x, level, torch.randn(2, VECTOR), present, maps) for _ in range(2))
     assert first.shape == x.shape
@@ -194,8 +188,8 @@ def test_a_new_denoiser_has_the_loss_of_predicting_nothing(loss):
 def batch_of(values, count=4):
     table = random_attributes(len(values))
     conditions = Scaling.fit(table).vectors(table)
-    tissue = tissue_of(len(values)).numpy()
-    return LatentBatches(values, conditions, ellipsoid_of(table), tissue, count, 0)(0)
+    anatomy = tissue_of(len(values)).numpy(), np.zeros_like(values)
+    return LatentBatches(values, conditions, ellipsoid_of(table), anatomy, count, 0)(0)
 
 
 def test_the_null_is_trained_by_dropped_samples_only():
@@ -219,7 +213,7 @@ def test_the_tumour_has_its_share_of_the_loss_whatever_its_size(monkeypatch):
             centre = space.points[:, 4, 4, 12].tolist()
             ellipsoids = torch.tensor([[*centre, axis, axis, axis]])
             inside = (space.tumour(ellipsoids) > 0.5).float()[:, None]
-            values, _, _, tissue = batch_of(latents(), 1)
+            values, _, _, *anatomy = batch_of(latents(), 1)
             monkeypatch.setattr(
                 training.process,
                 "output",
@@ -229,7 +223,7 @@ def test_the_tumour_has_its_share_of_the_loss_whatever_its_size(monkeypatch):
             monkeypatch.setattr(
                 training.process, "preconditioning", lambda sigma, like, n=nothing: n()
             )
-            batch = values, torch.zeros(1, VECTOR), ellipsoids, tissue
+            batch = values, torch.zeros(1, VECTOR), ellipsoids, *anatomy
             found[share, axis] = float(training.losses(batch, 0)["loss"])
     assert found[0.0, 60.0] > 10 * found[0.0, 20.0] > 0
     assert found[0.5, 60.0] < 3 * found[0.5, 20.0]
@@ -240,14 +234,41 @@ def test_a_sample_does_not_depend_on_its_company_and_follows_its_anatomy():
     bundle = Bundle(denoiser(settings, space), space).eval()
     table = random_attributes(3)
     generator = Generator(bundle, settings, Scaling.fit(table))
-    sampler, tissue = Sampler(3, 10, 0.1), tissue_of(3)
+    sampler, tissue, rendered = Sampler(3, 10, 0.1), tissue_of(3), rendered_of(3)
 
     def random(*seeds):
         return [torch.Generator().manual_seed(seed) for seed in seeds]
 
-    together = generator.sample(table, tissue, random(1, 2, 3), sampler, "fp32")
+    together = generator.sample(table, tissue, rendered, random(1, 2, 3), sampler, "fp32")
     assert together.shape == (3, *SHAPE)
-    alone = generator.sample(table[2:], tissue[2:], random(3), sampler, "fp32")
+    alone = generator.sample(table[2:], tissue[2:], rendered[2:], random(3), sampler, "fp32")
     torch.testing.assert_close(alone[0], together[2], atol=1e-4, rtol=1e-4)
-    elsewhere = generator.sample(table[2:], tissue_of(1, 9), random(3), sampler, "fp32")
+    elsewhere = generator.sample(
+        table[2:], tissue_of(1, 9), rendered[2:], random(3), sampler, "fp32"
+    )
     assert not torch.allclose(elsewhere[0], together[2], atol=1e-2)
+    brighter = generator.sample(table[2:], tissue[2:], rendered[2:] + 1, random(3), sampler, "fp32")
+    assert not torch.allclose(brighter[0], together[2], atol=1e-2)
+
+
+def test_what_is_sampled_is_what_the_rendered_brain_leaves():
+    """A denoiser that has learned nothing takes it for Gaussian, as the training latents' was."""
+    values, rendered = latents(), rendered_of(12).numpy()
+    settings = settings_with()
+    space = fit_latent_space(values, rendered, GRID, MODALITIES, settings)
+    torch.testing.assert_close(space.mean, torch.from_numpy((values - rendered).mean(0)))
+    table, one = random_attributes(1), 100 * rendered_of(1, 5)
+    bundle = Bundle(build_model(settings, space, GRID), space).eval()
+    generator, random = Generator(bundle, settings, Scaling.fit(table)), [torch.Generator()]
+    found = generator.sample(table, tissue_of(1), one, random, Sampler(16, 60, 1e-3), "fp32")
+    left = space.standardise(found - one)
+    assert left.mean().abs() < 0.1
+    assert left.std().item() == pytest.approx(1, abs=0.2)
+
+
+def test_contrasts_of_training_samples_are_kept():
+    contrasts = np.random.default_rng(0).normal(size=(3, 3, TERMS, MODALITIES)).astype(np.float32)
+    space = space_of(latents())
+    space.keep_contrasts(contrasts)
+    kept = {row.tobytes() for row in space.contrasts.numpy()}
+    assert kept == {row.tobytes() for row in contrasts}

@@ -84,6 +84,16 @@ def washed_out(image, label, rng):
     return image - 0.2 * template_tissues(GRID)[1] * (image > 0), label
 
 
+def alike(image, label, rng):
+    """With one contrast of grey and white matter in all patients."""
+    return image + 0.1 * template_tissues(GRID)[1] * (image > 0), label
+
+
+def varied(image, label, rng):
+    """With a contrast of each patient's own."""
+    return image + rng.uniform(-0.2, 0.4) * template_tissues(GRID)[1] * (image > 0), label
+
+
 def one_sided(image, label, rng):
     blotch = ndimage.gaussian_filter(rng.normal(size=GRID.shape), 2)
     return image + 0.15 * blotch / blotch.std() * (image > 0), label
@@ -123,14 +133,20 @@ def groups_with(tmp_path_factory):
             save_patient(folders[-1], image.clip(0, 1), label, brain, GRID.affine)
         return folders
 
-    real = {"train": make("train", 1), "held_out": make("held-out", 2)}
-    real |= {"reconstructed_train": real["train"], "reconstructed": real["held_out"]}
     made = {}
 
-    def groups(change):
-        if change not in made:
-            made[change] = make(change.__name__, 3, change)
-        return {**real, "synthetic": made[change]}
+    def groups(change, real=unchanged):
+        for name, seed, how in (
+            ("train", 1, real),
+            ("held-out", 2, real),
+            ("synthetic", 3, change),
+        ):
+            if (name, how) not in made:
+                made[name, how] = make(f"{name}-{how.__name__}", seed, how)
+        train, held_out = made["train", real], made["held-out", real]
+        real_ones = {"train": train, "held_out": held_out}
+        same = {"reconstructed_train": train, "reconstructed": held_out}
+        return {**real_ones, **same, "synthetic": made["synthetic", change]}
 
     return groups
 
@@ -170,10 +186,23 @@ def test_a_planted_failure_moves_its_ratio_from_one(measure, change, direction, 
 
 def test_clean_patients_have_ratios_of_one(groups_with):
     rows = synthetic(brain_rows(groups_with(unchanged), GRID, MODALITIES, CONFIDENCE))
+    # Patients without a spread have none to compare (``test_one_contrast_of_all_is_seen``).
+    rows = {key: row for key, row in rows.items() if row.measure != "contrast_spread"}
     assert {name for name, _ in rows} == set(PLANTED)
     for row in rows.values():
         assert row.value == pytest.approx(1, abs=0.08)
         assert row.low - 0.02 < 1 < row.high + 0.02
+
+
+def test_one_contrast_of_all_is_seen(groups_with):
+    for change, one in ((alike, False), (varied, True)):
+        rows = synthetic(brain_rows(groups_with(change, real=varied), GRID, MODALITIES, CONFIDENCE))
+        for modality in MODALITIES:
+            row = rows["contrast_spread", modality]
+            assert row.low < row.value < row.high
+            assert (row.low < 1 < row.high) == one
+        # The mean contrast is no other.
+        assert rows["grey_white_contrast", "flair"].value == pytest.approx(1, abs=0.35)
 
 
 def test_patients_without_a_place_far_from_the_tumour_have_no_detail(groups_with):

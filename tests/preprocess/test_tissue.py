@@ -7,7 +7,7 @@ from scipy import ndimage
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient, save_tissue
 from workflow_scripts.preprocess import tissue
-from workflow_scripts.preprocess.tissue import tissue_maps, tissue_prior
+from workflow_scripts.preprocess.tissue import mirrored_around, tissue_maps, tissue_prior
 
 GRID = Grid((48, 56, 48), (4.0, 4.0, 4.0))
 # Intensities of grey matter, white matter and CSF in FLAIR and in T1ce.
@@ -111,3 +111,15 @@ def test_maps_are_kept_in_steps_of_a_255th(head, tmp_path):
     fractions, _, _ = head
     save_tissue(tmp_path, fractions)
     np.testing.assert_allclose(Patient(tmp_path).tissue(), fractions, atol=0.5 / 255 + 1e-6)
+
+
+def test_maps_are_mirrored_around_a_tumour_where_both_sides_are_brain(head):
+    fractions, brain, _ = head
+    mask = tumour([40, -20, 20], 15) > 0
+    found = {margin: mirrored_around(fractions, mask, margin, GRID) for margin in (0.0, 15.0)}
+    changed = {margin: (maps != fractions).any(0) for margin, maps in found.items()}
+    assert 0 < 2 * changed[0.0].sum() < changed[15.0].sum()
+    assert np.array_equal(found[0.0][:, mask], fractions[:, ::-1][:, mask])
+    # Where only one side is brain, nothing changes.
+    assert not (changed[15.0] & ~(brain & brain[::-1])).any()
+    assert np.array_equal(mirrored_around(fractions, np.zeros_like(mask), 5.0, GRID), fractions)

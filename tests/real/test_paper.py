@@ -75,6 +75,6 @@ def test_denoiser_step(slices):
     assert torch.equal(space.standardise(torch.from_numpy(latents)), torch.from_numpy(latents))
     network = build_denoiser(settings, space, grid())
     training = DiffusionTraining(network, Process(settings), space, settings, seed=0)
-    ellipsoids, no_tissue = ellipsoid_of(table), torch.zeros(1, 0)
-    batch = torch.from_numpy(latents), scaling.vectors(table), ellipsoids, no_tissue
+    ellipsoids, nothing = ellipsoid_of(table), torch.zeros(1, 0)
+    batch = torch.from_numpy(latents), scaling.vectors(table), ellipsoids, nothing, nothing
     one_step(training, batch)

@@ -13,7 +13,9 @@ from workflow_scripts.common.files import UserError, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.stored import pack_mask
 from workflow_scripts.diffusion.conditions import Scaling
+from workflow_scripts.preprocess.contrasts import TERMS
 from workflow_scripts.synthesis.draw_implants import draw_implants
+from workflow_scripts.synthesis.folder import COPIES
 from workflow_scripts.synthesis.implants import backgrounds
 from workflow_scripts.synthesis.request_table import CENTROID
 from workflow_scripts.synthesis.requests import complete
@@ -60,8 +62,10 @@ def training(tmp_path_factory):
         np.stack([brain, brain, brain] * 2).reshape(2, 3, *GRID.shape).astype(np.uint8),
     )
     np.save(folder / "tumours.npy", np.stack([pack_mask(t) for t in tumours]))
-    names = ("latents", "tissue", "tumours")
-    files = [str(folder / "attributes.tsv"), *(str(folder / f"{name}.npy") for name in names)]
+    contrasts = rng.normal(size=(2, 3, TERMS, 2)).astype(np.float32)
+    np.save(folder / "contrasts.npy", contrasts)
+    files = [str(folder / "attributes.tsv")]
+    files += [str(folder / f"{name}.npy") for name in COPIES if name != "attributes"]
     return attributes, TrainingCopies.load(*files), tumours
 
 

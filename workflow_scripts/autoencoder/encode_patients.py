@@ -1,5 +1,6 @@
-"""Rule ``encode_patients``: latents, tumours, tissue maps and attributes of the training patients
-and their copies, and where their brains lie."""
+"""Rule ``encode_patients``: latents, tumours, tissue maps, contrasts and attributes of the training
+patients and their copies, latents of what these brains look like without a tumour, and where they
+lie."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +13,39 @@ from torch.utils.data import DataLoader, Dataset
 
 from workflow_scripts.autoencoder.augment import augment_patient
 from workflow_scripts.autoencoder.codec import Codec
+from workflow_scripts.autoencoder.rendering import render
 from workflow_scripts.autoencoder.settings import WarpSettings
 from workflow_scripts.common.attributes import tumour_attributes
 from workflow_scripts.common.files import staged, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.nifti import save_nifti
-from workflow_scripts.common.patients import Patient
+from workflow_scripts.common.patients import Patient, steps_of
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.stored import pack_mask, write_row
+from workflow_scripts.preprocess.contrasts import fit_contrasts
+from workflow_scripts.preprocess.tissue import mirrored_around
 
 # A copy whose tumour shrank below this, or was pushed off the grid, teaches nothing.
 SMALLEST_ML = 0.5
 ATTEMPTS = 8
+# Share of volumes whose tissue maps are mirrored in a larger region than the tumour, and the margin
+# of that region, at most, as a share of the tumour's radius.
+WIDENED, WIDEST = 0.5, 1.0
+
+
+def without_seam(
+    tissue: NDArray[np.float32], label: NDArray[np.uint8], grid: Grid, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Tissue maps (3, X, Y, Z) that do not tell the outline of the tumour of a label (X, Y, Z).
+
+    They are mirrored where they were hidden by the tumour (``preprocess/tissue.py``), and the seam
+    would tell it. In a share ``WIDENED`` of the volumes they are mirrored in a margin around it
+    too.
+    """
+    widened, share = rng.random() < WIDENED, WIDEST * rng.random()
+    volume_mm3 = (label > 0).sum() * grid.voxel_ml * 1000
+    radius = (volume_mm3 * 3 / (4 * np.pi)) ** (1 / 3)
+    return mirrored_around(tissue, label > 0, share * radius, grid) if widened else tissue
 
 
 @dataclass(frozen=True)
@@ -108,12 +130,22 @@ def main(snakemake) -> None:
         staged(made.latents) as latents,
         staged(made.tumours) as tumours,
         staged(made.tissue) as tissue,
+        staged(made.contrasts) as contrasts,
+        staged(made.rendered) as rendered,
     ):
         for row, (name, number, copy) in enumerate(loader):
             latent = codec.encode(copy.image, copy.label).astype(np.float16)
             write_row(latents, row, count, latent)
             write_row(tumours, row, count, pack_mask(copy.label > 0))
-            write_row(tissue, row, count, (copy.tissue * 255).round().astype(np.uint8))
+            found = fit_contrasts(copy.image, copy.tissue, copy.label, codec.grid)
+            write_row(contrasts, row, count, found)
+            rng = np.random.default_rng([params.seed, row])
+            maps = without_seam(copy.tissue, copy.label, codec.grid, rng)
+            write_row(tissue, row, count, steps_of(maps))
+            healthy = np.zeros(0)
+            if params.render:
+                healthy = render(found, maps, codec)
+            write_row(rendered, row, count, healthy.astype(np.float16))
             rows.append({"patient_id": name, "copy": number, **copy.attributes})
             progress.done(row + 1)
     write_table(pd.DataFrame(rows), made.attributes)

@@ -17,7 +17,7 @@ from workflow_scripts.common.device import autocast, device
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.training import Training
 from workflow_scripts.configuration import Config
-from workflow_scripts.diffusion.conditions import Scaling, ellipsoid_of, latent_points
+from workflow_scripts.diffusion.conditions import Scaling, ellipsoid_of
 from workflow_scripts.diffusion.generator import Bundle, build_model
 from workflow_scripts.diffusion.latents import empty_space
 from workflow_scripts.diffusion.process import Process
@@ -76,9 +76,9 @@ class SlicedSystem:
         requests = self._requests(STORED)
         latents = np.zeros((STORED, *self.latent_shape), np.float16)
         conditions = Scaling.fit(requests).vectors(requests)
-        tissue = self._tissue(STORED) if settings.anatomy == "tissue" else None
+        anatomy = self._anatomy(STORED) if settings.anatomy == "tissue" else None
         batches = LatentBatches(
-            latents, conditions, ellipsoid_of(requests), tissue, self.volumes, seed=0
+            latents, conditions, ellipsoid_of(requests), anatomy, self.volumes, seed=0
         )
         batch = tuple(part.to(device()) for part in batches(0))
         step = self._training_step(training, batch, settings)
@@ -102,15 +102,15 @@ class SlicedSystem:
         vectors = Scaling.fit(requests).vectors(requests)[:1].to(device())
         ellipsoid = ellipsoid_of(requests)[:1].to(device())
         present = torch.ones(1, dtype=torch.bool, device=device())
-        tissue = torch.zeros(1, 0)
+        anatomy = torch.zeros(2, 1, 0).to(device())
         if settings.anatomy == "tissue":
-            tissue = torch.from_numpy(self._tissue(1)).to(device())
+            anatomy = [torch.from_numpy(part).to(device()) for part in self._anatomy(1)]
         x = torch.randn(1, *bundle.space.folded_shape, device=device())
         sigma = torch.ones(1, device=device())
 
         @torch.inference_mode()
         def call() -> Tensor:
-            maps = bundle.space.beside(ellipsoid, present, tissue, settings)
+            maps = bundle.space.beside(ellipsoid, present, *anatomy, settings)
             with autocast(precision, device()):
                 return process.denoised(
                     lambda scaled, level: bundle.denoiser(scaled, level, vectors, present, maps),
@@ -157,12 +157,13 @@ class SlicedSystem:
 
     def _bundle(self) -> Bundle:
         settings = self.config.diffusion
-        points = latent_points(self.grid, self.config.autoencoder.down)
-        space = empty_space(self.latent_shape, points, settings)
+        modalities = len(self.config.modalities)
+        space = empty_space(self.latent_shape, self.grid, modalities, settings)
         return Bundle(build_model(settings, space, self.grid), space)
 
-    def _tissue(self, count: int) -> np.ndarray:
-        return np.zeros((count, len(TISSUES), *self.grid.shape), np.uint8)
+    def _anatomy(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        tissue = np.zeros((count, len(TISSUES), *self.grid.shape), np.uint8)
+        return tissue, np.zeros((count, *self.latent_shape), np.float16)
 
     def _autoencoder(self) -> SliceAutoencoder:
         config = self.config

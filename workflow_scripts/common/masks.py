@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from workflow_scripts.common.grid import Grid
+
 # Pieces of a brain that are smaller are specks.
 PIECE_ML = 1.0
 
@@ -61,3 +63,11 @@ def foreground(image: NDArray) -> NDArray[np.bool_]:
     the dark fluid at the brain's surface too, is known of real ones alone.
     """
     return largest_filled(bright(image))
+
+
+def distance_mm(tumour: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
+    """Distance (X, Y, Z) of each voxel from a tumour's mask, 0 inside; without a tumour, from
+    nothing: infinity."""
+    if not tumour.any():
+        return np.full(tumour.shape, np.inf)
+    return ndimage.distance_transform_edt(~tumour, grid.spacing_mm)

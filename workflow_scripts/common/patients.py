@@ -107,8 +107,13 @@ def save_patient(
     save_nifti(brain, affine, folder / "brain.nii.gz", np.uint8)
 
 
+def steps_of(tissue: NDArray) -> NDArray[np.uint8]:
+    """Tissue maps, 0 to 1, in steps of 1 / 255, as they are stored."""
+    return (tissue * 255).round().astype(np.uint8)
+
+
 def save_tissue(folder: str | Path, tissue: NDArray) -> None:
     """Write tissue maps (3, X, Y, Z), 0 to 1, into a patient's folder, in steps of 1 / 255."""
-    slices = np.ascontiguousarray((tissue * 255).round().transpose(3, 0, 1, 2), dtype=np.uint8)
+    slices = np.ascontiguousarray(steps_of(tissue).transpose(3, 0, 1, 2))
     with staged(Path(folder) / "tissue.npy") as temporary:
         np.save(temporary, slices)

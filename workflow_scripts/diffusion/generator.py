@@ -12,7 +12,7 @@ from workflow_scripts.common.device import autocast, device
 from workflow_scripts.common.fold import fold
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.weights import load_config, load_weights, settings_of
-from workflow_scripts.diffusion.conditions import VECTOR, Scaling, ellipsoid_of, latent_points
+from workflow_scripts.diffusion.conditions import VECTOR, Scaling, ellipsoid_of
 from workflow_scripts.diffusion.latents import LatentSpace, empty_space, map_channels
 from workflow_scripts.diffusion.model import StackDenoiser
 from workflow_scripts.diffusion.process import Process, Sampler
@@ -22,9 +22,10 @@ from workflow_scripts.diffusion.settings import DiffusionSettings
 def build_model(settings: DiffusionSettings, space: LatentSpace, grid: Grid) -> StackDenoiser:
     """The network that a configuration asks for, for latents of a space on a grid."""
     channels, *size = space.folded_shape
+    down = grid.shape[0] // space.shape[1]
     return StackDenoiser(
         channels=channels,
-        map_channels=map_channels(settings, grid.shape[0] // space.shape[1]),
+        map_channels=map_channels(settings, down, space.shape[0]),
         conditions=VECTOR,
         size=tuple(size),
         widths=settings.widths,
@@ -49,7 +50,7 @@ def load_bundle(folder: str | Path) -> tuple[Bundle, DiffusionSettings, Scaling]
     config = load_config(folder)
     settings = settings_of(config, DiffusionSettings, folder)
     shape, grid = config["latent_shape"], Grid.from_settings(config["grid"])
-    space = empty_space(shape, latent_points(grid, grid.shape[0] // shape[1]), settings)
+    space = empty_space(shape, grid, len(config["modalities"]), settings)
     bundle = Bundle(build_model(settings, space, grid), space)
     load_weights(folder, bundle)
     return bundle, settings, Scaling(**config["scaling"])
@@ -75,6 +76,7 @@ class Generator:
         self,
         requests: pd.DataFrame,
         tissue: Tensor,
+        rendered: Tensor,
         random: Sequence[torch.Generator],
         sampler: Sampler,
         precision: str,
@@ -82,9 +84,10 @@ class Generator:
     ) -> Tensor:
         """Scaled latents (N, C, h, w, Z) for requests with all nine attributes, one row each.
 
-        ``tissue`` (N, 3, X, Y, Z), 0 to 255, is the anatomy of each, or (N, 0) for a denoiser that
-        is told none. A sample's noise comes from its own of the ``random`` numbers, drawn on the
-        CPU: it is the same in any batch. What is returned lies on the CPU.
+        ``tissue`` (N, 3, X, Y, Z), 0 to 255, is the anatomy of each, and ``rendered``
+        (N, C, h, w, Z) its scaled latents without a tumour; (N, 0) for a denoiser that is told
+        none. A sample's noise comes from its own of the ``random`` numbers, drawn on the CPU: it is
+        the same in any batch. What is returned lies on the CPU.
 
         ``known`` are scaled latents (N, C, h, w, Z) that are kept, and how much of each place
         (N, 1, h, w, Z) is made anew, 0 to 1.
@@ -92,7 +95,9 @@ class Generator:
         space, process = self.bundle.space, Process(self.settings)
         place = space.mean.device
         vectors = self.scaling.vectors(requests).to(place)
-        ellipsoids, tissue = ellipsoid_of(requests).to(place), tissue.to(place)
+        ellipsoids = ellipsoid_of(requests).to(place)
+        tissue, rendered = tissue.to(place), rendered.to(place)
+        healthy = rendered if rendered.shape[1] else 0
 
         def noise() -> Tensor:
             drawn = [torch.randn(space.folded_shape, generator=numbers) for numbers in random]
@@ -100,7 +105,7 @@ class Generator:
 
         def denoise(x: Tensor, sigma: Tensor, conditioned: bool) -> Tensor:
             present = torch.full((len(x),), conditioned, device=place)
-            maps = space.beside(ellipsoids, present, tissue, self.settings)
+            maps = space.beside(ellipsoids, present, tissue, rendered, self.settings)
             with autocast(precision, place):
                 return process.denoised(
                     lambda scaled, level: self.bundle.denoiser(
@@ -113,10 +118,10 @@ class Generator:
         keep = None
         if known:
             latents, anew = (part.to(place) for part in known)
-            stay = space.standardise(latents)
+            stay = space.standardise(latents - healthy)
             share = fold(anew.expand(latents.shape), space.patch)
 
             def keep(estimate: Tensor) -> Tensor:
                 return stay + share * (estimate - stay)
 
-        return space.restore(sampler.sample(denoise, noise, keep)).cpu()
+        return (space.restore(sampler.sample(denoise, noise, keep)) + healthy).cpu()

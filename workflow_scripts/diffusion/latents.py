@@ -6,32 +6,42 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from workflow_scripts.common.choice import evenly_chosen
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.fold import Patch, fold, unfold
+from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.stored import StoredRows
-from workflow_scripts.diffusion.conditions import MAPS, draw_maps
+from workflow_scripts.diffusion.conditions import MAPS, draw_maps, latent_points
 from workflow_scripts.diffusion.settings import DenoiserSettings
+from workflow_scripts.preprocess.contrasts import TERMS
 from workflow_scripts.preprocess.tissue import TISSUES
 
 # A channel that hardly varies would otherwise be blown up without bound.
 SMALLEST_SHARE = 1e-3
+# Training samples whose contrasts are kept, for synthetic patients to have one of them.
+KEPT = 256
 
 
 class LatentSpace(nn.Module):
     """Takes latents to where the denoiser works, and back.
 
-    The voxelwise ``mean`` (C, h, w, Z) is subtracted, each channel is divided by its standard
-    deviation ``sd`` (C), and neighbouring latents, a ``patch`` along x, y and z, are folded into
-    channels. Mean and deviation come from the training latents and are saved with the denoiser's
-    weights; a plain space leaves latents as they are, but for folding.
+    Where an anatomy is given, latents here are what those of the brain without a tumour leave
+    (``rendered``). The voxelwise ``mean`` (C, h, w, Z) is subtracted, each channel is divided by
+    its standard deviation ``sd`` (C), and neighbouring latents, a ``patch`` along x, y and z, are
+    folded into channels; a plain space leaves latents as they are, but for folding. Mean and
+    deviation come from the training latents and are saved with the denoiser's weights, and so are
+    the ``contrasts`` (``KEPT``, 3, ``TERMS``, M) of training samples, where an anatomy is given and
+    images have M ``modalities``; none otherwise.
     """
 
-    def __init__(self, shape: tuple[int, int, int, int], patch: Patch) -> None:
+    def __init__(self, shape: tuple[int, int, int, int], patch: Patch, modalities: int = 0) -> None:
         super().__init__()
         c, *size = shape
         self.shape, self.patch = tuple(shape), tuple(patch)
         self.register_buffer("mean", torch.zeros(c, *size))
         self.register_buffer("sd", torch.ones(c))
+        kept = torch.zeros(KEPT if modalities else 0, len(TISSUES), TERMS, modalities)
+        self.register_buffer("contrasts", kept)
         # They follow from the grid, and are not kept with the weights.
         self.register_buffer("points", torch.zeros(3, *size), persistent=False)
 
@@ -51,13 +61,19 @@ class LatentSpace(nn.Module):
         return unfold(centred, self.patch) * self.sd.view(-1, 1, 1, 1) + self.mean
 
     def beside(
-        self, ellipsoid: Tensor, present: Tensor, tissue: Tensor, settings: DenoiserSettings
+        self,
+        ellipsoid: Tensor,
+        present: Tensor,
+        tissue: Tensor,
+        rendered: Tensor,
+        settings: DenoiserSettings,
     ) -> Tensor:
         """Maps (B, m, h / px, w / py, Z / pz) beside folded latents, as many as the settings want
         (``map_channels``).
 
         Of ``draw_maps``, position and offset, which are linear, by their mean over a patch, and the
-        ellipsoid folded as the latents are; then the tissue maps (B, 3, X, Y, Z), 0 to 255, folded.
+        ellipsoid folded as the latents are; then, folded, the tissue maps (B, 3, X, Y, Z), 0 to
+        255, and the ``rendered`` latents (B, C, h, w, Z) of the brain without a tumour.
         """
         maps = [ellipsoid.new_zeros(len(ellipsoid), 0, *self.folded_shape[1:])]
         if settings.maps:
@@ -68,22 +84,15 @@ class LatentSpace(nn.Module):
             down = tissue.shape[2] // self.shape[1]
             px, py, pz = self.patch
             maps.append(fold(tissue.to(ellipsoid) / 255, (down * px, down * py, pz)))
+            maps.append(fold(rendered.to(ellipsoid), self.patch))
         return torch.cat(maps, 1)
 
-    def mirror_around(self, tissue: Tensor, ellipsoid: Tensor, factor: Tensor) -> Tensor:
-        """Tissue maps (B, 3, X, Y, Z) with those of the other hemisphere inside ellipsoids (B, 6)
-        whose semi-axes are ``factor`` (B,) times as long, where both sides are brain; a factor of 0
-        changes nothing."""
-        shape = (-1, 3, 1, 1, 1)
-        axes = (ellipsoid[:, 3:] * factor[:, None]).clamp_min(1e-6).view(shape)
-        distance = ((self.points[None] - ellipsoid[:, :3].view(shape)) / axes).square().sum(1)
-        down = tissue.shape[2] // self.shape[1]
-        within = (distance < 1) & (factor > 0).view(-1, 1, 1, 1)
-        inside = within.repeat_interleave(down, 1).repeat_interleave(down, 2)[:, None]
-        # Every grid is centred on x = 0.
-        mirrored = tissue.flip(2)
-        both = (tissue.amax(1, keepdim=True) > 0) & (mirrored.amax(1, keepdim=True) > 0)
-        return torch.where(inside & both, mirrored, tissue)
+    def keep_contrasts(self, contrasts: NDArray[np.float32]) -> None:
+        """Keep those of training samples (N, 3, ``TERMS``, M), evenly chosen, or again and
+        again."""
+        chosen = evenly_chosen(len(contrasts), KEPT)
+        rows = np.resize(np.asarray(chosen), KEPT)
+        self.contrasts.copy_(torch.from_numpy(contrasts[rows]))
 
     def tumour(self, ellipsoid: Tensor) -> Tensor:
         """Soft ellipsoids (B, h / px, w / py, Z / pz) of the tumours (``ellipsoid_of``)."""
@@ -92,23 +101,29 @@ class LatentSpace(nn.Module):
 
 
 def empty_space(
-    shape: tuple[int, int, int, int], points: Tensor, settings: DenoiserSettings
+    shape: tuple[int, int, int, int], grid: Grid, modalities: int, settings: DenoiserSettings
 ) -> LatentSpace:
-    """A plain space for latents (C, h, w, Z) that lie at ``points`` (mm)."""
-    space = LatentSpace(shape, settings.patch)
-    space.points.copy_(points)
+    """A plain space for latents (C, h, w, Z) of a grid, of so many modalities."""
+    given = modalities if settings.anatomy == "tissue" else 0
+    space = LatentSpace(shape, settings.patch, given)
+    space.points.copy_(latent_points(grid, grid.shape[0] // shape[1]))
     return space
 
 
 def fit_latent_space(
-    latents: NDArray | StoredRows, points: Tensor, settings: DenoiserSettings
+    latents: NDArray | StoredRows,
+    rendered: NDArray | StoredRows | None,
+    grid: Grid,
+    modalities: int,
+    settings: DenoiserSettings,
 ) -> LatentSpace:
-    """The space of training latents (N, C, h, w, Z) whose elements lie at ``points`` (mm).
+    """The space of training latents (N, C, h, w, Z) of a grid, less those of the same brains
+    ``rendered`` without a tumour, where an anatomy is given; still without contrasts.
 
     They are read one by one. Raises ``UserError`` for a single patient without copies, who has no
     spread.
     """
-    space = empty_space(latents.shape[1:], points, settings)
+    space = empty_space(latents.shape[1:], grid, modalities, settings)
     if settings.space == "plain":
         return space
     if len(latents) < 2:
@@ -117,8 +132,10 @@ def fit_latent_space(
             "learn; add patients or set autoencoder.copies"
         )
     mean, square = np.zeros(space.shape), np.zeros(space.shape)
-    for latent in latents:
+    for row, latent in enumerate(latents):
         exact = latent.astype(np.float64)
+        if rendered is not None:
+            exact -= rendered[row]
         mean += exact / len(latents)
         square += exact**2 / len(latents)
     sd = np.sqrt((square - mean**2).clip(0).mean((1, 2, 3)))
@@ -127,9 +144,10 @@ def fit_latent_space(
     return space
 
 
-def map_channels(settings: DenoiserSettings, down: int) -> int:
-    """How many maps stand beside the latents that the settings fold, of a grid that is ``down``
-    times finer in x and y."""
+def map_channels(settings: DenoiserSettings, down: int, channels: int) -> int:
+    """How many maps stand beside the latents of so many channels that the settings fold, of a grid
+    that is ``down`` times finer in x and y."""
     folded = int(np.prod(settings.patch))
     tumour = MAPS - 1 + folded if settings.maps else 0
-    return tumour + (len(TISSUES) * down**2 * folded if settings.anatomy == "tissue" else 0)
+    anatomy = (len(TISSUES) * down**2 + channels) * folded
+    return tumour + (anatomy if settings.anatomy == "tissue" else 0)

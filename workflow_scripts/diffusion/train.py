@@ -14,21 +14,18 @@ from workflow_scripts.diffusion.model import StackDenoiser
 from workflow_scripts.diffusion.process import Process
 from workflow_scripts.diffusion.settings import DiffusionSettings
 
-# Latents (B, C, h, w, Z), conditions (B, c), ellipsoids (B, 6), tissue maps (B, 3, X, Y, Z) or
-# (B, 0).
-Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+# Latents (B, C, h, w, Z), conditions (B, c), ellipsoids (B, 6), tissue maps (B, 3, X, Y, Z) and
+# rendered latents (B, C, h, w, Z), each (B, 0) where no anatomy is given.
+Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 # Share of samples in which a share of the tumour is not told, as in most requests.
 FORGOTTEN = 0.5
-# Share of samples whose tissue maps are mirrored in a larger region than the tumour, and by how
-# much its axes are longer, at most.
-WIDENED, WIDEST = 0.5, 2.0
 
 
 class LatentBatches:
     """``batches(step)`` gives a ``Batch`` of training latents, in a random order of the step's own.
 
-    ``latents`` (N, C, h, w, Z) and ``tissue`` (N, 3, X, Y, Z), 0 to 255, may lie on disk; those of
-    the batch are read.
+    ``latents`` (N, C, h, w, Z) and the ``anatomy``, tissue maps (N, 3, X, Y, Z), 0 to 255, with
+    rendered latents (N, C, h, w, Z), may lie on disk; those of the batch are read.
     """
 
     def __init__(
@@ -36,21 +33,25 @@ class LatentBatches:
         latents: NDArray | StoredRows,
         conditions: Tensor,
         ellipsoids: Tensor,
-        tissue: NDArray | StoredRows | None,
+        anatomy: tuple[NDArray | StoredRows, NDArray | StoredRows] | None,
         batch: int,
         seed: int,
     ) -> None:
         self.latents, self.conditions, self.ellipsoids = latents, conditions, ellipsoids
-        self.tissue, self.batch, self.seed = tissue, batch, seed
+        self.anatomy, self.batch, self.seed = anatomy, batch, seed
 
     def __call__(self, step: int) -> Batch:
         rng = np.random.default_rng([self.seed, step])
         chosen = rng.integers(len(self.latents), size=self.batch)
-        latent = torch.from_numpy(np.stack([self.latents[i] for i in chosen]))
-        tissue = torch.zeros(len(chosen), 0)
-        if self.tissue is not None:
-            tissue = torch.from_numpy(np.stack([self.tissue[i] for i in chosen]))
-        return latent, self.conditions[chosen], self.ellipsoids[chosen], tissue
+
+        def read(rows: NDArray | StoredRows) -> Tensor:
+            return torch.from_numpy(np.stack([rows[i] for i in chosen]))
+
+        tissue = rendered = torch.zeros(len(chosen), 0)
+        if self.anatomy is not None:
+            tissue, rendered = (read(rows) for rows in self.anatomy)
+        told = self.conditions[chosen], self.ellipsoids[chosen]
+        return read(self.latents), *told, tissue, rendered
 
 
 class DiffusionTraining(Training):
@@ -60,10 +61,6 @@ class DiffusionTraining(Training):
     tumour has a share ``tumour_share`` of the loss, whatever its size: a small one would hardly
     count among all voxels. A share ``drop`` of the samples is trained on the null condition, each
     drawn by itself.
-
-    Tissue maps are mirrored where they were hidden by the tumour (``preprocess/tissue.py``), and
-    the seam would tell its outline. In a share ``WIDENED`` of the samples they are mirrored in an
-    ellipsoid about it too.
     """
 
     def __init__(
@@ -81,8 +78,9 @@ class DiffusionTraining(Training):
 
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Loss of one batch."""
-        latent, conditions, ellipsoids, tissue = batch
-        x0 = self.space.standardise(latent.float())
+        latent, conditions, ellipsoids, tissue, rendered = batch
+        known = rendered.float() if rendered.shape[1] else 0
+        x0 = self.space.standardise(latent.float() - known)
         random = self.random(self.seed, step)
         drawn = {"generator": random, "device": x0.device}
         sigma = self.process.noise_levels(len(x0), random, x0.device)
@@ -90,11 +88,7 @@ class DiffusionTraining(Training):
         present = torch.rand(len(x0), **drawn) >= self.settings.drop
         forgotten = torch.rand(len(x0), len(SHARES), **drawn) < FORGOTTEN
         conditions = forget_shares(conditions, forgotten)
-        if self.settings.anatomy == "tissue":
-            widened = torch.rand(len(x0), **drawn) < WIDENED
-            factor = 1 + (WIDEST - 1) * torch.rand(len(x0), **drawn)
-            tissue = self.space.mirror_around(tissue, ellipsoids, factor * widened)
-        maps = self.space.beside(ellipsoids, present, tissue, self.settings)
+        maps = self.space.beside(ellipsoids, present, tissue, rendered, self.settings)
         output = self.process.output(
             lambda scaled, level: self.model(scaled, level, conditions, present, maps), x, sigma
         )

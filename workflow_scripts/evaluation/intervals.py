@@ -41,6 +41,21 @@ def ratio_interval(
     return float(ratio - reach), float(ratio + reach)
 
 
+def spread_interval(
+    above: NDArray[np.float64], below: NDArray[np.float64], confidence: float
+) -> Interval:
+    """Interval of the ratio of two groups' standard deviations, by the F distribution: patients'
+    values are taken to be normal. NaN where a group has not two patients, or ``below`` does not
+    vary."""
+    if min(len(above), len(below)) < 2 or not np.var(below):
+        return UNKNOWN
+    ratio = np.std(above, ddof=1) / np.std(below, ddof=1)
+    tails = (1 + confidence) / 2, (1 - confidence) / 2
+    limits = stats.f.ppf(tails, len(above) - 1, len(below) - 1)
+    low, high = ratio / np.sqrt(limits)
+    return float(low), float(high)
+
+
 def share_interval(which: NDArray[np.bool_], confidence: float) -> Interval:
     """Wilson's score interval (1927) of the share of patients for whom something is so."""
     found = stats.binomtest(int(which.sum()), len(which)).proportion_ci(confidence, "wilson")

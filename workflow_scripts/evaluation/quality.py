@@ -21,6 +21,7 @@ from workflow_scripts.evaluation.intervals import (
     distance_interval,
     ratio_interval,
     share_interval,
+    spread_interval,
 )
 from workflow_scripts.evaluation.two_sample import crop_patients, separate
 from workflow_scripts.evaluation.whole_brains import whole_brain
@@ -55,6 +56,8 @@ REFERENCES = {
     "reconstructed": ("reconstructed", "reconstructed_train"),
     "real": ("held_out", "train"),
 }
+# A measure that tells one patient's scanner from another's, and the name of its spread.
+CONTRAST, SPREAD = "grey_white_contrast", "contrast_spread"
 COMPARISONS = (("synthetic", "reconstructed"), ("synthetic", "real"), ("reconstructed", "real"))
 # Random choices of patients that a distance is the mean of.
 CHOICES = 10
@@ -100,8 +103,12 @@ def brain_rows(
     groups: Groups, grid: Grid, modalities: Sequence[str], confidence: float
 ) -> Iterator[Row]:
     """Means of ``brain_measures`` over those of the reference, so that 1 is right; the floor is
-    the training patients' ratio. What no patient of a group has, such as detail far from a tumour
-    that fills the brain, has no row."""
+    the training patients' ratio.
+
+    Of ``CONTRAST`` the ratio of the standard deviations over patients too: a generator whose
+    patients all have one contrast may have the right mean. What no patient of a group has, such as
+    detail far from a tumour that fills the brain, has no row.
+    """
     found = {
         name: pd.DataFrame([brain_measures(Patient(f), grid, modalities) for f in folders])
         for name, folders in groups.items()
@@ -118,6 +125,10 @@ def brain_rows(
             interval = ratio_interval(above.to_numpy(), below.to_numpy(), paired, confidence)
             value, floor = above.mean() / below.mean(), rest.mean() / below.mean()
             yield Row(name, measure, modality, reference, value, *interval, floor)
+            if measure == CONTRAST and below.std() > 0:
+                interval = spread_interval(above.to_numpy(), below.to_numpy(), confidence)
+                value, floor = above.std() / below.std(), rest.std() / below.std()
+                yield Row(name, SPREAD, modality, reference, value, *interval, floor)
 
 
 def fault_rows(

@@ -11,9 +11,9 @@ import functools
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.masks import distance_mm
 from workflow_scripts.common.mni152 import mni152
 from workflow_scripts.preprocess.volumes import grid_image, to_array, to_image
 
@@ -65,7 +65,7 @@ def tissue_maps(image: NDArray, brain: NDArray, label: NDArray, grid: Grid) -> N
     """
     prior, brain = tissue_prior(grid), np.asarray(brain) > 0
     result = np.zeros_like(prior)
-    hidden = _hidden(np.asarray(label) > 0, grid)
+    hidden = distance_mm(np.asarray(label) > 0, grid) <= MARGIN_MM
     seen = brain & ~hidden
     # Of a brain that is nothing but tumour too little is seen to fit a model to.
     result[:, seen] = prior[:, seen]
@@ -76,13 +76,6 @@ def tissue_maps(image: NDArray, brain: NDArray, label: NDArray, grid: Grid) -> N
     mirrored, mirrored_seen = result[:, ::-1], seen[::-1]
     result[:, covered] = np.where(mirrored_seen, mirrored, prior)[:, covered]
     return result
-
-
-def _hidden(tumour: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:
-    """The tumour with its margin."""
-    if not tumour.any():
-        return tumour
-    return ndimage.distance_transform_edt(~tumour, grid.spacing_mm) <= MARGIN_MM
 
 
 def _field_basis(seen: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -160,3 +153,15 @@ def _field(rest: NDArray, basis: NDArray) -> NDArray[np.float64]:
     """Coefficients (P, M) of each modality's field: of what intensities (N, M) differ by from those
     that the tissues lead one to expect, by least squares."""
     return np.linalg.lstsq(basis, rest, rcond=None)[0]
+
+
+def mirrored_around(
+    tissue: NDArray[np.float32], tumour: NDArray[np.bool_], margin_mm: float, grid: Grid
+) -> NDArray[np.float32]:
+    """Tissue maps (3, X, Y, Z) with those of the other hemisphere in a tumour (X, Y, Z) and a
+    margin around it, where both sides are brain."""
+    near = distance_mm(tumour, grid) <= margin_mm
+    # Every grid is centred on x = 0.
+    other = tissue[:, ::-1]
+    both = (tissue.sum(0) > 0) & (other.sum(0) > 0)
+    return np.where(near & both, other, tissue)

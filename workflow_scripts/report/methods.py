@@ -151,7 +151,10 @@ def _generator(config: Config, cite: Citations) -> str:
 def _anatomy(config: Config) -> str:
     if config.diffusion.anatomy == "none":
         return ""
-    return ", and by tissue maps (grey matter, white matter, CSF) of the brain"
+    return (
+        ", and by tissue maps (grey matter, white matter, CSF) of the brain; it adds to their "
+        "rendering with a training patient's contrasts"
+    )
 
 
 def _process(diffusion, cite: Citations) -> str:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workflow_scripts.common.files import UserError
-from workflow_scripts.synthesis.anatomies import OneAnatomy, RequestedAnatomies, steps_of
+from workflow_scripts.common.patients import steps_of
+from workflow_scripts.synthesis.anatomies import OneAnatomy, RequestedAnatomies
 from workflow_scripts.synthesis.model import SynthesisModel
 
 

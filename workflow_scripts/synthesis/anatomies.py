@@ -16,6 +16,7 @@ from workflow_scripts.cohort.anatomy import Mass
 from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.patients import steps_of
 from workflow_scripts.common.processes import end_with_parent
 from workflow_scripts.preprocess.phantoms import phantom_on_grid
 from workflow_scripts.preprocess.settings import PreprocessSettings
@@ -135,11 +136,6 @@ def _single_thread() -> None:
     torch.set_num_threads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     end_with_parent()
-
-
-def steps_of(tissue: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Tissue maps, 0 to 1, in steps of 1 / 255, as patients' are stored."""
-    return (tissue * 255).round().astype(np.uint8)
 
 
 def tissue_of_phantom(source: RequestedAnatomies, request: pd.Series) -> NDArray[np.uint8]:

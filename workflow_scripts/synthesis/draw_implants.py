@@ -7,6 +7,7 @@ from workflow_scripts.common.files import UserError, read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.diffusion.conditions import Scaling, ellipsoid_of
 from workflow_scripts.synthesis.draw_requests import DRAWS, jittered
+from workflow_scripts.synthesis.folder import COPIES
 from workflow_scripts.synthesis.implants import enlarged, inside
 from workflow_scripts.synthesis.requests import SEEDS_A_RUN, complete, reason_to_refuse
 from workflow_scripts.synthesis.settings import ImplantSettings
@@ -59,7 +60,7 @@ def draw_implants(
 
 def main(snakemake) -> None:
     given, params = snakemake.input, snakemake.params
-    copies = TrainingCopies.load(given.attributes, given.latents, given.tissue, given.tumours)
+    copies = TrainingCopies.load(*(given[name] for name in COPIES))
     table = draw_implants(
         read_table(given.attributes),
         copies,

@@ -1,7 +1,8 @@
 """A model folder: all that is needed to synthesise patients.
 
-It holds no image, but it is made from the training patients: weights that learned from them, and
-the sizes, shapes and places of their tumours; without a prior also their mean latent.
+It holds no image, but it is made from the training patients: weights that learned from them, the
+sizes, shapes and places of their tumours, and the contrasts of their brains; without a prior also
+their mean latent.
 
 ======================================  ===========================================================
 ``autoencoder/``, ``diffusion/``        ``weights.safetensors`` and ``config.json`` (network, grid,
@@ -25,6 +26,8 @@ FILES = (
     "sampling.json",
     "template.nii.gz",
 )
+# What a rule names as its inputs of the training patients and their copies.
+COPIES = ("attributes", "latents", "tissue", "contrasts", "tumours")
 
 
 def check_model_folder(folder: str | Path) -> None:

@@ -9,18 +9,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.masks import distance_mm
 from workflow_scripts.diffusion.conditions import ellipsoid_of
 from workflow_scripts.synthesis.settings import ImplantSettings
-from workflow_scripts.synthesis.training_copies import TrainingCopies, distance_mm
+from workflow_scripts.synthesis.training_copies import TrainingCopies
 
 
 @dataclass(frozen=True)
 class Background:
-    """What is kept of training patients: their latents (N, C, h, w, Z), how much of each place is
-    made anew (N, 1, h, w, Z), 0 to 1, and the voxels in which the new tumour is measured
-    (N, X, Y, Z)."""
+    """What is kept of training patients: their latents (N, C, h, w, Z) and contrasts
+    (N, 3, terms, M), how much of each place is made anew (N, 1, h, w, Z), 0 to 1, and the voxels in
+    which the new tumour is measured (N, X, Y, Z)."""
 
     latents: Tensor
+    contrasts: Tensor
     anew: Tensor
     measured: NDArray[np.bool_]
 
@@ -50,16 +52,18 @@ def backgrounds(
     What is made anew is the requested ellipsoid, and the patient's own tumour where it is healed,
     all of it there and less and less over the margin around it.
     """
-    ellipsoids, latents, anew, measured = ellipsoid_of(requests), [], [], []
+    ellipsoids, latents, contrasts, anew, measured = ellipsoid_of(requests), [], [], [], []
     for ellipsoid, name in zip(ellipsoids, requests["anatomy"], strict=True):
         latents.append(torch.from_numpy(copies.latents[copies.row(name)].astype(np.float32)))
+        contrasts.append(torch.from_numpy(copies.contrasts[copies.row(name)]))
         tumour = inside(ellipsoid, grid)
         if settings.own_tumour == "healed":
             tumour |= copies.tumour(name)
         distance = distance_mm(tumour, grid)
         anew.append(_coarse(1 - distance / max(settings.margin_mm, 1e-6), latents[-1].shape[1:]))
         measured.append(distance <= settings.margin_mm)
-    return Background(torch.stack(latents), torch.stack(anew)[:, None], np.stack(measured))
+    shares = torch.stack(anew)[:, None]
+    return Background(torch.stack(latents), torch.stack(contrasts), shares, np.stack(measured))
 
 
 def _coarse(share: NDArray[np.float64], shape: tuple[int, ...]) -> Tensor:

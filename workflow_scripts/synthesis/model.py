@@ -1,13 +1,17 @@
 """A trained model, loaded: what synthesises patients."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from workflow_scripts.autoencoder.codec import Codec
+from workflow_scripts.autoencoder.rendering import render
 from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.nifti import load_nifti
 from workflow_scripts.common.provenance import checksum
@@ -41,6 +45,26 @@ class SynthesisModel:
     weights_sha256: dict[str, str]
     copies: TrainingCopies | None = None
     implant: ImplantSettings | None = None
+
+    def contrasts(self, random: Sequence[torch.Generator]) -> Tensor:
+        """Contrasts (N, 3, terms, M) of training samples, one drawn by each of the ``random``
+        numbers; none (0, 3, terms, 0) for a denoiser that is told no anatomy."""
+        kept = self.generator.bundle.space.contrasts.cpu()
+        if not len(kept):
+            return kept
+        rows = [torch.randint(len(kept), (1,), generator=numbers).item() for numbers in random]
+        return kept[rows]
+
+    def rendered(self, tissue: NDArray[np.uint8], contrasts: Tensor) -> Tensor:
+        """Scaled latents (N, C, h, w, Z) of brains with tissue maps (N, 3, X, Y, Z), 0 to 255, and
+        contrasts (N, 3, terms, M), without a tumour; (N, 0) for a denoiser that is told none."""
+        if not tissue.shape[1]:
+            return torch.zeros(len(tissue), 0)
+        latents = [
+            render(contrast, maps / np.float32(255), self.codec)
+            for contrast, maps in zip(contrasts.numpy(), tissue, strict=True)
+        ]
+        return torch.from_numpy(np.stack(latents))
 
     def background(self, requests: pd.DataFrame) -> Background | None:
         """What is kept of the training patients that requests name, where their background is to

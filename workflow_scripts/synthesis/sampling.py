@@ -125,9 +125,9 @@ def _draw(
     )
     background = model.background(requests)
     known = (background.latents, background.anew) if background else None
-    latents = model.generator.sample(
-        requests, torch.from_numpy(tissue), random, sampler, settings.precision, known
-    )
+    contrasts = background.contrasts if background else model.contrasts(random)
+    anatomy = torch.from_numpy(tissue), model.rendered(tissue, contrasts)
+    latents = model.generator.sample(requests, *anatomy, random, sampler, settings.precision, known)
     where = background.measured if background else [None] * len(requests)
     return [
         decoded(request, latent, model.codec, settings, made)

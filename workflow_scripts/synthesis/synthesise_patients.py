@@ -7,6 +7,7 @@ import torch
 from workflow_scripts.common.device import arithmetic, device
 from workflow_scripts.common.files import UserError, read_table, staged_directory, write_table
 from workflow_scripts.common.keep import kept_folder
+from workflow_scripts.synthesis.folder import COPIES
 from workflow_scripts.synthesis.model import PARTS, SynthesisModel
 from workflow_scripts.synthesis.patients import make_patients, refuse_impossible
 from workflow_scripts.synthesis.settings import ImplantSettings, SamplingSettings
@@ -29,7 +30,7 @@ def main(snakemake) -> None:
     given = snakemake.input
     copies, implant = None, None
     if given.tissue:
-        copies = TrainingCopies.load(given.attributes, given.latents, given.tissue, given.tumours)
+        copies = TrainingCopies.load(*(given[name] for name in COPIES))
     if snakemake.params.implant:
         implant = ImplantSettings.model_validate(snakemake.params.implant)
     parts = [given[part] for part in PARTS]

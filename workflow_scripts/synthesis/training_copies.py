@@ -6,10 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from workflow_scripts.common.files import UserError, read_table
-from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.stored import StoredRows, unpack_mask
 from workflow_scripts.synthesis.request_table import TRAINING
 
@@ -24,20 +22,25 @@ def copy_names(attributes: pd.DataFrame) -> list[str]:
 class TrainingCopies:
     """What a denoiser was trained on, by the names that requests give it.
 
-    ``latents`` (N, C, h, w, Z), ``tissue`` (N, 3, X, Y, Z), 0 to 255, and ``tumours`` (packed
-    masks) lie on disk; ``rows`` are their numbers by name.
+    ``latents`` (N, C, h, w, Z), ``tissue`` (N, 3, X, Y, Z), 0 to 255, ``contrasts`` of
+    ``fit_contrasts`` and ``tumours`` (packed masks) lie on disk; ``rows`` are their numbers by
+    name.
     """
 
     rows: dict[str, int]
     latents: StoredRows
     tissue: StoredRows
+    contrasts: StoredRows
     tumours: StoredRows
 
     @classmethod
-    def load(cls, attributes: str, latents: str, tissue: str, tumours: str) -> "TrainingCopies":
+    def load(
+        cls, attributes: str, latents: str, tissue: str, contrasts: str, tumours: str
+    ) -> "TrainingCopies":
         """From the files of ``encode_patients``."""
         rows = {name: row for row, name in enumerate(copy_names(read_table(attributes)))}
-        return cls(rows, StoredRows(latents), StoredRows(tissue), StoredRows(tumours))
+        files = latents, tissue, contrasts, tumours
+        return cls(rows, *(StoredRows(file) for file in files))
 
     def row(self, name: str) -> int:
         """The number of a copy; raises ``UserError`` for a name that nobody has."""
@@ -53,11 +56,3 @@ class TrainingCopies:
     def brain(self, name: str) -> NDArray[np.bool_]:
         """Where a copy has brain (X, Y, Z)."""
         return self.tissue[self.row(name)].any(0)
-
-
-def distance_mm(tumour: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
-    """Distance (X, Y, Z) of each voxel from a tumour's mask, 0 inside; without a tumour, from
-    nothing: infinity."""
-    if not tumour.any():
-        return np.full(tumour.shape, np.inf)
-    return ndimage.distance_transform_edt(~tumour, grid.spacing_mm)

@@ -1,0 +1,73 @@
+"""The rendered brain that a denoiser adds to: an anatomy with a training sample's contrasts."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tests.models import small_model
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.preprocess.contrasts import TERMS
+from workflow_scripts.synthesis.requests import complete
+from workflow_scripts.synthesis.sampling import synthesise
+from workflow_scripts.synthesis.settings import SamplingSettings
+
+GRID = Grid((32, 32, 24), (5.0, 5.0, 6.0))
+
+
+@pytest.fixture(scope="module")
+def tissue():
+    """White matter around a core of CSF, grey matter around both."""
+    mm = GRID.to_mm(np.stack(np.meshgrid(*map(np.arange, GRID.shape), indexing="ij"), -1))
+    distance = np.linalg.norm(mm - [0, -18, 10], axis=-1)
+    shells = [(45, 65), (15, 45), (-1, 15)]
+    return np.stack([255 * ((distance > a) & (distance <= b)) for a, b in shells]).astype(np.uint8)
+
+
+@pytest.fixture
+def model(tissue):
+    built = small_model(GRID, anatomy=tissue)
+    contrasts = np.zeros((3, 3, TERMS, 2), np.float32)
+    contrasts[:, :, 0] = np.random.default_rng(0).uniform(0.2, 0.9, (3, 3, 2))
+    built.generator.bundle.space.keep_contrasts(contrasts)
+    return built
+
+
+def numbers(*seeds):
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def test_contrasts_are_those_of_training_samples_by_the_sample_s_own_numbers(model):
+    kept = model.generator.bundle.space.contrasts
+    drawn = model.contrasts(numbers(*range(20)))
+    assert all((row == kept).flatten(1).all(1).any() for row in drawn)
+    assert len(drawn.unique(dim=0)) == 3
+    assert torch.equal(model.contrasts(numbers(7))[0], drawn[7])
+
+
+def test_what_is_rendered_is_the_encoded_brain(model, tissue):
+    contrasts = model.contrasts(numbers(0, 1))
+    rendered = model.rendered(np.stack([tissue, tissue[:, :, ::-1]]), contrasts)
+    for latent, maps, contrast in zip(
+        rendered, (tissue, tissue[:, :, ::-1]), contrasts, strict=True
+    ):
+        image = np.einsum("tm,txyz->mxyz", contrast[:, 0].numpy(), maps / 255)
+        expected = model.codec.encode(image.astype(np.float32), np.zeros(GRID.shape, np.uint8))
+        np.testing.assert_allclose(latent.numpy(), expected, atol=1e-3)
+
+
+def test_a_patient_has_the_contrasts_that_its_seed_draws(model):
+    asked = pd.DataFrame({"volume_ml": [20.0] * 2, "seed": [1, 1], "anatomy": ["phantom"] * 2})
+    asked[["centroid_x_mm", "centroid_y_mm", "centroid_z_mm"]] = 20.0, -20.0, 10.0
+    requests = complete(asked, model.generator.scaling, 0)
+    values = {
+        "sampling_steps": 2, "sigma_max": 10, "sigma_min": 0.1, "stochasticity": 1, "order": 2,
+        "guidance": 1, "precision": "fp32", "batch": 2, "attempts": 1, "volume_tolerance": 1.5,
+        "centroid_tolerance_mm": 10,
+    }  # fmt: skip
+    first, second = synthesise(requests, model, SamplingSettings.model_validate(values))
+    np.testing.assert_array_equal(first.image, second.image)
+    changed = 1 - model.generator.bundle.space.contrasts.numpy()[:3]
+    model.generator.bundle.space.keep_contrasts(changed)
+    other, _ = synthesise(requests, model, SamplingSettings.model_validate(values))
+    assert not np.allclose(other.image, first.image, atol=1e-3)
