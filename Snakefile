@@ -25,12 +25,16 @@ from workflow_scripts.common.files import UserError, read_table
 from workflow_scripts.common.fingerprint import content, fingerprint
 from workflow_scripts.common.keep import clear_stale_locks, remove_done
 from workflow_scripts.common.processes import has_gpu
+from workflow_scripts.common.strict_yaml import read_yaml
 from workflow_scripts.configuration import check
 
 # Not by `configfile`, which is passed over where this is a module of another workflow.
 values = load_configfile(ROOT / "config.yaml")
 update_config(values, config)
 try:
+    for file in workflow.configfiles:
+        # Of a key that is there twice Snakemake takes the second one without a word.
+        read_yaml(file)
     CONFIG = check(values)
 except UserError as error:
     # One line for the user, in place of a traceback through the Snakefile.

@@ -21,7 +21,7 @@ checkpoint list_participants:
         f"{BENCHMARKS}/cohort/list_participants.tsv"
     conda:
         "../envs/workflow.yaml"
-    threads: 1
+    threads: 2
     resources:
         mem_mb=memory(2000),
         runtime=60,
@@ -30,6 +30,7 @@ checkpoint list_participants:
         root=CONFIG.cohort.root,
         table=CONFIG.cohort.table,
         label_scheme=CONFIG.cohort.label_scheme,
+        geometry=CONFIG.cohort.geometry,
         exclude=CONFIG.cohort.exclude,
         on_error=CONFIG.cohort.on_error,
         files=listing_digest(CONFIG.cohort, CONFIG.modalities),

@@ -64,14 +64,19 @@ def raw_files(wildcards):
     return {name: split_index(row[name])[0] for name in volumes(row)}
 
 
+def _reading(row):
+    return {"label_scheme": row["label_scheme"], "geometry": CONFIG.cohort.geometry}
+
+
 def raw_reading(wildcards):
-    """A patient's name and label scheme, and which volume of a 4-D file is which.
+    """A patient's name and label scheme, what counts where a header's geometry is ambiguous, and
+    which volume of a 4-D file is which.
 
     Where the files lie is no parameter: the same data elsewhere gives the same result.
     """
     row = participant(wildcards.patient)
     parts = {name: split_index(row[name])[1] for name in volumes(row)}
-    return {"patient_id": row["patient_id"], "label_scheme": row["label_scheme"], "parts": parts}
+    return {"patient_id": row["patient_id"], **_reading(row), "parts": parts}
 
 
 def named(pattern, names, suffix=""):
@@ -103,8 +108,7 @@ def label_readings(wildcards):
     """The test patients' label schemes, and which volume of a 4-D file is the label."""
     rows = map(participant, patients_of(wildcards.split, "test"))
     return [
-        {"label_scheme": row["label_scheme"], "parts": {"label": split_index(row["label"])[1]}}
-        for row in rows
+        {**_reading(row), "parts": {"label": split_index(row["label"])[1]}} for row in rows
     ]
 
 

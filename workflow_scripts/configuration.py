@@ -5,11 +5,11 @@
 
 import difflib
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from workflow_scripts.autoencoder.settings import AutoencoderSection, SliceNetworkSettings
@@ -18,6 +18,7 @@ from workflow_scripts.cohort.settings import MOST_ON_GRID, CohortSettings
 from workflow_scripts.common.files import UserError, read_json, read_table
 from workflow_scripts.common.prior import prior_file
 from workflow_scripts.common.settings import Section, UserPath
+from workflow_scripts.common.strict_yaml import read_yaml
 from workflow_scripts.diffusion.settings import DenoiserSettings, DiffusionSection
 from workflow_scripts.evaluation.settings import EvaluationSettings
 from workflow_scripts.nnunet.settings import NNUNetSettings
@@ -28,6 +29,9 @@ from workflow_scripts.synthesis.settings import SynthesisSettings
 
 SCHEMA = Path(__file__).resolve().parents[1] / "config" / "config.schema.json"
 Modality = Literal["t1", "t1ce", "t2", "flair"]
+# A grid's voxels, along each axis, and how many of them: a head at 0.5 mm has 60 million.
+SMALLEST_MM, LARGEST_MM = 0.4, 10
+MOST_VOXELS = 100_000_000
 
 
 class GridSettings(Section):
@@ -45,10 +49,16 @@ class GridSettings(Section):
 
     @field_validator("spacing_mm")
     @classmethod
-    def _positive(cls, spacing: tuple[float, float, float]) -> tuple[float, float, float]:
-        if min(spacing) <= 0:
-            raise ValueError("spacing must be positive")
+    def _of_a_head(cls, spacing: tuple[float, float, float]) -> tuple[float, float, float]:
+        if not all(SMALLEST_MM <= size <= LARGEST_MM for size in spacing):
+            raise ValueError(f"voxels must be of {SMALLEST_MM} to {LARGEST_MM} mm")
         return spacing
+
+    @model_validator(mode="after")
+    def _fits_memory(self) -> "GridSettings":
+        if math.prod(self.shape) > MOST_VOXELS:
+            raise ValueError(f"a grid of more than {MOST_VOXELS:,} voxels is too large")
+        return self
 
 
 class Config(Section):
@@ -77,6 +87,16 @@ class Config(Section):
         if len(set(modalities)) < len(modalities):
             raise ValueError("a modality is named twice")
         return modalities
+
+    @field_validator("results")
+    @classmethod
+    def _own_folder(cls, results: str) -> str:
+        folder = Path(results).resolve()
+        if folder in (Path(folder.anchor), Path.home(), Path.cwd(), *Path.cwd().parents):
+            raise ValueError("name a folder of the run's own")
+        if folder.exists() and not folder.is_dir():
+            raise ValueError("is a file; name a folder")
+        return results
 
     @model_validator(mode="after")
     def _stages_fit_each_other(self) -> "Config":
@@ -331,12 +351,7 @@ def read_config(*files: str | Path, changes: dict | None = None) -> Config:
     """
     values: dict = {}
     for file in files:
-        try:
-            _update(values, yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {})
-        except OSError as error:
-            raise UserError(f"{file}: {error.strerror}") from None
-        except (yaml.YAMLError, AttributeError, UnicodeDecodeError) as error:
-            raise UserError(f"{file}: is no YAML of sections: {error}".replace("\n", " ")) from None
+        _update(values, read_yaml(file))
     _update(values, changes or {})
     return check(values)
 

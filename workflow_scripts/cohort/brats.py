@@ -22,8 +22,16 @@ SCAN = re.compile(r"-\d{3}$")
 
 def brats_files(root: str | Path) -> Iterator[tuple[Path, str, re.Match]]:
     """Files under ``root`` that have a name of BraTS, with the years' scheme and what it says."""
-    for folder, _, names in os.walk(cohort_folder(root), followlinks=True):
-        for name in names:
+    visited: set[str] = set()
+    for folder, inner, names in os.walk(cohort_folder(root), followlinks=True):
+        # A folder that links lead to more than once, or into itself, is read once.
+        real = os.path.realpath(folder)
+        if real in visited:
+            inner.clear()
+            continue
+        visited.add(real)
+        inner.sort()
+        for name in sorted(names):
             for scheme, pattern in NAMES.items():
                 if not name.startswith(".") and (match := pattern.fullmatch(name)):
                     yield Path(folder, name), scheme, match

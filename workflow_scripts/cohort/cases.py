@@ -9,7 +9,8 @@ from workflow_scripts.common.files import UserError
 @dataclass(frozen=True)
 class Case:
     """The files of one scan; ``path#k`` is the k-th volume of a 4-D file. ``problems`` are what
-    the reader found wrong, in words. Scans of one ``subject`` are of one person."""
+    the reader found wrong, in words. Scans of one ``subject`` are of one person. ``origin`` is
+    where a case without a name stands."""
 
     patient_id: str
     images: dict[str, str]
@@ -18,6 +19,7 @@ class Case:
     brain_mask: str = ""
     problems: tuple[str, ...] = ()
     subject: str = ""
+    origin: str = ""
 
     @property
     def scans(self) -> list[str]:

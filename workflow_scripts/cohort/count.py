@@ -1,5 +1,7 @@
 """How many usable patients a configured cohort has, before any job runs."""
 
+import os
+
 from workflow_scripts.cohort.inspection import inspect_cases
 from workflow_scripts.cohort.list_participants import real_cases
 from workflow_scripts.cohort.settings import CohortSettings
@@ -16,6 +18,7 @@ def usable_patients(cohort: CohortSettings, modalities: list[str]) -> int:
         count = cohort.phantom_count
     else:
         cases = real_cases(cohort, modalities)
-        count = len(inspect_cases(cases, cohort.label_scheme, cohort.on_error)[0])
+        how = cohort.label_scheme, cohort.on_error, cohort.geometry, os.cpu_count() or 1
+        count = len(inspect_cases(cases, *how)[0])
     refuse_too_few(count, cohort.splits)
     return count

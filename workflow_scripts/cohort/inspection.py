@@ -1,12 +1,14 @@
 """Every file of every case is checked before a second is spent on training."""
 
+import hashlib
 import logging
+import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -14,13 +16,19 @@ from numpy.typing import NDArray
 from workflow_scripts.cohort.cases import Case
 from workflow_scripts.cohort.modalities import reference_modality
 from workflow_scripts.common.files import UserError
-from workflow_scripts.common.geometry import same_grid
+from workflow_scripts.common.geometry import ASK, TOLERANCE_MM, Geometry, same_grid
 from workflow_scripts.common.labels import canonical
-from workflow_scripts.common.nifti import UNREADABLE, load_nifti, split_index
+from workflow_scripts.common.nifti import closest_canonical, load_nifti, read_header, split_index
 from workflow_scripts.common.progress import Progress
 
 # A patient's name becomes part of paths: no separators, and no leading dot.
-SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# File systems take names of 255 characters, with what is put before and behind them.
+LONGEST_ID = 100
+SAFE_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST_ID - 1}}}")
+# An image of which a smaller share of the voxels differs from the others is none.
+LEAST_VARIED = 0.002
+# Shape (X, Y, Z) and affine (4 × 4, voxel to mm) of a volume.
+Voxels = tuple[tuple[int, int, int], NDArray[np.float64]]
 SHOWN = 10  # patients named in a message
 # Schemes that share the names of 2023.
 NAMED_2023 = {
@@ -30,23 +38,25 @@ NAMED_2023 = {
 }
 
 
-def _geometry(reference: str) -> tuple[tuple[int, ...], np.ndarray]:
-    """Shape and affine of a volume, from the header alone."""
-    path, index = split_index(reference)
-    try:
-        image = nib.load(path)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist") from error
-    except UNREADABLE as error:
-        raise UserError(f"{path} cannot be read as NIfTI ({error})") from error
-    shape = image.shape
-    if index is None and len(shape) == 4 and shape[3] == 1:
-        shape = shape[:3]
-    if len(shape) != (3 if index is None else 4):
-        raise UserError(f"{path} has {len(shape)} dimensions")
-    if index is not None and index >= shape[3]:
-        raise UserError(f"{path} has {shape[3]} volumes, number {index} is not there")
-    return tuple(shape[:3]), image.affine
+def _grid(reference: str, geometry: Geometry) -> Voxels:
+    """Shape and affine of a volume with axes nearest to RAS+, from the header alone."""
+    header = read_header(reference, geometry)
+    return closest_canonical(header.shape, header.affine)
+
+
+def image_digest(reference: str, geometry: Geometry) -> str:
+    """Digest of an image's values. Raises ``UserError`` for an image that cannot be read, or that
+    holds values that are not finite, or hardly two that differ."""
+    array, _, _ = load_nifti(reference, geometry)
+    if not np.isfinite(array).all():
+        raise UserError(f"{reference}: holds values that are not finite")
+    # Outside the head most voxels are alike; inside, hardly any two.
+    differ = np.count_nonzero(array != np.median(array[::2, ::2, ::2])) / array.size
+    low = np.count_nonzero(array != array.min()) / array.size
+    if min(differ, low) < LEAST_VARIED:
+        what = "is constant" if min(differ, low) == 0 else "is constant but for a few voxels"
+        raise UserError(f"{reference}: {what}, an image was expected")
+    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -57,9 +67,9 @@ class LabelContent:
     voxel_ml: float
 
     @classmethod
-    def read(cls, path: str) -> "LabelContent":
+    def read(cls, path: str, geometry: Geometry = ASK) -> "LabelContent":
         """Count the values of a label file. Raises ``UserError`` if they are no small integers."""
-        raw, affine, _ = load_nifti(path)
+        raw, affine, _ = load_nifti(path, geometry)
         whole = np.rint(raw)
         if not np.isfinite(raw).all() or np.abs(raw - whole).max() > 1e-3:
             raise UserError(f"label {path} holds values that are no integers")
@@ -79,32 +89,60 @@ class LabelContent:
         return float(volume)
 
 
-def check_case(case: Case, names: Counter, files: Counter) -> None:
+def real_path(reference: str) -> str:
+    """A volume's file as the file system knows it, whatever links lead there, with its number."""
+    path, index = split_index(reference)
+    real = os.path.realpath(path)
+    return real if index is None else f"{real}#{index}"
+
+
+def _difference(one: Voxels, other: Voxels) -> str:
+    """What differs between the voxels of two volumes, in words."""
+    (shape, affine), (other_shape, other_affine) = one, other
+    if shape != other_shape:
+        return f"it has {_times(shape)} voxels, that has {_times(other_shape)}"
+    sizes, others = (np.linalg.norm(a[:3, :3], axis=0) for a in (affine, other_affine))
+    if np.abs(sizes - others).max() > 1e-3:
+        return f"its voxels are {_times(sizes)} mm, those {_times(others)} mm"
+    middle = np.append((np.array(shape) - 1) / 2, 1)
+    apart = float(np.linalg.norm((affine @ middle - other_affine @ middle)[:3]))
+    turned = "" if apart > TOLERANCE_MM else ", and it is turned"
+    return f"their middles are {apart:.1f} mm apart{turned}"
+
+
+def _times(numbers: Iterable[float]) -> str:
+    return " × ".join(f"{number:g}" for number in numbers)
+
+
+def check_case(case: Case, names: Counter, files: Counter, geometry: Geometry = ASK) -> None:
     """Raise ``UserError`` for a bad or double name, a file that is missing, unreadable or named
     twice, or a label that lies on the voxels of no modality.
 
-    ``names`` and ``files`` count those of the whole cohort.
+    ``names`` and ``files`` (``real_path``) count those of the whole cohort.
     """
     if not SAFE_ID.fullmatch(case.patient_id):
         raise UserError(
             "is no valid patient_id: letters, digits, '.', '_' and '-' are, beginning with a "
-            "letter or digit"
+            f"letter or digit, {LONGEST_ID} at most"
         )
     if names[case.patient_id.lower()] > 1:
         raise UserError("is there more than once; a patient_id must be unique")
     if case.problems:
         raise UserError("; ".join(case.problems))
-    if twice := [path for path in case.scans if files[path] > 1]:
+    if braces := [path for path in case.files if "{" in path or "}" in path]:
+        # Snakemake would take what is in braces for a wildcard.
+        raise UserError(f"{braces[0]}: paths cannot hold braces; rename the file or its folder")
+    if twice := [path for path in case.scans if files[real_path(path)] > 1]:
         raise UserError(f"{twice[0]} is named more than once; each volume needs a file of its own")
-    grids = {m: _geometry(path) for m, path in case.images.items()}
+    grids = {m: _grid(path, geometry) for m, path in case.images.items()}
     reference = reference_modality(list(case.images))
     allowed = {"label": list(grids), "brain mask": [reference]}
     for name, path in (("label", case.label), ("brain mask", case.brain_mask)):
-        own = _geometry(path) if path else grids[reference]
+        own = _grid(path, geometry) if path else grids[reference]
         if not any(same_grid(*own, *grids[m]) for m in allowed[name]):
             raise UserError(
-                f"{name} {path} (shape {own[0]}) is not on the grid of "
-                f"{' or '.join(allowed[name])} (shape {grids[reference][0]})"
+                f"{name} {path} is not on the grid of {' or '.join(allowed[name])}: beside "
+                f"{reference}, {_difference(own, grids[reference])}"
             )
 
 
@@ -128,29 +166,69 @@ def settled_schemes(cases: Sequence[Case], contents: dict[str, LabelContent]) ->
 
 
 def _checked(
-    cases: Sequence[Case],
+    cases: Sequence[Case], geometry: Geometry, threads: int
 ) -> tuple[list[Case], dict[str, LabelContent], dict[str, str]]:
     """The scans whose files can be used, by name, what their labels hold, and why others are left
-    out."""
+    out. Every file is read, by several ``threads``."""
     names = Counter(case.patient_id.lower() for case in cases)
-    files = Counter(path for case in cases for path in case.scans)
+    files = Counter(real_path(path) for case in cases for path in case.scans)
     good: list[Case] = []
     contents: dict[str, LabelContent] = {}
     problems: dict[str, str] = {}
+    seen: dict[str, tuple[str, str]] = {}
     progress = Progress(len(cases), "patients checked")
-    for number, case in enumerate(sorted(cases, key=lambda case: case.patient_id), 1):
+
+    def read(case: Case) -> tuple[LabelContent, dict[str, str]] | UserError:
         try:
-            check_case(case, names, files)
-            contents[case.patient_id] = LabelContent.read(case.label)
-            good.append(case)
+            check_case(case, names, files, geometry)
+            digests = {path: image_digest(path, geometry) for path in case.images.values()}
+            return LabelContent.read(case.label, geometry), digests
         except UserError as error:
-            problems[case.patient_id or "''"] = str(error)
-        progress.done(number)
+            return error
+
+    ordered = sorted(cases, key=lambda case: case.patient_id)
+    with ThreadPoolExecutor(threads) as pool:
+        for number, (case, found) in enumerate(
+            zip(ordered, pool.map(read, ordered), strict=True), 1
+        ):
+            name = case.patient_id or case.origin or "''"
+            progress.done(number)
+            if isinstance(found, UserError):
+                problems[name] = str(found)
+                continue
+            content, digests = found
+            if same := _same_values(digests, seen):
+                problems[name] = same
+                continue
+            seen |= {digest: (name, path) for path, digest in digests.items()}
+            contents[name] = content
+            good.append(case)
     return good, contents, problems
 
 
+def _same_values(digests: dict[str, str], seen: dict[str, tuple[str, str]]) -> str | None:
+    """What is wrong with a patient one of whose images (digests by file) holds the values of
+    another one or of one that was ``seen``, in words: one person may not be two patients."""
+    own: dict[str, str] = {}
+    for path, digest in digests.items():
+        if digest in own:
+            return f"{path} holds the same values as {own[digest]}; name another file for one"
+        if digest in seen:
+            name, other = seen[digest]
+            return (
+                f"{path} holds the same values as {other} of {name}: is it the same person? Take "
+                "one of the two out (cohort.exclude)"
+            )
+        own[digest] = path
+    return None
+
+
 def inspect_cases(
-    cases: Sequence[Case], scheme: str | None, on_error: str
+    cases: Sequence[Case],
+    scheme: str | None,
+    on_error: str,
+    geometry: Geometry = ASK,
+    threads: int = 1,
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Check every case and measure its tumour: the table of participants, sorted by name, and the
     patients that were left out, with why.
@@ -158,12 +236,13 @@ def inspect_cases(
     Of several scans of one person the first that can be used is taken: two of them on two sides of
     a split would be a leak.
     Columns: ``patient_id``, one a modality, ``label``, ``brain_mask``, ``label_scheme``,
-    ``volume_ml``. ``scheme`` overrules that of the cases. With ``on_error`` ``stop``, raises one
+    ``volume_ml``. ``scheme`` overrules that of the cases, and ``geometry`` says what counts where a
+    header is ambiguous. With ``on_error`` ``stop``, raises one
     ``UserError`` that lists all patients with something wrong; with ``skip`` they are left out.
     """
     if not cases:
         raise UserError("cohort.exclude leaves no patient; name fewer")
-    good, contents, problems = _checked(cases)
+    good, contents, problems = _checked(cases, geometry, threads)
     if scheme:
         good = [replace(case, label_scheme=scheme) for case in good]
     else:

@@ -67,7 +67,11 @@ def main(snakemake):
         )
     else:
         participants, problems = inspect_cases(
-            real_cases(given, given.modalities), given.label_scheme, given.on_error
+            real_cases(given, given.modalities),
+            given.label_scheme,
+            given.on_error,
+            given.geometry,
+            snakemake.threads,
         )
     write_table(participants, snakemake.output.participants)
     skipped = pd.DataFrame(problems.items(), columns=["patient_id", "reason"])

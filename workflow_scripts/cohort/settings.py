@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from workflow_scripts.common.geometry import Geometry
 from workflow_scripts.common.settings import Section, UserPath, ordered_pair
 
 # Phantoms on the grid with a higher number choose settings or are reported on: no prior sees them.
@@ -162,6 +163,11 @@ class CohortSettings(Section):
     )
     label_scheme: LabelScheme | None = Field(
         description="label values of a table cohort, or of a brats cohort whose names leave it open"
+    )
+    geometry: Geometry = Field(
+        description="what counts where a header's geometry is ambiguous: ask (such a patient "
+        "cannot be used), sform, qform, or as_stored (the array's axes point right, to the front "
+        "and up)"
     )
     exclude: list[str] = Field(description="patients that are left out, by their names")
     on_error: Literal["stop", "skip"] = Field(

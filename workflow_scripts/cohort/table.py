@@ -4,9 +4,14 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from workflow_scripts.cohort.cases import Case
 from workflow_scripts.cohort.modalities import MODALITIES
-from workflow_scripts.common.files import UserError, read_table
+from workflow_scripts.common.files import UserError, read_text_table
+
+# Of a table's columns, those that are read.
+KNOWN = ("patient_id", *MODALITIES, "label", "brain_mask", "subject")
 
 
 def table_cases(
@@ -15,40 +20,62 @@ def table_cases(
     """Cases of a table with ``patient_id``, a column a modality, ``label``, maybe ``brain_mask``
     and ``subject``, which is the same for all scans of one person.
 
-    Relative paths start at ``root`` where it is given, else at the table's folder.
+    Relative paths start at ``root`` where it is given, else at the table's folder. Raises
+    ``UserError`` for a table that lacks a column, or has one that is nearly called as one of those.
     """
     path = Path(table)
+    if path.is_dir():
+        raise UserError(f"cohort.table: {table} is a folder; name a file")
     if not path.is_file():
         raise UserError(f"cohort.table: {table} does not exist")
-    rows = read_table(path)
-    required = ["patient_id", *modalities, "label"]
-    missing = [column for column in required if column not in rows]
-    if missing:
-        others = {str(c).lower(): c for c in rows if c not in required}
-        near = difflib.get_close_matches(missing[0].lower(), list(others), 1, 0.4)
-        hint = f" (is '{others[near[0]]}' meant for '{missing[0]}'?)" if near else ""
+    rows = read_text_table(path)
+    _check_columns(path, rows, ["patient_id", *modalities, "label"])
+    lines = [f"line {number}" for number in range(2, len(rows) + 2)]
+    rows = rows.assign(line=lines)[(rows != "").any(axis=1)]  # spreadsheets leave empty rows
+    if rows.empty:
+        raise UserError(f"{path}: has no rows")
+    base = Path(root) if root else path.parent
+
+    def located(row: dict[str, str], column: str) -> str:
+        value = row.get(column, "")
+        return str(base / Path(value).expanduser()) if value else ""
+
+    return [
+        Case(
+            row["patient_id"],
+            {m: located(row, m) for m in modalities},
+            located(row, "label"),
+            label_scheme,
+            located(row, "brain_mask"),
+            tuple(f"has no {c}" for c in (*modalities, "label") if not row[c]),
+            row.get("subject", ""),
+            row["line"],
+        )
+        for row in rows.to_dict("records")
+    ]
+
+
+def _check_columns(path: Path, rows: pd.DataFrame, required: Sequence[str]) -> None:
+    """Raise ``UserError`` where a column is missing, or one is not read whose name is near that of
+    a known one."""
+    if missing := [column for column in required if column not in rows]:
+        near = _nearest(missing[0], [c for c in rows if c not in required], 0.4)
+        hint = f" (is '{near}' meant for '{missing[0]}'?)" if near else ""
         raise UserError(
             f"{path}: no column {', '.join(missing)}{hint}; it needs {', '.join(required)}, "
             "separated by tabs"
         )
-    if rows.empty:
-        raise UserError(f"{path}: has no rows")
-    base = Path(root) if root else path.parent
-    known = [c for c in ("label", "brain_mask", *MODALITIES) if c in rows]
-    rows["patient_id"] = rows["patient_id"].fillna("")
-    subjects = rows["subject"].fillna("").astype(str) if "subject" in rows else [""] * len(rows)
-    rows[known] = rows[known].astype(object).fillna("").astype(str)
+    absent = [column for column in KNOWN if column not in rows]
+    for column in rows:
+        if column not in KNOWN and (near := _nearest(column, absent, 0.8)):
+            raise UserError(
+                f"{path}: column '{column}' would not be read; call it '{near}' if that is what it "
+                "is, or take it out"
+            )
 
-    def located(value: str) -> str:
-        return str(base / Path(value).expanduser()) if value else ""
 
-    cases = []
-    for row, subject in zip(rows.to_dict("records"), subjects, strict=True):
-        problems = tuple(f"has no {c}" for c in required[1:] if not row[c])
-        images = {m: located(row[m]) for m in modalities}
-        mask = located(row.get("brain_mask", ""))
-        label = located(row["label"])
-        cases.append(
-            Case(row["patient_id"], images, label, label_scheme, mask, problems, subject.strip())
-        )
-    return cases
+def _nearest(name: str, others: Sequence[str], cutoff: float) -> str | None:
+    """That of the ``others`` whose name is nearest, whatever its case."""
+    lower = {str(other).lower(): other for other in others}
+    near = difflib.get_close_matches(str(name).lower(), list(lower), 1, cutoff)
+    return lower[near[0]] if near else None

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,33 +59,66 @@ def staged_directory(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
 
 
+# Columns that are text whatever they hold: a patient may be called 007, NA or null.
+TEXT = (
+    "patient_id", "subject", "brain_mask", "anatomy", "image_patient", "latent_patient",
+    "mask_patient",
+)  # fmt: skip
+# First bytes of Excel's files, .xlsx and .xls.
+SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+# What stands for a number that is missing.
+MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None")
+
+
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read a TSV (or ``.csv``) file; identifiers stay text, empty text cells become ``""``.
 
     Raises ``UserError`` for a file that is no such table.
     """
-    csv = str(path).endswith(".csv")
-    # A brain_mask column in which no patient has one would be read as numbers that are missing.
-    text = dict.fromkeys(
-        (
-            "patient_id", "subject", "brain_mask", "anatomy",
-            "image_patient", "latent_patient", "mask_patient",
-        ),
-        str,
-    )  # fmt: skip
+    table = _read(path)
+    text = table.select_dtypes(include=["object", "string"]).columns
+    return table.fillna(dict.fromkeys(text, ""))
+
+
+def read_text_table(path: str | Path) -> pd.DataFrame:
+    """Read a TSV (or ``.csv``) file of text, without the spaces around it; empty cells are ``""``.
+
+    Raises ``UserError`` for a file that is no such table.
+    """
+    table = _read(path, all_text=True)
+    return table.apply(lambda column: column.str.strip())
+
+
+def _read(path: str | Path, all_text: bool = False) -> pd.DataFrame:
+    separator, kind = (",", "commas") if str(path).endswith(".csv") else ("\t", "tabs")
+    with open(path, "rb") as file:
+        if file.read(4).startswith(SPREADSHEETS):
+            raise UserError(f"{path}: is a spreadsheet; save it as text, separated by {kind}")
     try:
+        # pandas would rename the second of two columns with one name.
+        first = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, index_col=False)
+        names = first.iloc[0].tolist()
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        text = [name for name in names if all_text or name in TEXT]
         with warnings.catch_warnings():
             # Rows with more cells than the header would be cut short, or shifted.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(path, sep="," if csv else "\t", dtype=text, index_col=False)
+            table = pd.read_csv(
+                path,
+                sep=separator,
+                index_col=False,
+                dtype=dict.fromkeys(text, str),
+                keep_default_na=False,
+                na_values={name: list(MISSING) for name in names if name not in text},
+            )
     except (ValueError, pd.errors.ParserWarning) as error:
-        kind = "commas" if csv else "tabs"
         reason = str(error).strip().splitlines()[-1]
         raise UserError(
             f"{path}: cannot be read as a table in UTF-8, its cells separated by {kind} ({reason})"
         ) from error
-    text = table.select_dtypes(include=["object", "string"]).columns
-    return table.fillna(dict.fromkeys(text, ""))
+    if twice:
+        raise UserError(f"{path}: has the column '{twice[0]}' twice; keep one of them")
+    return table
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:

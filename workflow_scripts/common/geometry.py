@@ -1,9 +1,15 @@
-"""Whether volumes lie on the same voxels."""
+"""How a header's geometry is read, and whether volumes lie on the same voxels."""
+
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 TOLERANCE_MM = 0.1
+# Which of a header's two statements counts where they differ or there is none: the header must
+# leave no doubt; the sform; the qform; or the array's axes point right, to the front and up.
+Geometry = Literal["ask", "sform", "qform", "as_stored"]
+ASK: Geometry = "ask"
 
 
 def same_grid(
@@ -11,10 +17,11 @@ def same_grid(
     affine: NDArray,
     other_shape: tuple[int, ...],
     other_affine: NDArray,
+    tolerance_mm: float = TOLERANCE_MM,
 ) -> bool:
-    """Whether two volumes have the same voxels at the same places, within ``TOLERANCE_MM``."""
+    """Whether two volumes have the same voxels at the same places, within a tolerance."""
     if shape != other_shape:
         return False
     corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(shape) - 1)
     apart = corners @ (affine - other_affine)[:3, :3].T + (affine - other_affine)[:3, 3]
-    return float(np.linalg.norm(apart, axis=1).max()) < TOLERANCE_MM
+    return float(np.linalg.norm(apart, axis=1).max()) < tolerance_mm

@@ -1,17 +1,30 @@
-"""NIfTI files, written with the same bytes each time."""
+"""NIfTI files, written with the same bytes each time, and read only where their header leaves no
+doubt of how the voxels lie."""
 
 import gzip
+import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from workflow_scripts.common.files import UserError, staged
+from workflow_scripts.common.geometry import ASK, Geometry, same_grid
 
 # What nibabel raises for files that are damaged, cut short, or no images.
-UNREADABLE = (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error)
+UNREADABLE = (
+    nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError,
+    nib.spatialimages.ImageDataError, OSError, EOFError, ValueError, TypeError, IndexError,
+    OverflowError, struct.error, zlib.error,
+)  # fmt: skip
+# Two affines of one header that differ by less than this, at any corner, say the same.
+AGREEMENT_MM = 1.0
+# Larger volumes are no head: a header that says so is damaged.
+MOST_VOXELS = 2**30
 
 
 def split_index(reference: str | Path) -> tuple[str, int | None]:
@@ -20,29 +33,173 @@ def split_index(reference: str | Path) -> tuple[str, int | None]:
     return (path, int(index)) if mark and index.isdecimal() else (str(reference), None)
 
 
-def load_nifti(reference: str | Path) -> tuple[NDArray, NDArray[np.float64], nib.Nifti1Header]:
-    """Read a volume (X, Y, Z), its affine (4 × 4, voxel to mm, RAS+) and its header.
+@dataclass(frozen=True)
+class VolumeHeader:
+    """What a header says of one volume: its shape (X, Y, Z) and affine (4 × 4, voxel to mm, RAS+),
+    and the opened ``image``, of which ``index`` is the volume's number in a 4-D file."""
 
-    ``path#k`` reads the k-th volume of a 4-D file. Raises ``UserError`` for a file that is
-    missing, damaged or of another dimension.
+    image: Any
+    index: int | None
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+
+
+def read_header(reference: str | Path, geometry: Geometry = ASK) -> VolumeHeader:
+    """Open a volume; ``path#k`` is the k-th of a 4-D file.
+
+    Raises ``UserError`` for a file that is missing, damaged or of another dimension, for values
+    that are no numbers, and for a geometry that is ambiguous or no right-angled grid of voxels.
     """
     path, index = split_index(reference)
+    if Path(path).is_dir():
+        raise UserError(f"{path}: is a folder, a file is needed")
     try:
         image = nib.load(path)
-        array = np.asarray(image.dataobj if index is None else image.dataobj[..., index])
+        shape = tuple(int(n) for n in image.shape)
+        dtype = image.get_data_dtype()
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
+        raise UserError(f"{path}: does not exist") from error
     except UNREADABLE as error:
         raise UserError(f"{path}: cannot be read as NIfTI ({error})") from error
-    except IndexError as error:
-        raise UserError(f"{path}: has no volume number {index}") from error
-    if array.dtype.fields:
+    if dtype.fields:
         raise UserError(f"{path}: holds colours, numbers are needed")
-    if array.ndim == 4 and array.shape[3] == 1:
-        array = array[..., 0]
-    if array.ndim != 3:
-        raise UserError(f"{path}: has {array.ndim} dimensions, a volume of 3 is needed")
-    return array, image.affine, image.header
+    if dtype.kind == "c":
+        raise UserError(f"{path}: holds complex numbers; write their magnitude")
+    shape = _volume_shape(path, shape, index)
+    try:
+        affine = _affine(path, image, shape, geometry)
+    except UNREADABLE as error:
+        raise UserError(f"{path}: its header gives no valid affine ({error})") from error
+    _check_axes(path, affine)
+    return VolumeHeader(image, index, shape, affine)
+
+
+def _volume_shape(path: str, shape: tuple[int, ...], index: int | None) -> tuple[int, int, int]:
+    """The shape of one volume of an array of such a shape."""
+    if index is None and len(shape) == 4 and shape[3] == 1:
+        shape = shape[:3]
+    if len(shape) != (3 if index is None else 4):
+        needed = "a volume of 3 is needed" if index is None else "one of its volumes is asked for"
+        raise UserError(f"{path}: has {len(shape)} dimensions, {needed}")
+    if index is not None and index >= shape[3]:
+        raise UserError(f"{path}: has {shape[3]} volumes, number {index} is not there")
+    if min(shape[:3]) < 1 or int(np.prod(shape[:3], dtype=object)) > MOST_VOXELS:
+        raise UserError(f"{path}: its header gives {' × '.join(map(str, shape[:3]))} voxels")
+    return shape[:3]
+
+
+def _affine(
+    path: str, image: Any, shape: tuple[int, int, int], geometry: Geometry
+) -> NDArray[np.float64]:
+    """The affine that a header states, or that ``geometry`` chooses where it is ambiguous."""
+    header = _stored_header(image)
+    if not isinstance(image, nib.Nifti1Pair):
+        if isinstance(image, nib.AnalyzeImage):
+            return _as_stored(
+                path, header, geometry, "is an Analyze file, which does not say where"
+            )
+        return np.asarray(image.affine, np.float64)
+    sform, qform = (header.get_sform(coded=True), _qform(header))
+    stated = {name: a for name, (a, code) in {"sform": sform, "qform": qform}.items() if code}
+    if not stated:
+        return _as_stored(path, header, geometry, "has neither sform nor qform, which say where")
+    if len(stated) == 2:
+        one, other = stated.values()
+        if other is None or not same_grid(shape, one, shape, other, AGREEMENT_MM):
+            if geometry not in stated:
+                raise UserError(
+                    f"{path}: sform and qform of its header disagree "
+                    f"({_apart(shape, one, other)}); "
+                    "see which is right and say so: cohort.geometry: sform, or qform"
+                )
+            stated = {geometry: stated[geometry]}
+    affine = next(iter(stated.values()))
+    if affine is None:
+        sizes = ", ".join(f"{size:g}" for size in header["pixdim"][1:4])
+        raise UserError(f"{path}: its header gives voxels of {sizes} mm; write valid sizes")
+    return np.asarray(affine, np.float64)
+
+
+def _stored_header(image: Any) -> Any:
+    """The header as it stands in the file: nibabel puts 1 in place of a voxel size of 0."""
+    if not isinstance(image, nib.AnalyzeImage):
+        return image.header
+    holder = image.file_map.get("header", image.file_map["image"])
+    with holder.get_prepare_fileobj("rb") as file:
+        return image.header_class.from_fileobj(file, check=False)
+
+
+def _qform(header: Any) -> tuple[NDArray | None, int]:
+    """The qform with its code; no affine where a voxel size is no positive number."""
+    code = int(header["qform_code"])
+    sizes = np.asarray(header["pixdim"][1:4], float)
+    if not (np.isfinite(sizes).all() and sizes.min() > 0):
+        return None, code
+    return (header.get_qform(coded=False) if code else None), code
+
+
+def _apart(shape: tuple[int, int, int], one: NDArray, other: NDArray | None) -> str:
+    """How far two affines of a volume are from each other, in words."""
+    if other is None:
+        return "the qform has no valid voxel size"
+    middle = np.append((np.array(shape) - 1) / 2, 1)
+    apart = np.linalg.norm((one @ middle - other @ middle)[:3])
+    return f"the middle of the volume is {apart:.1f} mm apart, or turned"
+
+
+def _as_stored(path: str, header: Any, geometry: Geometry, lack: str) -> NDArray[np.float64]:
+    """The affine of an array whose axes point right, to the front and up, for a file that has
+    none."""
+    if geometry != "as_stored":
+        raise UserError(
+            f"{path}: {lack} left and right are; write them with a tool that knows, or, where the "
+            "array's axes point right, to the front and up, set cohort.geometry: as_stored"
+        )
+    sizes = np.asarray(header["pixdim"][1:4], np.float64)
+    if not (np.isfinite(sizes).all() and sizes.min() > 0):
+        words = ", ".join(f"{size:g}" for size in sizes)
+        raise UserError(f"{path}: its header gives voxels of {words} mm; write valid sizes")
+    return np.diag([*sizes, 1.0])
+
+
+def _check_axes(path: str, affine: NDArray) -> None:
+    """Raise ``UserError`` for voxels without size, or axes that are not at right angles."""
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(affine).all() or spacing.min() < 1e-3:
+        raise UserError(f"{path}: its header gives no voxel size; write a valid affine")
+    axes = affine[:3, :3] / spacing
+    if np.abs(axes.T @ axes - np.eye(3)).max() > 0.02:
+        raise UserError(f"{path}: its voxel axes are sheared; resample it to axes at right angles")
+
+
+def load_nifti(
+    reference: str | Path, geometry: Geometry = ASK
+) -> tuple[NDArray, NDArray[np.float64], nib.Nifti1Header]:
+    """Read a volume (X, Y, Z), its affine (4 × 4, voxel to mm, RAS+) and its header.
+
+    ``path#k`` reads the k-th volume of a 4-D file. Raises ``UserError`` as ``read_header`` does,
+    and for values that are damaged or cut short.
+    """
+    opened = read_header(reference, geometry)
+    path = split_index(reference)[0]
+    try:
+        data = opened.image.dataobj
+        array = np.asarray(data if opened.index is None else data[..., opened.index])
+    except (*UNREADABLE, MemoryError) as error:
+        raise UserError(f"{path}: cannot be read as NIfTI ({error})") from error
+    return array.reshape(opened.shape), opened.affine, opened.image.header
+
+
+def closest_canonical(
+    shape: tuple[int, int, int], affine: NDArray
+) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
+    """Shape and affine of a volume once its axes are ordered and flipped to be nearest to RAS+."""
+    order = nib.io_orientation(affine)
+    turned = affine @ nib.orientations.inv_ornt_aff(order, shape)
+    sizes = [0, 0, 0]
+    for size, axis in zip(shape, order[:, 0].astype(int), strict=True):
+        sizes[axis] = size
+    return tuple(sizes), turned
 
 
 def save_nifti(

@@ -2,9 +2,16 @@
 
 from collections.abc import Callable
 from os.path import expanduser, normpath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
 
 def _path(value: str) -> str:
@@ -35,11 +42,26 @@ def ordered_pair(fits: Callable[[float, float], bool], words: str) -> AfterValid
     return AfterValidator(check)
 
 
+def _holds_bool(value: Any) -> bool:
+    return isinstance(value, bool) or (
+        isinstance(value, list | tuple) and any(map(_holds_bool, value))
+    )
+
+
 class Section(BaseModel):
     """A part of ``config.yaml``: unknown keys are refused, values cannot change after loading, and
     numbers are finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # YAML reads yes and no as true and false, which pydantic would take for 1 and 0.
+        wants_bool = "bool" in repr(cls.model_fields[info.field_name].annotation)
+        if not wants_bool and _holds_bool(value):
+            raise ValueError("yes, no, true and false are no numbers")
+        return value
 
     def part(self, kind: "type[Section]") -> dict:
         """The values that a smaller section has too, for a job that depends on those alone."""
@@ -49,7 +71,7 @@ class Section(BaseModel):
 class OptimiserSettings(Section):
     """How a network is trained: AdamW, its schedule, and the moving average of the weights."""
 
-    steps: int = Field(description="optimiser steps", ge=1)
+    steps: int = Field(description="optimiser steps", ge=1, le=10_000_000)
     lr: float = Field(description="largest learning rate", gt=0)
     weight_decay: float = Field(description="weight decay of AdamW", ge=0)
     warm_up: float = Field(

@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from workflow_scripts.common.files import UserError
-from workflow_scripts.common.geometry import same_grid
+from workflow_scripts.common.geometry import ASK, same_grid
 from workflow_scripts.preprocess.raw import Raw
 from workflow_scripts.preprocess.registration import register_rigid, register_to_template
 from workflow_scripts.preprocess.resample import resample_mask
@@ -61,7 +61,7 @@ def given_mask(row: dict, target: sitk.Image) -> NDArray[np.bool_]:
             "preprocess.skull_strip: given needs a file in the column brain_mask; name one, or "
             "choose auto"
         )
-    mask, affine = canonical_volume(row["brain_mask"])
+    mask, affine = canonical_volume(row["brain_mask"], row.get("geometry", ASK))
     return resample_mask(mask > 0, affine, target, sitk.Transform())
 
 

@@ -7,7 +7,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from workflow_scripts.common.files import read_json
-from workflow_scripts.common.geometry import same_grid
+from workflow_scripts.common.geometry import ASK, Geometry, same_grid
 from workflow_scripts.common.labels import canonical
 from workflow_scripts.preprocess.resample import resample_label
 from workflow_scripts.preprocess.volumes import canonical_volume, to_image
@@ -37,15 +37,17 @@ def drawn_label(
     folder: str | Path,
     shape: tuple[int, int, int],
     affine: NDArray[np.float64],
+    geometry: Geometry = ASK,
 ) -> NDArray[np.uint8]:
     """A patient's label as drawn, in canonical values, on the raw reference's voxels.
 
-    ``label_file`` is as ``participants.tsv`` has it, with its label scheme. ``shape`` and
+    ``label_file`` is as ``participants.tsv`` has it, with its label scheme; ``geometry`` says what
+    counts where its header is ambiguous. ``shape`` and
     ``affine`` are the reference's with axes nearest to RAS+. A label on those voxels stays as it
     is. One on others is resampled, by way of the modality that it was drawn on; ``folder`` is
     the preprocessed patient's, which holds its name and transform.
     """
-    raw, label_affine = canonical_volume(label_file)
+    raw, label_affine = canonical_volume(label_file, geometry)
     label = canonical(raw, scheme, label_file)
     if same_grid(label.shape, label_affine, shape, affine):
         return label

@@ -49,7 +49,7 @@ def write_transforms(folder: Path, raw: Raw, aligned: Aligned, row: dict) -> Non
     for modality, transform in aligned.to_modality.items():
         with staged(folder / f"{modality}_to_reference.tfm") as temporary:
             sitk.WriteTransform(transform, str(temporary))
-    array, affine, _ = load_nifti(row[raw.reference])
+    array, affine, _ = load_nifti(row[raw.reference], row["geometry"])
     native = {
         "reference": raw.reference,
         "label_frame": raw.label_frame,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from workflow_scripts.cohort.modalities import reference_modality
 from workflow_scripts.common.files import UserError
-from workflow_scripts.common.geometry import same_grid
+from workflow_scripts.common.geometry import ASK, same_grid
 from workflow_scripts.common.labels import canonical
 from workflow_scripts.preprocess.volumes import canonical_volume
 
@@ -27,12 +27,14 @@ class Raw:
 
 
 def row_of(reading: dict, files: dict[str, str]) -> dict:
-    """A patient's row as ``participants.tsv`` has it: ``file#number`` where a file is 4-D."""
+    """A patient's row as ``participants.tsv`` has it, ``file#number`` where a file is 4-D, with
+    what counts where a header's geometry is ambiguous."""
     places = {
         name: files[name] if part is None else f"{files[name]}#{part}"
         for name, part in reading["parts"].items()
     }
-    return {"label_scheme": reading["label_scheme"], **places}
+    geometry = reading.get("geometry", ASK)
+    return {"label_scheme": reading["label_scheme"], "geometry": geometry, **places}
 
 
 def choose_reference(modalities: list[str], wanted: str) -> str:
@@ -48,12 +50,12 @@ def choose_reference(modalities: list[str], wanted: str) -> str:
 
 def read_raw(row: dict, modalities: list[str], reference: str) -> Raw:
     """Read the files that a patient's row names. Raises ``UserError`` naming file and fault."""
-    images, affines = {}, {}
+    images, affines, geometry = {}, {}, row.get("geometry", ASK)
     for modality in modalities:
-        images[modality], affines[modality] = canonical_volume(row[modality])
+        images[modality], affines[modality] = canonical_volume(row[modality], geometry)
         if images[modality].min() == images[modality].max():
             raise UserError(f"{row[modality]}: is constant, an image was expected")
-    raw_label, label_affine = canonical_volume(row["label"])
+    raw_label, label_affine = canonical_volume(row["label"], geometry)
     label = canonical(raw_label, row["label_scheme"], row["label"])
     if not label.any():
         raise UserError(

@@ -6,6 +6,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from workflow_scripts.common.files import UserError
+from workflow_scripts.common.geometry import ASK, Geometry
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.nifti import load_nifti
 
@@ -35,28 +36,17 @@ def grid_image(grid: Grid) -> sitk.Image:
     return to_image(np.zeros(grid.shape, np.float32), grid.affine)
 
 
-def canonical_volume(reference: str) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+def canonical_volume(
+    reference: str, geometry: Geometry = ASK
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Read a file, or one volume of a 4-D file (``path#k``), with axes nearest to RAS+.
 
-    Returns the array (X, Y, Z) and its affine. Raises ``UserError`` for values that are not
-    finite.
+    Returns the array (X, Y, Z) and its affine. ``geometry`` says what counts where the header is
+    ambiguous. Raises ``UserError`` as ``load_nifti`` does, and for values that are not finite.
     """
-    array, affine, _ = load_nifti(reference)
+    array, affine, _ = load_nifti(reference, geometry)
     volume = nib.as_closest_canonical(nib.Nifti1Image(array.astype(np.float32), affine))
     data = np.asarray(volume.dataobj)
     if not np.isfinite(data).all():
         raise UserError(f"{reference}: holds values that are not finite")
-    _check_axes(reference, volume.affine)
     return data, volume.affine
-
-
-def _check_axes(reference: str, affine: NDArray) -> None:
-    """Raise ``UserError`` for voxels without size, or axes that are not at right angles."""
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    if not np.isfinite(affine).all() or spacing.min() < 1e-3:
-        raise UserError(f"{reference}: its header gives no voxel size; write a valid affine")
-    axes = affine[:3, :3] / spacing
-    if np.abs(axes.T @ axes - np.eye(3)).max() > 0.02:
-        raise UserError(
-            f"{reference}: its voxel axes are sheared; resample it to axes at right angles"
-        )

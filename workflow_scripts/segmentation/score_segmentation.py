@@ -53,7 +53,9 @@ def score_patient(
     """
     found, _, _ = load_nifti(predictions / "label.nii.gz")
     native, affine = canonical_volume(str(predictions / "label_native.nii.gz"))
-    drawn = drawn_label(raw["label"], raw["label_scheme"], patient.folder, native.shape, affine)
+    drawn = drawn_label(
+        raw["label"], raw["label_scheme"], patient.folder, native.shape, affine, raw["geometry"]
+    )
     spacing = tuple(np.linalg.norm(affine[:3, :3], axis=0).tolist())
     masks = (
         region_masks(found, labels),
