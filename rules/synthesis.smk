@@ -23,6 +23,7 @@ rule export_model:
         brain=f"{SYNTHESIS}/model/brain.nii.gz",
         sampling=f"{SYNTHESIS}/model/sampling.json",
         template=f"{SYNTHESIS}/model/template.nii.gz",
+        checksums=f"{SYNTHESIS}/model/checksums.json",
         provenance=f"{SYNTHESIS}/provenance/export_model.json",
     log:
         f"{LOGS}/synthesis/export_model/{{split}}.log",

@@ -51,11 +51,15 @@ def settings_of(
 def load_weights(folder: str | Path, model: torch.nn.Module) -> None:
     """Load ``weights.safetensors`` into a network of the same layout; nothing is executed.
 
-    Raises ``UserError`` where it is damaged, or of another layout: another version wrote it.
+    Raises ``UserError`` where it is damaged, holds values that are not finite, or is of another
+    layout: another version wrote it.
     """
     path = Path(folder) / "weights.safetensors"
     try:
-        model.load_state_dict(load_file(path))
+        weights = load_file(path)
+        if not all(torch.isfinite(weight).all() for weight in weights.values()):
+            raise UserError(f"{path}: holds values that are not finite; train the model again")
+        model.load_state_dict(weights)
     except SafetensorError as error:
         raise UserError(f"{path}: is damaged, or only a pointer to the file ({error})") from error
     except RuntimeError:

@@ -123,6 +123,8 @@ def synthesize(
         refuse_impossible(completed, loaded)
         with staged_directory(target) as folder:
             made = make_patients(completed, loaded, settings, folder)
+            if not (made["measured_volume_ml"] > 0).any():
+                raise UserError("no draw had a tumour; nothing was written")
             shutil.rmtree(folder / "batches", ignore_errors=True)
             write_table(made, folder / "attributes.tsv")
     except UserError as error:

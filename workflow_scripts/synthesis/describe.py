@@ -8,6 +8,7 @@ from safetensors import safe_open
 from workflow_scripts.common.files import read_json, read_table
 from workflow_scripts.common.provenance import checksum
 from workflow_scripts.synthesis.folder import STAGES, check_model_folder
+from workflow_scripts.synthesis.settings import read_sampling
 
 
 def count_weights(file: str | Path) -> int:
@@ -25,7 +26,7 @@ def describe_model(folder: str | Path) -> dict[str, str]:
     check_model_folder(folder)
     folder = Path(folder)
     config = read_json(folder / "autoencoder" / "config.json")
-    sampling = read_json(folder / "sampling.json")
+    sampling = read_sampling(folder)
     attributes = read_table(folder / "attributes.tsv")
     patients = attributes[attributes["copy"] == 0]
     copies, volumes = len(attributes) - len(patients), patients["volume_ml"]
@@ -46,8 +47,8 @@ def describe_model(folder: str | Path) -> dict[str, str]:
         file = folder / stage / "weights.safetensors"
         lines[stage] = f"{count_weights(file):,} numbers, sha256 {checksum(file)[:16]}"
     lines["sampling"] = (
-        f"{sampling['sampling_steps']} steps, guidance {sampling['guidance']}, "
-        f"stochasticity {sampling['stochasticity']}, up to {sampling['attempts']} draws"
+        f"{sampling.sampling_steps} steps, guidance {sampling.guidance}, "
+        f"stochasticity {sampling.stochasticity}, up to {sampling.attempts} draws"
     )
     return lines
 

@@ -12,6 +12,7 @@ from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.preprocess.resample import resample_image
 from workflow_scripts.preprocess.template import load_template
 from workflow_scripts.preprocess.volumes import grid_image
+from workflow_scripts.synthesis.folder import write_checksums
 
 
 def main(snakemake) -> None:
@@ -29,6 +30,7 @@ def main(snakemake) -> None:
     grid = Grid.from_settings(snakemake.params.grid)
     template = resample_image(load_template()[0], grid_image(grid), sitk.Transform())
     save_nifti(template, grid.affine, Path(made.template))
+    write_checksums(Path(made.checksums).parent)
 
 
 if __name__ == "__main__":

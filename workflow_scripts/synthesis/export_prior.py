@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from workflow_scripts.common.files import read_json, read_table, staged, write_json, write_table
-from workflow_scripts.synthesis.folder import FILES, STAGES
+from workflow_scripts.synthesis.folder import CHECKSUMS, FILES, STAGES, write_checksums
 
 # Parameters of a training that say where, and nothing of what it learned.
 FOLDERS = ("checkpoints", "tensorboard")
@@ -44,12 +44,13 @@ def main(snakemake) -> None:
     for name in FILES:
         if name.endswith("weights.safetensors"):
             halve(source / name, made / name)
-        elif name != "attributes.tsv":
+        elif name not in ("attributes.tsv", CHECKSUMS):
             with staged(made / name) as temporary:
                 shutil.copyfile(source / name, temporary)
     attributes = read_table(source / "attributes.tsv")
     # A tumour for each phantom says enough of the sizes and places to be expected.
     write_table(attributes[attributes["copy"] == 0], made / "attributes.tsv")
+    write_checksums(made)
     records = {stage: summarise(given[stage]) for stage in STAGES}
     write_json(records, made / "training.json")
     # What its phantoms looked like, for who wants more of them.

@@ -11,27 +11,48 @@ their mean latent.
 ``brain.nii.gz``                        where at least half of the training patients have brain
 ``sampling.json``                       how patients are sampled where the user says nothing
 ``template.nii.gz``                     MNI152 on the model's grid, to look at requests
+``checksums.json``                      SHA-256 of each file but ``sampling.json``, which a user may
+                                        change
 ======================================  ===========================================================
 """
 
 from pathlib import Path
 
-from workflow_scripts.common.files import UserError
+from workflow_scripts.common.files import UserError, read_json, write_json
+from workflow_scripts.common.provenance import checksum
 
+CHECKSUMS, SAMPLING = "checksums.json", "sampling.json"
 STAGES = ("autoencoder", "diffusion")
 FILES = (
     *(f"{stage}/{name}" for stage in STAGES for name in ("weights.safetensors", "config.json")),
     "attributes.tsv",
     "brain.nii.gz",
-    "sampling.json",
+    SAMPLING,
     "template.nii.gz",
+    CHECKSUMS,
 )
 # What a rule names as its inputs of the training patients and their copies.
 COPIES = ("attributes", "latents", "tissue", "contrasts", "tumours")
 
 
+def write_checksums(folder: str | Path) -> None:
+    """Write the checksums of a model folder's files."""
+    names = [name for name in FILES if name not in (CHECKSUMS, SAMPLING)]
+    write_json({name: checksum(Path(folder, name)) for name in names}, Path(folder, CHECKSUMS))
+
+
 def check_model_folder(folder: str | Path) -> None:
-    """Raise ``UserError`` naming the files that a model folder lacks."""
+    """Raise ``UserError`` naming the files that a model folder lacks, or those that are not as they
+    were written."""
     absent = [name for name in FILES if not Path(folder, name).is_file()]
     if absent:
         raise UserError(f"{folder}: is no model folder, {', '.join(absent)} are missing")
+    known = read_json(Path(folder, CHECKSUMS))
+    if not isinstance(known, dict):
+        raise UserError(f"{Path(folder, CHECKSUMS)}: is damaged, it holds no checksums by file")
+    for name in FILES:
+        if name not in (CHECKSUMS, SAMPLING) and known.get(name) != checksum(Path(folder, name)):
+            raise UserError(
+                f"{Path(folder, name)}: is not the file that {CHECKSUMS} names: it is damaged, or "
+                "of another model; copy the whole folder again"
+            )

@@ -12,7 +12,11 @@ from torch import Tensor
 
 from workflow_scripts.autoencoder.codec import Codec
 from workflow_scripts.autoencoder.rendering import render
+from workflow_scripts.autoencoder.settings import AutoencoderSettings
 from workflow_scripts.cohort.settings import PhantomSettings
+from workflow_scripts.common.files import UserError
+from workflow_scripts.common.geometry import same_grid
+from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.nifti import load_nifti
 from workflow_scripts.common.provenance import checksum
 from workflow_scripts.common.weights import load_config, settings_of
@@ -96,13 +100,15 @@ class SynthesisModel:
         Anatomies are made by several ``processes``.
         """
         weights = {"autoencoder": Path(autoencoder), "diffusion": Path(diffusion)}
+        mask, affine, _ = load_nifti(brain)
+        check_parts(weights, mask, affine, Path(brain))
         codec = Codec.load(weights["autoencoder"].parent)
         generator = Generator.load(weights["diffusion"].parent)
         return cls(
             codec,
             generator,
             load_anatomies(weights["diffusion"].parent, codec, generator, processes, copies),
-            load_nifti(brain)[0] > 0,
+            mask > 0,
             {stage: checksum(path) for stage, path in weights.items()},
             copies,
             implant,
@@ -114,6 +120,31 @@ class SynthesisModel:
         check_model_folder(folder)
         weights = [Path(folder, stage, "weights.safetensors") for stage in STAGES]
         return cls.of(*weights, Path(folder, "brain.nii.gz"), processes)
+
+
+def check_parts(weights: dict[str, Path], brain: NDArray, affine: NDArray, where: Path) -> None:
+    """Raise ``UserError`` where autoencoder, denoiser (files of weights) and the brain of a file
+    are not of one model."""
+    autoencoder, denoiser = (load_config(weights[stage].parent) for stage in STAGES)
+    settings = settings_of(autoencoder, AutoencoderSettings, weights["autoencoder"].parent)
+    grid = Grid.from_settings(autoencoder["grid"])
+    in_plane = [n // settings.down for n in grid.shape[:2]]
+    expected = {
+        "grid": autoencoder["grid"],
+        "modalities": autoencoder["modalities"],
+        "latent_shape": [settings.latent_channels, *in_plane, grid.shape[2]],
+    }
+    for name, value in expected.items():
+        if denoiser.get(name) != value:
+            raise UserError(
+                f"{weights['diffusion'].parent}: its {name} is {denoiser.get(name)}, that of the "
+                f"autoencoder {value}: they are of two models; copy the whole folder again"
+            )
+    if not same_grid(brain.shape, affine, grid.shape, grid.affine):
+        raise UserError(
+            f"{where}: is not on the model's grid, {grid.shape} voxels of {grid.spacing_mm} mm; "
+            "copy the whole folder again"
+        )
 
 
 def load_anatomies(
