@@ -14,7 +14,7 @@ from workflow_scripts.cohort.listing import listing_digest
 from workflow_scripts.cohort.settings import CohortSettings
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.labels import canonical
-from workflow_scripts.common.nifti import load_nifti, save_nifti
+from workflow_scripts.common.nifti import load_volume, save_nifti
 
 MODALITIES = ["flair", "t1ce"]
 SHAPE = (12, 10, 8)
@@ -269,8 +269,8 @@ def test_msd_volumes_follow_the_listing(tmp_path):
     row = table.iloc[0]
     assert row["patient_id"] == "BRATS_001"
     assert row["label_scheme"] == "msd"
-    assert np.all(load_nifti(row["flair"])[0] == small_image("BRATS_001#0"))
-    assert np.all(load_nifti(row["t1ce"])[0] == small_image("BRATS_001#2"))
+    assert np.all(load_volume(row["flair"])[0] == small_image("BRATS_001#0"))
+    assert np.all(load_volume(row["t1ce"])[0] == small_image("BRATS_001#2"))
 
 
 def test_msd_order_is_read_not_assumed(tmp_path):

@@ -6,10 +6,12 @@ import struct
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from tests.hostile.conftest import AFFINE, MODALITIES, SHAPE, TUMOUR_ML, image_of, label_of
 from workflow_scripts.common.files import UserError
-from workflow_scripts.common.nifti import load_nifti
+from workflow_scripts.common.nifti import load_volume
+from workflow_scripts.preprocess.volumes import to_image
 
 FIELDS = nib.nifti1.header_dtype.fields
 # What spoils an image spoils a label.
@@ -152,6 +154,37 @@ BAD = {
 }
 
 
+def meta_image(change):
+    """A MetaImage whose bytes are spoilt."""
+
+    def spoil(cohort, kind):
+        by_itk(".mha")(cohort, kind)
+        file = cohort.file(kind)
+        file.write_bytes(change(file.read_bytes()))
+
+    return spoil
+
+
+def undirected(content: bytes) -> bytes:
+    lines = content.split(b"\n")
+    words = (b"TransformMatrix", b"AnatomicalOrientation")
+    return b"\n".join(line for line in lines if not line.startswith(words))
+
+
+def vectors(cohort, kind):
+    cohort.odd[kind] = f"odd/{kind}.mha"
+    image = sitk.Image([12, 10, 8], sitk.sitkVectorUInt8, 3)
+    sitk.WriteImage(image, str(cohort.file(kind)))
+
+
+BAD |= {
+    "MetaImage without axes": (meta_image(undirected), "does not say where left and right"),
+    "MetaImage, cut short": (meta_image(lambda b: b[:-300]), "cannot be read"),
+    "MetaImage of nothing": (meta_image(lambda b: b""), "cannot be read"),
+    "MetaImage of vectors": (vectors, "colours or vectors"),
+}
+
+
 def huge(cohort, kind):
     raw = bytearray(edited(content(kind)))
     struct.pack_into("<3h", raw, FIELDS["dim"][1] + 2, 32767, 32767, 32767)
@@ -257,7 +290,23 @@ def forms(sform, qform):
     return lambda c, k: c.replace(k, nifti(content(k), sform=sform, qform=qform))
 
 
+def by_itk(suffix):
+    """The same patient as SimpleITK writes it."""
+
+    def change(cohort, kind):
+        cohort.odd[kind] = f"odd/{kind}{suffix}"
+        sitk.WriteImage(to_image(content(kind), AFFINE), str(cohort.file(kind)))
+
+    return change
+
+
 VALID = {
+    "MetaImage": by_itk(".mha"),
+    "MetaImage, header apart": by_itk(".mhd"),
+    "NRRD": by_itk(".nrrd"),
+    "FreeSurfer": lambda c, k: c.replace(
+        k, nib.MGHImage(content(k).astype(np.int32), AFFINE), f"{k}.mgz"
+    ),
     **{f"axes {codes}": reoriented(codes) for codes in ("RAS", "LPS", "LAS", "RSA", "SPL", "AIR")},
     "sform alone": forms(1, 0),
     "qform alone": forms(0, 1),
@@ -287,7 +336,7 @@ def test_an_odd_but_valid_volume_is_read_right(cohort, case, kind):
     table = cohort.inspect()
     assert table["volume_ml"].tolist() == pytest.approx([TUMOUR_ML] * 2)
     # The tumour's voxels, or an image's brightest one, lie where they did.
-    array, affine, _ = load_nifti(table.loc[1, kind])
+    array, affine = load_volume(table.loc[1, kind])
     right = content(kind)
 
     def where(values, affine):
@@ -313,7 +362,7 @@ def test_an_ambiguous_geometry_is_read_as_it_is_said(cohort, geometry):
         image_of(8), None, nib.load(cohort.file("flair")).header))  # fmt: skip
     table = cohort.inspect(geometry=geometry)
     assert table["volume_ml"].tolist() == pytest.approx([TUMOUR_ML] * 2)
-    found = load_nifti(table.loc[1, "flair"], geometry)[1]
+    found = load_volume(table.loc[1, "flair"], geometry)[1]
     np.testing.assert_allclose(found[:3, :3], affine[:3, :3], atol=1e-5)
 
 

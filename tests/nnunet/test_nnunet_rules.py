@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from tests.fakes import Named
 from workflow_scripts.common.files import UserError, write_json
 from workflow_scripts.common.grid import Grid
-from workflow_scripts.common.nifti import load_nifti
+from workflow_scripts.common.nifti import load_volume
 from workflow_scripts.common.patients import Patient, save_patient
 from workflow_scripts.export.cases import SYNTHETIC, Case
 from workflow_scripts.export.nnunet import write_nnunet
@@ -163,13 +163,13 @@ def test_a_failed_training_is_told_in_one_line_and_goes_on(run, caplog):
 
 
 def test_predictions_lie_in_template_and_native_space(run):
-    label, affine, _ = load_nifti(run.tested / "label.nii.gz")
+    label, affine = load_volume(run.tested / "label.nii.gz")
     sitk.WriteTransform(sitk.AffineTransform(3), str(run.tested / "to_template.tfm"))
     native = {"file": "x", "shape": label.shape, "affine": affine.tolist()}
     write_json(native, run.tested / "native.json")
     folder = run.predict(run.train("real+classical"), run.tested)
     for name in ("label.nii.gz", "label_native.nii.gz"):
-        found, found_affine, _ = load_nifti(folder / name)
+        found, found_affine = load_volume(folder / name)
         assert ((found > 0) == (label > 0)).all() and (found_affine == affine).all()
 
 

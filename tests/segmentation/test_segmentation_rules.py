@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from tests.fakes import Named
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.fit import fit
-from workflow_scripts.common.nifti import load_nifti, save_nifti
+from workflow_scripts.common.nifti import load_volume, save_nifti
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.segmentation import (
     predict_segmentation,
@@ -115,8 +115,8 @@ def test_training_finds_the_ellipsoids_and_is_scored(tmp_path, patients, setting
             output=Named(predictions=str(output)),
         )
     )
-    guess, affine, _ = load_nifti(output / "p3" / "label.nii.gz")
-    native, native_affine, _ = load_nifti(output / "p3" / "label_native.nii.gz")
+    guess, affine = load_volume(output / "p3" / "label.nii.gz")
+    native, native_affine = load_volume(output / "p3" / "label_native.nii.gz")
     assert np.allclose(affine, grid.affine) and np.allclose(native_affine, grid.affine)
     assert (native == guess).mean() > 0.999 and guess.max() == 1
     score_segmentation.main(

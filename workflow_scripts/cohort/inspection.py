@@ -18,7 +18,7 @@ from workflow_scripts.cohort.modalities import reference_modality
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.geometry import ASK, TOLERANCE_MM, Geometry, same_grid
 from workflow_scripts.common.labels import canonical
-from workflow_scripts.common.nifti import closest_canonical, load_nifti, read_header, split_index
+from workflow_scripts.common.nifti import closest_canonical, load_volume, read_header, split_index
 from workflow_scripts.common.progress import Progress
 
 # A patient's name becomes part of paths: no separators, and no leading dot.
@@ -47,7 +47,7 @@ def _grid(reference: str, geometry: Geometry) -> Voxels:
 def image_digest(reference: str, geometry: Geometry) -> str:
     """Digest of an image's values. Raises ``UserError`` for an image that cannot be read, or that
     holds values that are not finite, or hardly two that differ."""
-    array, _, _ = load_nifti(reference, geometry)
+    array, _ = load_volume(reference, geometry)
     if not np.isfinite(array).all():
         raise UserError(f"{reference}: holds values that are not finite")
     # Outside the head most voxels are alike; inside, hardly any two.
@@ -69,7 +69,7 @@ class LabelContent:
     @classmethod
     def read(cls, path: str, geometry: Geometry = ASK) -> "LabelContent":
         """Count the values of a label file. Raises ``UserError`` if they are no small integers."""
-        raw, affine, _ = load_nifti(path, geometry)
+        raw, affine = load_volume(path, geometry)
         whole = np.rint(raw)
         if not np.isfinite(raw).all() or np.abs(raw - whole).max() > 1e-3:
             raise UserError(f"label {path} holds values that are no integers")

@@ -1,9 +1,10 @@
-"""NIfTI files, written with the same bytes each time, and read only where their header leaves no
-doubt of how the voxels lie."""
+"""Volumes: NIfTI files written with the same bytes each time, and images read only where their
+header leaves no doubt of how the voxels lie."""
 
 import gzip
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from workflow_scripts.common.files import UserError, staged
 from workflow_scripts.common.geometry import ASK, Geometry, same_grid
+from workflow_scripts.common.itk_files import SUFFIXES, open_itk_file
 
 # What nibabel raises for files that are damaged, cut short, or no images.
 UNREADABLE = (
@@ -36,16 +38,16 @@ def split_index(reference: str | Path) -> tuple[str, int | None]:
 @dataclass(frozen=True)
 class VolumeHeader:
     """What a header says of one volume: its shape (X, Y, Z) and affine (4 × 4, voxel to mm, RAS+),
-    and the opened ``image``, of which ``index`` is the volume's number in a 4-D file."""
+    and ``values``, which reads them."""
 
-    image: Any
-    index: int | None
     shape: tuple[int, int, int]
     affine: NDArray[np.float64]
+    values: Callable[[], NDArray]
 
 
 def read_header(reference: str | Path, geometry: Geometry = ASK) -> VolumeHeader:
-    """Open a volume; ``path#k`` is the k-th of a 4-D file.
+    """Open a volume of a format that nibabel reads, MetaImage or NRRD; ``path#k`` is the k-th of a
+    4-D file.
 
     Raises ``UserError`` for a file that is missing, damaged or of another dimension, for values
     that are no numbers, and for a geometry that is ambiguous or no right-angled grid of voxels.
@@ -53,12 +55,14 @@ def read_header(reference: str | Path, geometry: Geometry = ASK) -> VolumeHeader
     path, index = split_index(reference)
     if Path(path).is_dir():
         raise UserError(f"{path}: is a folder, a file is needed")
+    if not Path(path).is_file():
+        raise UserError(f"{path}: does not exist")
+    if path.lower().endswith(SUFFIXES):
+        return _of_itk(path, index, geometry)
     try:
         image = nib.load(path)
         shape = tuple(int(n) for n in image.shape)
         dtype = image.get_data_dtype()
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: does not exist") from error
     except UNREADABLE as error:
         raise UserError(f"{path}: cannot be read as NIfTI ({error})") from error
     if dtype.fields:
@@ -71,7 +75,23 @@ def read_header(reference: str | Path, geometry: Geometry = ASK) -> VolumeHeader
     except UNREADABLE as error:
         raise UserError(f"{path}: its header gives no valid affine ({error})") from error
     _check_axes(path, affine)
-    return VolumeHeader(image, index, shape, affine)
+    data = image.dataobj
+    return VolumeHeader(
+        shape, affine, lambda: np.asarray(data if index is None else data[..., index])
+    )
+
+
+def _of_itk(path: str, index: int | None, geometry: Geometry) -> VolumeHeader:
+    """The header of a MetaImage or NRRD file."""
+    if index is not None:
+        raise UserError(f"{path}: volumes of a 4-D file are read from NIfTI alone")
+    file = open_itk_file(path)
+    shape, affine = _volume_shape(path, file.shape, None), file.affine
+    if not file.directed:
+        sizes = np.linalg.norm(affine[:3, :3], axis=0)
+        affine = _as_stored(path, sizes, geometry, "does not say where")
+    _check_axes(path, affine)
+    return VolumeHeader(shape, affine, file.values)
 
 
 def _volume_shape(path: str, shape: tuple[int, ...], index: int | None) -> tuple[int, int, int]:
@@ -93,16 +113,17 @@ def _affine(
 ) -> NDArray[np.float64]:
     """The affine that a header states, or that ``geometry`` chooses where it is ambiguous."""
     header = _stored_header(image)
-    if not isinstance(image, nib.Nifti1Pair):
-        if isinstance(image, nib.AnalyzeImage):
-            return _as_stored(
-                path, header, geometry, "is an Analyze file, which does not say where"
-            )
+    if isinstance(image, nib.MGHImage) and not header["goodRASFlag"]:
+        return _as_stored(path, header["delta"], geometry, "does not say where")
+    if not isinstance(image, nib.AnalyzeImage):
         return np.asarray(image.affine, np.float64)
+    voxel_mm = header["pixdim"][1:4]
+    if not isinstance(image, nib.Nifti1Pair):
+        return _as_stored(path, voxel_mm, geometry, "is an Analyze file, which does not say where")
     sform, qform = (header.get_sform(coded=True), _qform(header))
     stated = {name: a for name, (a, code) in {"sform": sform, "qform": qform}.items() if code}
     if not stated:
-        return _as_stored(path, header, geometry, "has neither sform nor qform, which say where")
+        return _as_stored(path, voxel_mm, geometry, "has neither sform nor qform, which say where")
     if len(stated) == 2:
         one, other = stated.values()
         if other is None or not same_grid(shape, one, shape, other, AGREEMENT_MM):
@@ -115,8 +136,7 @@ def _affine(
             stated = {geometry: stated[geometry]}
     affine = next(iter(stated.values()))
     if affine is None:
-        sizes = ", ".join(f"{size:g}" for size in header["pixdim"][1:4])
-        raise UserError(f"{path}: its header gives voxels of {sizes} mm; write valid sizes")
+        _check_sizes(path, voxel_mm)
     return np.asarray(affine, np.float64)
 
 
@@ -132,8 +152,7 @@ def _stored_header(image: Any) -> Any:
 def _qform(header: Any) -> tuple[NDArray | None, int]:
     """The qform with its code; no affine where a voxel size is no positive number."""
     code = int(header["qform_code"])
-    sizes = np.asarray(header["pixdim"][1:4], float)
-    if not (np.isfinite(sizes).all() and sizes.min() > 0):
+    if not _are_sizes(header["pixdim"][1:4]):
         return None, code
     return (header.get_qform(coded=False) if code else None), code
 
@@ -147,19 +166,28 @@ def _apart(shape: tuple[int, int, int], one: NDArray, other: NDArray | None) -> 
     return f"the middle of the volume is {apart:.1f} mm apart, or turned"
 
 
-def _as_stored(path: str, header: Any, geometry: Geometry, lack: str) -> NDArray[np.float64]:
-    """The affine of an array whose axes point right, to the front and up, for a file that has
+def _as_stored(path: str, voxel_mm: NDArray, geometry: Geometry, lack: str) -> NDArray[np.float64]:
+    """The affine of an array whose axes point right, to the front and up, for a file that states
     none."""
     if geometry != "as_stored":
         raise UserError(
             f"{path}: {lack} left and right are; write them with a tool that knows, or, where the "
             "array's axes point right, to the front and up, set cohort.geometry: as_stored"
         )
-    sizes = np.asarray(header["pixdim"][1:4], np.float64)
-    if not (np.isfinite(sizes).all() and sizes.min() > 0):
-        words = ", ".join(f"{size:g}" for size in sizes)
-        raise UserError(f"{path}: its header gives voxels of {words} mm; write valid sizes")
-    return np.diag([*sizes, 1.0])
+    _check_sizes(path, voxel_mm)
+    return np.diag([*np.asarray(voxel_mm, np.float64), 1.0])
+
+
+def _check_sizes(path: str, voxel_mm: NDArray) -> None:
+    """Raise ``UserError`` where a voxel's size is no positive number."""
+    if not _are_sizes(voxel_mm):
+        sizes = ", ".join(f"{size:g}" for size in voxel_mm)
+        raise UserError(f"{path}: its header gives voxels of {sizes} mm; write valid sizes")
+
+
+def _are_sizes(voxel_mm: NDArray) -> bool:
+    sizes = np.asarray(voxel_mm, float)
+    return bool(np.isfinite(sizes).all() and sizes.min() > 0)
 
 
 def _check_axes(path: str, affine: NDArray) -> None:
@@ -172,22 +200,19 @@ def _check_axes(path: str, affine: NDArray) -> None:
         raise UserError(f"{path}: its voxel axes are sheared; resample it to axes at right angles")
 
 
-def load_nifti(
+def load_volume(
     reference: str | Path, geometry: Geometry = ASK
-) -> tuple[NDArray, NDArray[np.float64], nib.Nifti1Header]:
-    """Read a volume (X, Y, Z), its affine (4 × 4, voxel to mm, RAS+) and its header.
+) -> tuple[NDArray, NDArray[np.float64]]:
+    """Read a volume (X, Y, Z) and its affine (4 × 4, voxel to mm, RAS+).
 
     ``path#k`` reads the k-th volume of a 4-D file. Raises ``UserError`` as ``read_header`` does,
     and for values that are damaged or cut short.
     """
-    opened = read_header(reference, geometry)
-    path = split_index(reference)[0]
+    header = read_header(reference, geometry)
     try:
-        data = opened.image.dataobj
-        array = np.asarray(data if opened.index is None else data[..., opened.index])
+        return header.values().reshape(header.shape), header.affine
     except (*UNREADABLE, MemoryError) as error:
-        raise UserError(f"{path}: cannot be read as NIfTI ({error})") from error
-    return array.reshape(opened.shape), opened.affine, opened.image.header
+        raise UserError(f"{split_index(reference)[0]}: cannot be read ({error})") from error
 
 
 def closest_canonical(

@@ -11,7 +11,7 @@ import torch
 from workflow_scripts.autoencoder.codec import Codec
 from workflow_scripts.common.choice import evenly_chosen
 from workflow_scripts.common.files import read_table, write_table
-from workflow_scripts.common.nifti import load_nifti
+from workflow_scripts.common.nifti import load_volume
 from workflow_scripts.common.patients import patient_folders
 from workflow_scripts.common.stored import StoredRows
 from workflow_scripts.evaluation.memory import (
@@ -32,7 +32,7 @@ from workflow_scripts.synthesis.request_table import is_training
 def load_trained(latents: str, tumours: str, attributes: str, brain: str) -> Trained:
     """What a denoiser was trained on, from the outputs of ``encode_patients``."""
     items = read_table(attributes)[["patient_id", "copy"]]
-    return Trained(StoredRows(latents), StoredRows(tumours), items, load_nifti(brain)[0] > 0)
+    return Trained(StoredRows(latents), StoredRows(tumours), items, load_volume(brain)[0] > 0)
 
 
 def grouped(groups: dict[str, Sequence[Callable[[], Encoded]]], trained: Trained) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from workflow_scripts.common.labels import collapse
-from workflow_scripts.common.nifti import load_nifti, save_nifti
+from workflow_scripts.common.nifti import load_volume, save_nifti
 
 SYNTHETIC = "synthetic"
 # Patients that a network may learn from, each framework in its own way.
@@ -32,6 +32,6 @@ class Case:
 
 def copy_label(case: Case, labels: str, target: Path) -> None:
     """Write a case's label map with the classes that this run tells apart: 0, 1, …"""
-    label, affine, _ = load_nifti(case.volume("label"))
+    label, affine = load_volume(case.volume("label"))
     target.parent.mkdir(parents=True, exist_ok=True)
     save_nifti(collapse(label.astype(np.uint8), labels), affine, target, np.uint8)

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from workflow_scripts.common.files import staged_directory
-from workflow_scripts.common.nifti import load_nifti
+from workflow_scripts.common.nifti import load_volume
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.export.nnunet import REAL, dataset_name
 from workflow_scripts.nnunet.commands import NNUNet
@@ -27,7 +27,7 @@ def main(snakemake) -> None:
             *("-i", images, "-o", made, "-m", given.model, "-f", 0, "-device", nnunet.device),
         )
         for patient in (Patient(Path(path).parent) for path in given.images):
-            classes, affine, _ = load_nifti(made / f"{patient.patient_id}.nii.gz")
+            classes, affine = load_volume(made / f"{patient.patient_id}.nii.gz")
             save_prediction(classes, affine, patient, folder / patient.patient_id)
 
 

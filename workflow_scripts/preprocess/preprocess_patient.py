@@ -10,7 +10,7 @@ from workflow_scripts.common.attributes import tumour_attributes
 from workflow_scripts.common.files import UserError, staged, write_json, write_table
 from workflow_scripts.common.geometry import same_grid
 from workflow_scripts.common.grid import Grid
-from workflow_scripts.common.nifti import load_nifti
+from workflow_scripts.common.nifti import load_volume
 from workflow_scripts.common.patients import save_patient, save_tissue
 from workflow_scripts.preprocess.align import Aligned, align
 from workflow_scripts.preprocess.picture import draw_picture
@@ -49,7 +49,7 @@ def write_transforms(folder: Path, raw: Raw, aligned: Aligned, row: dict) -> Non
     for modality, transform in aligned.to_modality.items():
         with staged(folder / f"{modality}_to_reference.tfm") as temporary:
             sitk.WriteTransform(transform, str(temporary))
-    array, affine, _ = load_nifti(row[raw.reference], row["geometry"])
+    array, affine = load_volume(row[raw.reference], row["geometry"])
     native = {
         "reference": raw.reference,
         "label_frame": raw.label_frame,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.masks import largest_filled
-from workflow_scripts.common.nifti import load_nifti, save_nifti
+from workflow_scripts.common.nifti import load_volume, save_nifti
 
 # Brains have some 1.0 to 1.7 litres, heads above 2.5.
 BRAIN_LITRES = (0.5, 2.1)
@@ -98,5 +98,5 @@ def command_mask(tool: str, volume: NDArray, affine: NDArray) -> NDArray[np.bool
         if done.returncode or not Path(places["mask"]).is_file():
             last = (done.stderr or done.stdout).strip().splitlines()[-1:]
             raise UserError(f"{' '.join(command)} failed: {' '.join(last) or 'it wrote no mask'}")
-        mask, _, _ = load_nifti(places["mask"])
+        mask, _ = load_volume(places["mask"])
     return mask > 0

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.geometry import ASK, Geometry
 from workflow_scripts.common.grid import Grid
-from workflow_scripts.common.nifti import load_nifti
+from workflow_scripts.common.nifti import load_volume
 
 # SimpleITK counts millimetres to the left and to the back, NIfTI to the right and to the front.
 FLIP = np.diag([-1.0, -1.0, 1.0])
@@ -42,9 +42,9 @@ def canonical_volume(
     """Read a file, or one volume of a 4-D file (``path#k``), with axes nearest to RAS+.
 
     Returns the array (X, Y, Z) and its affine. ``geometry`` says what counts where the header is
-    ambiguous. Raises ``UserError`` as ``load_nifti`` does, and for values that are not finite.
+    ambiguous. Raises ``UserError`` as ``load_volume`` does, and for values that are not finite.
     """
-    array, affine, _ = load_nifti(reference, geometry)
+    array, affine = load_volume(reference, geometry)
     volume = nib.as_closest_canonical(nib.Nifti1Image(array.astype(np.float32), affine))
     data = np.asarray(volume.dataobj)
     if not np.isfinite(data).all():

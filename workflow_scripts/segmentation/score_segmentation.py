@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from workflow_scripts.common.files import write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import regions
-from workflow_scripts.common.nifti import load_nifti
+from workflow_scripts.common.nifti import load_volume
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.preprocess.native import drawn_label
 from workflow_scripts.preprocess.raw import row_of
@@ -51,7 +51,7 @@ def score_patient(
     ``predictions`` holds the patient's predictions (``save_prediction``); ``raw`` names its
     ``label`` as drawn and the ``label_scheme``.
     """
-    found, _, _ = load_nifti(predictions / "label.nii.gz")
+    found, _ = load_volume(predictions / "label.nii.gz")
     native, affine = canonical_volume(str(predictions / "label_native.nii.gz"))
     drawn = drawn_label(
         raw["label"], raw["label_scheme"], patient.folder, native.shape, affine, raw["geometry"]

@@ -17,7 +17,7 @@ from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.geometry import same_grid
 from workflow_scripts.common.grid import Grid
-from workflow_scripts.common.nifti import load_nifti
+from workflow_scripts.common.nifti import load_volume
 from workflow_scripts.common.provenance import checksum
 from workflow_scripts.common.weights import load_config, settings_of
 from workflow_scripts.diffusion.generator import Generator
@@ -100,7 +100,7 @@ class SynthesisModel:
         Anatomies are made by several ``processes``.
         """
         weights = {"autoencoder": Path(autoencoder), "diffusion": Path(diffusion)}
-        mask, affine, _ = load_nifti(brain)
+        mask, affine = load_volume(brain)
         check_parts(weights, mask, affine, Path(brain))
         codec = Codec.load(weights["autoencoder"].parent)
         generator = Generator.load(weights["diffusion"].parent)

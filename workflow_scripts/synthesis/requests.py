@@ -10,7 +10,7 @@ from workflow_scripts.common.attributes import AXES, CONDITIONS, SHARES
 from workflow_scripts.common.files import FLOATS, UserError
 from workflow_scripts.common.geometry import same_grid
 from workflow_scripts.common.grid import Grid
-from workflow_scripts.common.nifti import load_nifti
+from workflow_scripts.common.nifti import load_volume
 from workflow_scripts.diffusion.conditions import Scaling
 from workflow_scripts.synthesis.request_table import CENTROID, PHANTOM, check_requests
 
@@ -24,7 +24,7 @@ LARGEST = 0.25
 
 def load_brain(path: str | Path, grid: Grid) -> NDArray[np.bool_]:
     """A brain mask (X, Y, Z); raises ``UserError`` where it lies on another grid than the run's."""
-    mask, affine, _ = load_nifti(path)
+    mask, affine = load_volume(path)
     if not same_grid(mask.shape, affine, grid.shape, grid.affine):
         spacing = tuple(np.abs(np.diag(affine)[:3]).tolist())
         raise UserError(

@@ -1,0 +1,70 @@
+"""MetaImage and NRRD volumes, as SimpleITK reads them."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workflow_scripts.common.files import UserError
+
+SUFFIXES = (".mha", ".mhd", ".nrrd", ".nhdr")
+# A MetaImage's header is text, and ends with the name of the file of its values.
+LONGEST_HEADER = 16384
+# The line of a header that says how the axes lie.
+META_DIRECTION = re.compile(rb"^(TransformMatrix|Rotation|Orientation) *=", re.MULTILINE)
+NRRD_DIRECTION = re.compile(rb"^space directions:", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class ItkFile:
+    """One volume: its shape (X, Y, Z), the affine (4 × 4, voxel to mm, RAS+) of its header, and
+    whether the header states how the axes lie."""
+
+    path: str
+    shape: tuple[int, ...]
+    affine: NDArray[np.float64]
+    directed: bool
+
+    def values(self) -> NDArray:
+        """The array (X, Y, Z). Raises ``UserError`` for values that cannot be read."""
+        import SimpleITK as sitk
+
+        try:
+            image = sitk.ReadImage(self.path)
+        except RuntimeError as error:
+            raise UserError(f"{self.path}: cannot be read ({_reason(error)})") from None
+        return sitk.GetArrayFromImage(image).transpose()
+
+
+def open_itk_file(path: str | Path) -> ItkFile:
+    """Read a header. Raises ``UserError`` for a file that cannot be read, colours, or complex
+    numbers."""
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise UserError(f"{path}: cannot be read ({_reason(error)})") from None
+    if "complex" in sitk.GetPixelIDValueAsString(reader.GetPixelID()):
+        raise UserError(f"{path}: holds complex numbers; write their magnitude")
+    if reader.GetNumberOfComponents() > 1:
+        raise UserError(f"{path}: holds colours or vectors, numbers are needed")
+    shape, affine = reader.GetSize(), np.eye(4)
+    if len(shape) == 3:
+        direction = np.reshape(reader.GetDirection(), (3, 3))
+        # ITK counts millimetres to the left and to the back.
+        affine[:3, :3] = np.diag([-1, -1, 1]) @ direction * reader.GetSpacing()
+        affine[:3, 3] = np.diag([-1, -1, 1]) @ reader.GetOrigin()
+    with open(path, "rb") as file:
+        head = file.read(LONGEST_HEADER)
+    line = NRRD_DIRECTION if head.startswith(b"NRRD") else META_DIRECTION
+    return ItkFile(str(path), tuple(shape), affine, bool(line.search(head)))
+
+
+def _reason(error: RuntimeError) -> str:
+    """The last line of what ITK says, without its addresses."""
+    return str(error).strip().splitlines()[-1].split("): ")[-1]
