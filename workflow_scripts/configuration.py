@@ -24,7 +24,7 @@ from workflow_scripts.evaluation.settings import EvaluationSettings
 from workflow_scripts.nnunet.settings import NNUNetSettings
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.segmentation.settings import SegmentationSection
-from workflow_scripts.synthesis.folder import check_model_folder
+from workflow_scripts.synthesis.folder import CHECKSUMS, check_files, check_model_folder
 from workflow_scripts.synthesis.settings import SynthesisSettings
 
 SCHEMA = Path(__file__).resolve().parents[1] / "config" / "config.schema.json"
@@ -206,6 +206,13 @@ def _priors_that_do_not_fit(config: Config) -> Iterator[str]:
         if absent := [str(file) for file in (path, weights) if not file.is_file()]:
             yield f"{stage}.prior = {section.prior}: is no model folder, {absent[0]} does not exist"
             continue
+        folder = path.parent.parent
+        if (folder / CHECKSUMS).is_file():
+            try:
+                check_files(folder, files)
+            except UserError as error:
+                yield f"{stage}.prior = {section.prior}: {error}"
+                continue
         known = read_json(path)
         wanted = {key: value for key, value in run.items() if key in known}
         wanted |= {f"{stage}.{key}": value for key, value in section.part(kind).items()}

@@ -27,6 +27,11 @@ LONGEST_ID = 100
 SAFE_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST_ID - 1}}}")
 # An image of which a smaller share of the voxels differs from the others is none.
 LEAST_VARIED = 0.002
+# Whole tumours of another volume are hardly ones.
+SMALLEST_ML, LARGEST_ML = 0.05, 400
+# Canonical values; of so many patients one has each.
+REGION_NAMES = {1: "a core", 2: "oedema", 3: "enhancing tumour"}
+FEWEST_FOR_REGIONS = 3
 # Shape (X, Y, Z) and affine (4 × 4, voxel to mm) of a volume.
 Voxels = tuple[tuple[int, int, int], NDArray[np.float64]]
 SHOWN = 10  # patients named in a message
@@ -267,7 +272,30 @@ def inspect_cases(
         told = {"label_scheme": case.label_scheme, "volume_ml": volume}
         rows.append({"patient_id": case.patient_id, **files, **told})
     _report(problems, len(cases), on_error if rows else "stop")
+    _warn_of_labels(good, contents, {row["patient_id"]: row["volume_ml"] for row in rows})
     return pd.DataFrame(rows), problems
+
+
+def _warn_of_labels(
+    cases: Sequence[Case], contents: dict[str, LabelContent], volumes: dict[str, float]
+) -> None:
+    """Log what of the labels is possible, but hardly right: tumours of an absurd size, and a region
+    that no patient has."""
+    for name, volume in volumes.items():
+        if not SMALLEST_ML <= volume <= LARGEST_ML:
+            logging.warning("%s: a tumour of %.3g mL; see that its label is right", name, volume)
+    seen = np.zeros(max(REGION_NAMES) + 1, bool)
+    used = [case for case in cases if case.patient_id in volumes]
+    for case in used:
+        values = np.flatnonzero(contents[case.patient_id].counts)
+        seen[canonical(values, case.label_scheme, case.label)] = True
+    scheme = used[0].label_scheme if used else ""
+    absent = [name for value, name in REGION_NAMES.items() if not seen[value]]
+    if absent and len(used) >= FEWEST_FOR_REGIONS and scheme != "whole_tumour":
+        logging.warning(
+            "no patient has %s with the label scheme %s; see that it is the right one "
+            "(cohort.label_scheme)", " or ".join(absent), scheme,
+        )  # fmt: skip
 
 
 def _report(problems: dict[str, str], total: int, on_error: str) -> None:

@@ -4,6 +4,8 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from workflow_scripts.common.files import UserError
+
 
 def correct_bias(image: sitk.Image, mask: sitk.Image) -> sitk.Image:
     """Divide by the bias field that N4 (Tustison et al. 2010) finds on voxels of some 4 mm."""
@@ -25,8 +27,12 @@ def normalise(
     """Scale a volume (X, Y, Z) so that two percentiles inside the brain become 0 and 1.
 
     Values are clipped there, so that a few bright voxels do not set the scale; outside the
-    brain the result is 0.
+    brain the result is 0. Raises ``UserError`` where the two percentiles are one value.
     """
     low, high = np.percentile(volume[brain], percentiles)
-    scaled = (volume - low) / max(high - low, np.finfo(np.float32).eps)
+    if not high > low:
+        raise UserError(
+            f"holds one value, {low:g}, in nearly all of the brain; an image was expected"
+        )
+    scaled = (volume - low) / (high - low)
     return (scaled.clip(0, 1) * brain).astype(np.float32)

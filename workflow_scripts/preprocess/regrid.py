@@ -34,7 +34,11 @@ def on_grid(
             mask = to_image(aligned.brain.astype(np.uint8), reference_affine)
             back = aligned.to_modality[modality].GetInverse()
             image = correct_bias(image, sitk.Resample(mask, image, back, sitk.sitkNearestNeighbor))
-        images.append(normalise(resample_image(image, target, chain), brain, settings.percentiles))
+        on_target = resample_image(image, target, chain)
+        try:
+            images.append(normalise(on_target, brain, settings.percentiles))
+        except UserError as error:
+            raise UserError(f"{modality} {error}") from None
     chain = sitk.CompositeTransform([aligned.to_modality[raw.label_frame], aligned.to_reference])
     label = resample_label(raw.label, raw.label_affine, target, chain)
     return np.stack(images), label, brain

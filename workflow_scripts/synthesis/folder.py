@@ -16,6 +16,7 @@ their mean latent.
 ======================================  ===========================================================
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from workflow_scripts.common.files import UserError, read_json, write_json
@@ -31,28 +32,35 @@ FILES = (
     "template.nii.gz",
     CHECKSUMS,
 )
+CHECKED = tuple(name for name in FILES if name not in (CHECKSUMS, SAMPLING))
 # What a rule names as its inputs of the training patients and their copies.
 COPIES = ("attributes", "latents", "tissue", "contrasts", "tumours")
 
 
 def write_checksums(folder: str | Path) -> None:
     """Write the checksums of a model folder's files."""
-    names = [name for name in FILES if name not in (CHECKSUMS, SAMPLING)]
-    write_json({name: checksum(Path(folder, name)) for name in names}, Path(folder, CHECKSUMS))
+    write_json({name: checksum(Path(folder, name)) for name in CHECKED}, Path(folder, CHECKSUMS))
 
 
-def check_model_folder(folder: str | Path) -> None:
-    """Raise ``UserError`` naming the files that a model folder lacks, or those that are not as they
-    were written."""
-    absent = [name for name in FILES if not Path(folder, name).is_file()]
-    if absent:
-        raise UserError(f"{folder}: is no model folder, {', '.join(absent)} are missing")
-    known = read_json(Path(folder, CHECKSUMS))
+def check_files(folder: str | Path, names: Sequence[str]) -> None:
+    """Raise ``UserError`` naming the first of a model folder's files that is not as it was
+    written."""
+    listing = Path(folder, CHECKSUMS)
+    known = read_json(listing)
     if not isinstance(known, dict):
-        raise UserError(f"{Path(folder, CHECKSUMS)}: is damaged, it holds no checksums by file")
-    for name in FILES:
-        if name not in (CHECKSUMS, SAMPLING) and known.get(name) != checksum(Path(folder, name)):
+        raise UserError(f"{listing}: is damaged, it holds no checksums by file")
+    for name in names:
+        if known.get(name) != checksum(Path(folder, name)):
             raise UserError(
                 f"{Path(folder, name)}: is not the file that {CHECKSUMS} names: it is damaged, or "
                 "of another model; copy the whole folder again"
             )
+
+
+def check_model_folder(folder: str | Path) -> None:
+    """Raise ``UserError`` naming the files that a model folder lacks, or one that is not as it was
+    written."""
+    absent = [name for name in FILES if not Path(folder, name).is_file()]
+    if absent:
+        raise UserError(f"{folder}: is no model folder, {', '.join(absent)} are missing")
+    check_files(folder, CHECKED)
