@@ -1,5 +1,6 @@
 """What outlives a kill, and what does not."""
 
+import errno
 import logging
 from types import SimpleNamespace
 
@@ -44,6 +45,22 @@ def test_only_what_is_done_is_removed(tmp_path):
     remove_done(tmp_path / "checkpoints")
     assert not done.exists()
     assert broken.exists()
+
+
+def test_where_there_are_no_locks_a_run_starts_and_leaves_those_of_others(
+    tmp_path, monkeypatch, caplog
+):
+    def without(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("workflow_scripts.common.keep.fcntl.flock", without)
+    with kept_folder(job(tmp_path)) as folder:
+        assert folder.is_dir()
+    assert "the file system has no locks (Function not implemented)" in caplog.text
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks" / "0.input.lock").touch()
+    assert clear_stale_locks(tmp_path) is not None
+    assert (tmp_path / "locks" / "0.input.lock").exists()
 
 
 def test_locks_of_a_killed_run_go_and_those_of_a_living_one_stay(tmp_path):

@@ -118,6 +118,31 @@ def test_without_the_token_nothing_is_told(studio, method, address, token):
     assert not studio.jobs
 
 
+RAW = [
+    (b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", b" 403 "),
+    (b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", b" 40"),
+    (f"GET /{TOKEN}/ HTTP/1.1\r\nHost: localhost:many\r\n\r\n".encode(), b" 40"),
+    (f"GET /{TOKEN}/ HTTP/1.1\r\nHost: [::1\r\n\r\n".encode(), b" 40"),
+    (b"GET /%ff%fe/ HTTP/1.1\r\nHost: localhost\r\n\r\n", b" 403 "),
+    (f"GET /{TOKEN}/requests/{'9' * 5000} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(), b" 404 "),
+    (b"no request at all\r\n\r\n", b" 400 "),
+]
+
+
+@pytest.mark.parametrize(("content", "status"), RAW)
+def test_what_no_browser_sends_is_refused_without_a_traceback(studio, caplog, content, status):
+    async def visit(visitor):
+        server = visitor.client.server
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(content)
+        first = await asyncio.wait_for(reader.readline(), 10)
+        writer.close()
+        return first
+
+    assert status in run(studio, visit)
+    assert "Traceback" not in caplog.text
+
+
 def test_a_page_of_another_name_is_refused(studio):
     """As of a foreign page whose name was made to lead here."""
 

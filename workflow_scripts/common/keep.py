@@ -1,6 +1,7 @@
 """What a job keeps while it runs, so that a kill loses little of it."""
 
 import contextlib
+import errno
 import fcntl
 import logging
 import shutil
@@ -12,6 +13,8 @@ from workflow_scripts.common.processes import local_rank
 from workflow_scripts.common.provenance import job_key
 
 DONE = "done"
+# What a file system answers that has no locks.
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @contextlib.contextmanager
@@ -30,13 +33,31 @@ def kept_folder(snakemake: Any, **more: str) -> Iterator[Path]:
         yield folder  # the first process of the job has the lock
         return
     with open(folder / "lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if take(lock) is False:
             logging.warning("an earlier process still works in %s; waiting for its end", folder)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            take(lock, wait=True)
         yield folder
         (folder / DONE).touch()
+
+
+def take(file: IO[str], wait: bool = False) -> bool | None:
+    """Lock an open file; False where another process has it and this one does not ``wait``.
+
+    ``None`` on a file system without locks (Lustre without ``-o flock``), with a warning.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        logging.warning(
+            "%s: the file system has no locks (%s); start one run at a time in this folder",
+            file.name, error.strerror,
+        )  # fmt: skip
+        return None
+    return True
 
 
 def remove_done(folder: str | Path) -> None:
@@ -54,11 +75,12 @@ def clear_stale_locks(folder: str | Path) -> IO[str] | None:
     folder = Path(folder)
     folder.mkdir(exist_ok=True)
     running = open(folder / "running", "w")  # noqa: SIM115  it stays open as long as the run
-    try:
-        fcntl.flock(running, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    taken = take(running)
+    if taken is False:
         running.close()
         return None
+    if taken is None:
+        return running  # nobody knows whether another run is alive
     for lock in (folder / "locks").glob("*"):
         lock.unlink()
     return running

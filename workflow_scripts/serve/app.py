@@ -23,6 +23,8 @@ SHARED = Path(viewer.__file__).parent / "page"
 FILES = {"serve.js": PAGE, **dict.fromkeys(("report.css", "viewer.js", "niivue.umd.js"), SHARED)}
 # Larger than any wish.
 BODY = 10_000
+# Digits of a request's number.
+LONGEST_NUMBER = 9
 HOSTS = ("127.0.0.1", "localhost")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -54,15 +56,24 @@ def guard(token: str):
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.path.split("/")[1]
-        known = secrets.compare_digest(given.encode(), token.encode())
-        if not known or request.url.host not in HOSTS:
+        # "OPTIONS *" has no part, and a name may hold bytes that are no UTF-8.
+        given = request.path.partition("/")[2].partition("/")[0]
+        known = secrets.compare_digest(given.encode(errors="replace"), token.encode())
+        if not known or _host(request) not in HOSTS:
             raise web.HTTPForbidden(text="open the address that sbldm serve printed\n")
         response = await handler(request)
         response.headers["Referrer-Policy"] = "no-referrer"
         return response
 
     return middleware
+
+
+def _host(request: web.Request) -> str | None:
+    """The name by which somebody comes; ``None`` where it is none."""
+    try:
+        return request.url.host
+    except ValueError:
+        return None
 
 
 @web.middleware
@@ -146,7 +157,8 @@ class Pages:
 
     def _job(self, request: web.Request) -> Job:
         number = request.match_info["number"]
-        job = self.studio.jobs.get(int(number)) if number.isdecimal() else None
+        is_number = number.isdecimal() and len(number) <= LONGEST_NUMBER
+        job = self.studio.jobs.get(int(number)) if is_number else None
         if job is None:
             raise web.HTTPNotFound(text=f"there is no request {number[:20]}\n")
         return job

@@ -22,6 +22,8 @@ def listening(port: int) -> socket.socket:
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         opened.bind(("127.0.0.1", port))
+        # Who comes before the networks are loaded waits.
+        opened.listen()
     except OSError as error:
         raise UserError(f"--port {port}: {error.strerror}; leave it out for any free one") from None
     return opened
