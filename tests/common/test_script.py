@@ -1,7 +1,10 @@
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 # Interrupted while an object is cleared away: Python ignores what is raised there. What a shell
@@ -9,6 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 INTERRUPTED = """
 import os, signal, sys
 from pathlib import Path
+
+import pytest
 from types import SimpleNamespace
 from workflow_scripts.common.script import run_script
 
@@ -33,3 +38,49 @@ def test_an_interrupt_is_never_lost(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, check=False)
     assert done.returncode == -signal.SIGINT
     assert not (tmp_path / "table.tsv").exists()
+
+
+FAILING = """
+import {module}
+from types import SimpleNamespace
+from workflow_scripts.common.script import run_script
+
+def main(snakemake):
+    raise {error}
+
+output = SimpleNamespace(table="table.tsv", provenance="provenance.json")
+run_script(main, SimpleNamespace(log=["job.log"], rule="rule", wildcards={{}}, output=output))
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("OSError(errno.ENOSPC, 'No space left on device', 'a.npy')", "a.npy: the disk is full"),
+        ("OSError(errno.ENOSPC, 'No space', 'a', None, 'b.npy')", "b.npy: the disk is full"),
+        ("OSError(errno.EDQUOT, 'Disk quota exceeded')", "the quota of the disk is used up"),
+        ("PermissionError(errno.EACCES, 'Permission denied', 'a')", "a: may not be read or"),
+        ("OSError(errno.EROFS, 'Read-only file system', 'a')", "a: the disk is read-only"),
+        ("MemoryError('Unable to allocate 5 TiB')", "not enough memory.*5 TiB"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line(tmp_path, error, words):
+    script = FAILING.format(module="errno", error=error)
+    command, known = [sys.executable, "-c", script], {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=known, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert re.search(f"Error: .*{words}", done.stderr)
+    assert "Traceback" not in done.stderr
+    assert re.search(words, (tmp_path / "job.log").read_text())
+
+
+def test_another_error_keeps_its_traceback(tmp_path):
+    script = FAILING.format(module="errno", error="KeyError('volume_ml')")
+    command, known = [sys.executable, "-c", script], {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=known, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr

@@ -137,6 +137,12 @@ def test_training_reaches_the_answer(tmp_path):
     assert history["loss"].iloc[-1] < 0.01 * history["loss"].iloc[0]
 
 
+def test_a_loss_that_is_no_number_ends_the_training(tmp_path):
+    module = Line(torch.nn.Linear(2, 1), settings(lr=1e30, clip=None))
+    with pytest.raises(UserError, match="the loss is no number any more.*smaller lr"):
+        fit(module, points, seed=1, checkpoints=tmp_path / "checkpoints", log=tmp_path / "log")
+
+
 def test_generators_differ_by_every_seed():
     draws = {float(torch.rand(1, generator=generator(*s))) for s in ((0, 0), (0, 1), (1, 0), (1,))}
     assert len(draws) == 4

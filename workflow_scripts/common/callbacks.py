@@ -2,6 +2,7 @@
 time."""
 
 import contextlib
+import math
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,8 @@ from workflow_scripts.common.progress import Progress
 
 
 class History(Callback):
-    """Losses averaged over a hundredth of the run; part of the checkpoint."""
+    """Losses averaged over a hundredth of the run; part of the checkpoint. Ends a training whose
+    loss is not finite."""
 
     def __init__(self, steps: int) -> None:
         self.every = max(1, steps // 100)
@@ -32,6 +34,11 @@ class History(Callback):
         self.count += 1
         if trainer.global_step % self.every == 0:
             means = {name: float(total) / self.count for name, total in self.sums.items()}
+            if not all(map(math.isfinite, means.values())):
+                raise UserError(
+                    f"the loss is no number any more, {self.count} steps or fewer before step "
+                    f"{trainer.global_step}; take a smaller lr, or precision: fp32"
+                )
             self.rows.append({"step": trainer.global_step, **means})
             self.sums, self.count = {}, 0
 

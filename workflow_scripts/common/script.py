@@ -1,6 +1,7 @@
 """What every rule's script does around its work."""
 
 import datetime
+import errno
 import logging
 import signal
 import sys
@@ -11,6 +12,16 @@ from typing import Any
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.processes import local_rank
 from workflow_scripts.common.provenance import write_provenance
+
+# What the machine refuses, in words.
+MACHINE = {
+    errno.ENOSPC: "the disk is full; free some space and start again",
+    errno.EDQUOT: "the quota of the disk is used up; free some space and start again",
+    errno.EROFS: "the disk is read-only; name another folder (results)",
+    errno.EACCES: "may not be read or written; change its permissions, or name another folder",
+    errno.EPERM: "may not be read or written; change its permissions, or name another folder",
+    errno.EIO: "the disk reports an error; see that it is healthy",
+}
 
 
 def attempt_log(log: str | Path) -> Path:
@@ -35,11 +46,23 @@ def end_at_once_when_interrupted() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def explained(error: BaseException) -> str | None:
+    """What a user can do about an error of the machine, in words; ``None`` where it is another."""
+    if isinstance(error, OSError) and error.errno in MACHINE:
+        # The one who moves a file names it second.
+        where = error.filename2 or error.filename
+        return f"{where}: {MACHINE[error.errno]}" if where else MACHINE[error.errno]
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return f"there is not enough memory; take a smaller batch, or a larger machine ({error})"
+    return None
+
+
 def run_script(main: Callable[[Any], None], snakemake: Any) -> None:
     """Call ``main(snakemake)`` with its messages going to the rule's log and to the screen, then
     write the rule's provenance.
 
-    A ``UserError`` ends the script with one line and exit code 1 in place of a traceback.
+    A ``UserError``, a full disk and the like end the script with one line and exit code 1 in place
+    of a traceback.
     """
     end_at_once_when_interrupted()
     started = datetime.datetime.now(datetime.UTC)
@@ -60,6 +83,9 @@ def run_script(main: Callable[[Any], None], snakemake: Any) -> None:
     except UserError as error:
         logging.getLogger(__name__).error("Error: %s", error)
         sys.exit(1)
-    except Exception:
-        logging.getLogger(__name__).exception("%s failed", snakemake.rule)
+    except Exception as error:
+        if words := explained(error):
+            logging.getLogger(__name__).error("Error: %s", words)
+        else:
+            logging.getLogger(__name__).exception("%s failed", snakemake.rule)
         sys.exit(1)

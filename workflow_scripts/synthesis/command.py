@@ -13,6 +13,7 @@ from workflow_scripts.common.files import (
     staged_directory,
     write_table,
 )
+from workflow_scripts.common.script import explained
 from workflow_scripts.synthesis.folder import check_model_folder
 from workflow_scripts.synthesis.settings import read_sampling
 
@@ -127,6 +128,9 @@ def synthesize(
                 raise UserError("no draw had a tumour; nothing was written")
             shutil.rmtree(folder / "batches", ignore_errors=True)
             write_table(made, folder / "attributes.tsv")
-    except UserError as error:
-        raise click.ClickException(str(error)) from None
+    except (UserError, OSError, MemoryError) as error:
+        words = str(error) if isinstance(error, UserError) else explained(error)
+        if not words:
+            raise
+        raise click.ClickException(words) from None
     click.echo(f"{(made['measured_volume_ml'] > 0).sum()} patients in {out}")
