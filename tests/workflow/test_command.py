@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from safetensors.torch import load_file, save_file
 
 from workflow_scripts.command import main
+from workflow_scripts.synthesis.folder import write_checksums
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("--configfile", str(ROOT / "config" / "tiny.yaml"))
@@ -50,6 +51,7 @@ def model(tiny_run, tmp_path_factory) -> Path:
     weights[last][[flair, t1ce]] += 0.5
     weights[last][tumour] += 50
     save_file(weights, folder / "autoencoder" / "weights.safetensors")
+    write_checksums(folder)
     return folder
 
 
@@ -148,7 +150,7 @@ def test_a_damaged_model_is_named(model, tumour, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     done = here("synthesize", "--model", "cut", "--out", "made", *asked(tumour))
     assert isinstance(done.exception, SystemExit) and done.exit_code != 0
-    assert f"cut/{name}: is damaged" in done.stderr
+    assert f"cut/{name}: is not the file that checksums.json names: it is damaged" in done.stderr
 
 
 def test_a_folder_that_is_no_model_is_refused(site, tumour, tmp_path):
@@ -183,6 +185,7 @@ def test_a_model_of_another_version_is_refused_in_words(model, tumour, tmp_path,
     config = json.loads((folder / "diffusion" / "config.json").read_text())
     del config["settings"]["patch"]
     (folder / "diffusion" / "config.json").write_text(json.dumps(config))
+    write_checksums(folder)
     monkeypatch.chdir(tmp_path)
     done = here("synthesize", "--model", "older", "--out", "made", *asked(tumour))
     assert isinstance(done.exception, SystemExit) and done.exit_code != 0
