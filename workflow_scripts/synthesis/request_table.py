@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from workflow_scripts.common.attributes import AXES, CONDITIONS, SHARES
 from workflow_scripts.common.files import UserError
@@ -15,6 +16,8 @@ BOX = tuple(f"box_{axis}_mm" for axis in AXES)
 # Columns whose cells may be empty.
 OPTIONAL = (*BOX, *SHARES)
 KNOWN = ("patient_id", "seed", *CONDITIONS, *SHARES, "anatomy")
+# Of its box a tumour fills at least this share; ragged ones with satellites fill little.
+LEAST_OF_BOX = 0.02
 # Of the ``anatomy`` of a request: ``training:<patient>/<copy>``, copy 0 being the patient.
 TRAINING = "training:"
 # The anatomy of a request that names no folder: a phantom's, a new one for each seed.
@@ -46,6 +49,7 @@ def check_requests(table: pd.DataFrame) -> None:
     columns may be empty.
     """
     _check_columns(table)
+    table = table.reset_index(drop=True)
     if table.empty:
         raise UserError("requests: the table has no rows")
     if "patient_id" in table:
@@ -57,6 +61,8 @@ def check_requests(table: pd.DataFrame) -> None:
             _check_numbers(name, table[name])
     if set(SHARES) <= set(table):
         _check_shares(table)
+    if set(BOX) <= set(table):
+        _check_boxes(table)
 
 
 def _check_columns(table: pd.DataFrame) -> None:
@@ -78,6 +84,21 @@ def _check_shares(table: pd.DataFrame) -> None:
     core, enhancing = (pd.to_numeric(table[name], errors="coerce") for name in SHARES)
     if (enhancing > core).any():
         raise UserError("requests: enhancing_share is a part of core_share, and cannot be more")
+
+
+def _check_boxes(table: pd.DataFrame) -> None:
+    """Raise ``UserError`` where a tumour does not fit its box, or is lost in it."""
+    box_ml = (
+        table[list(BOX)].apply(pd.to_numeric, errors="coerce").prod(axis=1, skipna=False) / 1000
+    )
+    share = pd.to_numeric(table["volume_ml"]) / box_ml
+    for row, value in enumerate(share, start=1):
+        if not np.isnan(value) and not LEAST_OF_BOX <= value <= 1:
+            raise UserError(
+                f"requests: row {row}: volume_ml {table['volume_ml'].iloc[row - 1]:g} is "
+                f"{value:.0%} of a box of {box_ml.iloc[row - 1]:.3g} mL; {LEAST_OF_BOX:.0%} to "
+                "100% can be, an ellipsoid is 52%"
+            )
 
 
 def _check_names(names: pd.Series) -> None:
@@ -104,15 +125,23 @@ def _check_folders(anatomies: pd.Series) -> None:
 def _check_numbers(name: str, given: pd.Series) -> None:
     if name in OPTIONAL:
         given = given[given.notna() & (given != "")]
-    values = pd.to_numeric(given, errors="coerce").astype(float).to_numpy()
-    if not np.isfinite(values).all():
-        row = given.index.get_loc(given.index[~np.isfinite(values)][0]) + 1
-        raise UserError(f"requests: row {row}: {name} is no number")
-    if name in ("volume_ml", *BOX) and (values <= 0).any():
-        raise UserError(f"requests: {name} must be above 0")
-    if name == "seed" and not ((values % 1 == 0) & (values >= 0) & (values < LARGEST_SEED)).all():
-        raise UserError(f"requests: seed must be a whole number, 0 to {LARGEST_SEED}")
-    if name in SHARES and not ((values >= 0) & (values <= 1)).all():
-        raise UserError(f"requests: {name} must lie between 0 and 1")
-    if name == "sphericity" and not ((values >= 0.05) & (values <= 1)).all():
-        raise UserError("requests: sphericity must lie between 0.05 and 1")
+    numbers = pd.to_numeric(given, errors="coerce").astype(float)
+    values = numbers.to_numpy()
+    whole = (values % 1 == 0) & (values >= 0) & (values < LARGEST_SEED)
+    size, share, ball = values > 0, (values >= 0) & (values <= 1), (values >= 0.05) & (values <= 1)
+    rules = [(True, np.isfinite(values), "is no number")]
+    rules += [
+        (name in ("volume_ml", *BOX), size, "must be above 0"),
+        (name == "seed", whole, f"must be a whole number, 0 to {LARGEST_SEED}"),
+        (name in SHARES, share, "must lie between 0 and 1"),
+        (name == "sphericity", ball, "must lie between 0.05 and 1"),
+    ]
+    for applies, fits, words in rules:
+        if applies and not fits.all():
+            row = table_row(given, ~fits)
+            raise UserError(f"requests: row {row}: {name} {words}")
+
+
+def table_row(column: pd.Series, wrong: NDArray[np.bool_]) -> int:
+    """The number, from 1, of the first row whose cell is ``wrong``."""
+    return int(column.index[wrong][0]) + 1
