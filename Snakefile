@@ -33,8 +33,10 @@ values = load_configfile(ROOT / "config.yaml")
 update_config(values, config)
 try:
     for file in workflow.configfiles:
-        # Of a key that is there twice Snakemake takes the second one without a word.
-        read_yaml(file)
+        # Of a key that is there twice Snakemake takes the second one without a word. The files of
+        # a workflow that has this one as a module are its own, and JSON may be indented by tabs.
+        if workflow.modifier.is_module is False and Path(file).suffix != ".json":
+            read_yaml(file)
     CONFIG = check(values)
 except UserError as error:
     # One line for the user, in place of a traceback through the Snakefile.

@@ -23,7 +23,7 @@ checkpoint list_participants:
         "../envs/workflow.yaml"
     threads: 2
     resources:
-        mem_mb=memory(2000),
+        mem_mb=memory(4000),
         runtime=60,
     params:
         source=CONFIG.cohort.source,

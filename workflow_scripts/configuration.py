@@ -7,6 +7,7 @@ import difflib
 import json
 import math
 from collections.abc import Iterator
+from os.path import expanduser
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,10 +92,14 @@ class Config(Section):
     @field_validator("results")
     @classmethod
     def _own_folder(cls, results: str) -> str:
-        folder = Path(results).resolve()
-        if folder in (Path(folder.anchor), Path.home(), Path.cwd(), *Path.cwd().parents):
+        try:
+            folder, here = Path(results).resolve(), Path.cwd()
+            is_file = folder.exists() and not folder.is_dir()
+        except OSError as error:
+            raise ValueError(f"is no folder: {error.strerror}") from None
+        if folder in (Path(folder.anchor), Path(expanduser("~")), here, *here.parents):
             raise ValueError("name a folder of the run's own")
-        if folder.exists() and not folder.is_dir():
+        if is_file:
             raise ValueError("is a file; name a folder")
         return results
 
@@ -298,11 +303,11 @@ def _files_that_synthesis_lacks(config: Config) -> Iterator[str]:
             check_model_folder(folder)
         if file := config.synthesis.requests:
             # Only who has a table of his own waits for the packages that measure tumours.
-            from workflow_scripts.synthesis.request_table import check_requests
+            from workflow_scripts.synthesis.request_table import check_own_requests
 
             if not Path(file).is_file():
                 raise UserError(f"{file} is no file; name a table of requests")
-            check_requests(read_table(file))
+            check_own_requests(read_table(file))
     except UserError as error:
         yield f"synthesis: {error}"
 

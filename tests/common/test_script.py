@@ -12,8 +12,6 @@ ROOT = Path(__file__).resolve().parents[2]
 INTERRUPTED = """
 import os, signal, sys
 from pathlib import Path
-
-import pytest
 from types import SimpleNamespace
 from workflow_scripts.common.script import run_script
 

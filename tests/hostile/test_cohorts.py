@@ -4,6 +4,7 @@ import gzip
 import os
 
 import nibabel as nib
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -25,6 +26,7 @@ BAD_TABLES = {
     "a column twice": (f"{HEAD}\tlabel\n{ROW}\tz", "has the column 'label' twice"),
     "Subject": (f"{HEAD}\tSubject\n{ROW}\ts", "column 'Subject' would not be read.*'subject'"),
     "subjects": (f"{HEAD}\tsubjects\n{ROW}\ts", "call it 'subject'"),
+    "T1": (f"{HEAD}\tT1\n{ROW}\ts", "column 'T1' would not be read; call it 't1'"),
     "brainmask": (f"{HEAD}\tbrainmask\n{ROW}\ts", "call it 'brain_mask'"),
     "no label": ("patient_id\tflair\tt1ce\na\tx\ty", "no column label"),
     "other case": ("patient_id\tFLAIR\tt1ce\tlabel\na\tx\ty\tz", "'FLAIR' meant for 'flair'"),
@@ -99,8 +101,17 @@ def test_rows_of_tabs_and_spaces_around_cells_are_passed_over(cohort):
 
 def test_other_columns_are_passed_over(cohort):
     for row in cohort.rows:
-        row |= {"age": 60, "sex": "f", "site": "A", "t2": ""}
+        row |= {"age": 60, "sex": "f", "site": "A", "t2": "", "t1c": "x", "t1w": "y", "NA": 1}
     assert len(cohort.inspect()) == 2
+
+
+def test_a_column_without_a_name_is_passed_over(cohort):
+    """As pandas writes its index, and spreadsheets empty columns."""
+    text = "\tpatient_id\tflair\tt1ce\tlabel\t\t\n"
+    for number, row in enumerate(cohort.rows):
+        text += f"{number}\t" + "\t".join(row.values()) + "\t\t\n"
+    (cohort.root / "t.tsv").write_text(text)
+    assert read(cohort.root / "t.tsv")["patient_id"].tolist() == ["good", "odd"]
 
 
 def test_scans_of_one_subject_are_one_patient(cohort):
@@ -144,9 +155,22 @@ def by_way_of_the_parent(cohort):
     cohort.odd |= {kind: f"odd/../good/{kind}.nii.gz" for kind in (*MODALITIES, "label")}
 
 
+def as_other_numbers(cohort):
+    image = nib.load(cohort.root / "good" / "flair.nii.gz")
+    nib.save(nib.Nifti1Image(image.get_fdata(dtype=np.float32), image.affine), cohort.file("flair"))
+
+
+def turned(cohort):
+    image = nib.load(cohort.root / "good" / "flair.nii.gz")
+    nib.save(nib.as_closest_canonical(image), cohort.root / "odd" / "turned.nii.gz")
+    cohort.odd["flair"] = "odd/turned.nii.gz"
+    for kind in ("t1ce", "label"):
+        nib.save(nib.as_closest_canonical(nib.load(cohort.file(kind))), cohort.file(kind))
+
+
 TWICE = [
-    copied, compressed_again, stored_otherwise, linked, linked_hard, in_a_linked_folder,
-    by_way_of_the_parent,
+    as_other_numbers, turned, copied, compressed_again, stored_otherwise, linked, linked_hard,
+    in_a_linked_folder, by_way_of_the_parent,
 ]  # fmt: skip
 
 
@@ -154,6 +178,21 @@ TWICE = [
 def test_one_person_under_two_names_is_named(cohort, again):
     again(cohort)
     with pytest.raises(UserError, match="same person|named more than once"):
+        cohort.inspect()
+
+
+def test_scans_of_one_subject_may_share_an_image(cohort):
+    copied(cohort)
+    for row in cohort.rows:
+        row["subject"] = "007"
+    assert cohort.inspect()["patient_id"].tolist() == ["good"]
+
+
+def test_of_one_person_under_two_names_the_one_that_can_be_used_stays(cohort):
+    copied(cohort)
+    label = cohort.root / "good" / "label.nii.gz"
+    save_nifti(0 * label_of(), nib.load(label).affine, label)
+    with pytest.raises(UserError, match="1 of 2 patients(.|\n)*good: .*has no tumour"):
         cohort.inspect()
 
 

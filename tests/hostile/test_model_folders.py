@@ -52,7 +52,7 @@ def test_a_damaged_file_is_named(model, name):
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(model, name):
     (model / name).unlink()
-    with pytest.raises(UserError, match=f"is no model folder, {name}"):
+    with pytest.raises(UserError, match=f"is no model folder, it lacks .*{name}"):
         check_model_folder(model)
 
 
@@ -67,7 +67,7 @@ def test_checksums_that_are_none_are_named(model, content):
     ("change", "words"),
     [
         ({"sampling_steps": "many"}, "sampling_steps"),
-        ({"sampling_steps": True}, "sampling_steps.*no numbers"),
+        ({"sampling_steps": True}, "sampling_steps.*no value here"),
         ({"sigma_min": 200}, "sigma_min must be below sigma_max"),
         ({"temperature": 1}, "temperature"),
         ({"precision": "fp8"}, "precision"),

@@ -121,6 +121,8 @@ BAD = {
     "shifted by its qform": (two_forms(AFFINE, moved(20)), "disagree.*20.0 mm apart"),
     "qform without voxel size": (header((0, 1), pixdim=(2, 0.0)), "voxels of 1, 0, 2 mm"),
     "qform, both coded, without voxel size": (header((2, 1), pixdim=(2, 0.0)), "disagree"),
+    "qform that is no rotation": (header((0, 1), quatern_b=2.0), "qform of its header is invalid"),
+    "qform, both coded, that is no rotation": (header((2, 1), quatern_b=2.0), "qform is invalid"),
     "qform of NaN voxels": (header((0, 1), pixdim=(3, np.nan)), "voxels of 1, 1, nan mm"),
     "qform of negative voxels": (header((0, 1), pixdim=(1, -1.0)), "voxels of -1, 1, 2 mm"),
     "Analyze": (analyze, "Analyze"),
@@ -177,10 +179,37 @@ def vectors(cohort, kind):
     sitk.WriteImage(image, str(cohort.file(kind)))
 
 
+def four_dimensions(cohort, kind):
+    cohort.odd[kind] = f"odd/{kind}.mha"
+    sitk.WriteImage(sitk.Image([12, 10, 8, 1], sitk.sitkInt16), str(cohort.file(kind)))
+
+
+def mgh(known: int):
+    """A FreeSurfer file whose header says that it knows its axes, or does not."""
+
+    def spoil(cohort, kind):
+        image = nib.MGHImage(content(kind).astype(np.int32), AFFINE)
+        raw = bytearray(image.to_bytes())
+        raw[28:30] = struct.pack(">h", known)
+        cohort.odd[kind] = f"odd/{kind}.mgh"
+        cohort.file(kind).write_bytes(raw)
+
+    return spoil
+
+
+def rename(cohort, kind, suffix):
+    file = cohort.file(kind)
+    cohort.odd[kind] = f"odd/{kind}{suffix}"
+    file.rename(cohort.file(kind))
+
+
 BAD |= {
     "MetaImage without axes": (meta_image(undirected), "does not say where left and right"),
     "MetaImage, cut short": (meta_image(lambda b: b[:-300]), "cannot be read"),
     "MetaImage of nothing": (meta_image(lambda b: b""), "cannot be read"),
+    "MetaImage of four dimensions": (four_dimensions, "has 4 dimensions, a volume of 3"),
+    "FreeSurfer's without axes": (mgh(0), "does not say where left and right"),
+    "MINC": (lambda c, k: rename(c, k, ".mnc"), "is of no format that is read"),
     "MetaImage of vectors": (vectors, "colours or vectors"),
 }
 
@@ -319,6 +348,8 @@ VALID = {
     "int32": as_type(np.int32),
     "float32": as_type(np.float32),
     "float64": as_type(np.float64),
+    "qfac of 0": header((0, 1), pixdim=(0, 0.0)),
+    "FreeSurfer, not compressed": mgh(1),
     "NIfTI-2": lambda c, k: c.replace(k, nib.Nifti2Image(content(k), AFFINE)),
     "not compressed": lambda c, k: c.replace(k, nifti(content(k)), f"{k}.nii"),
     "header apart": lambda c, k: c.replace(k, nib.Nifti1Pair(content(k), AFFINE), f"{k}.img"),

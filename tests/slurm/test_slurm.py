@@ -99,7 +99,7 @@ def test_every_rule_was_a_slurm_job(run):
         ("train_autoencoder", "2", "2025M", "12:00:00", True),
         ("train_diffusion", "2", "2049M", "1-00:00:00", True),
         ("encode_patients", "2", "1512M", "04:00:00", True),
-        ("list_participants", "1", "2000M", "01:00:00", False),
+        ("list_participants", "2", "4000M", "01:00:00", False),
     ],
 )
 def test_each_job_asked_for_what_its_rule_says(run, rule, cpus, memory, time_limit, gpu):

@@ -157,7 +157,7 @@ def test_a_folder_that_is_no_model_is_refused(site, tumour, tmp_path):
     (tmp_path / "empty").mkdir()
     done = sbldm(site, tmp_path, "--model", "empty", "--out", "made", *asked(tumour))
     assert done.returncode != 0
-    assert "empty: is no model folder, autoencoder/weights.safetensors" in done.stderr
+    assert "empty: is no model folder, it lacks autoencoder/weights.safetensors" in done.stderr
 
 
 def test_a_model_folder_says_what_it_can_make(site, model, tumour, tmp_path):

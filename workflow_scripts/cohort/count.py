@@ -7,6 +7,9 @@ from workflow_scripts.cohort.list_participants import real_cases
 from workflow_scripts.cohort.settings import CohortSettings
 from workflow_scripts.cohort.splits import refuse_too_few
 
+# Each thread holds whole volumes.
+MOST_THREADS = 4
+
 
 def usable_patients(cohort: CohortSettings, modalities: list[str]) -> int:
     """The number of patients, of real ones after a look into their files.
@@ -18,7 +21,12 @@ def usable_patients(cohort: CohortSettings, modalities: list[str]) -> int:
         count = cohort.phantom_count
     else:
         cases = real_cases(cohort, modalities)
-        how = cohort.label_scheme, cohort.on_error, cohort.geometry, os.cpu_count() or 1
+        how = (
+            cohort.label_scheme,
+            cohort.on_error,
+            cohort.geometry,
+            min(MOST_THREADS, os.cpu_count() or 1),
+        )
         count = len(inspect_cases(cases, *how)[0])
     refuse_too_few(count, cohort.splits)
     return count

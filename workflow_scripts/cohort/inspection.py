@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -18,7 +19,13 @@ from workflow_scripts.cohort.modalities import reference_modality
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.geometry import ASK, TOLERANCE_MM, Geometry, same_grid
 from workflow_scripts.common.labels import canonical
-from workflow_scripts.common.nifti import closest_canonical, load_volume, read_header, split_index
+from workflow_scripts.common.nifti import (
+    closest_canonical,
+    load_volume,
+    load_volumes,
+    read_header,
+    split_index,
+)
 from workflow_scripts.common.progress import Progress
 
 # A patient's name becomes part of paths: no separators, and no leading dot.
@@ -49,19 +56,34 @@ def _grid(reference: str, geometry: Geometry) -> Voxels:
     return closest_canonical(header.shape, header.affine)
 
 
-def image_digest(reference: str, geometry: Geometry) -> str:
-    """Digest of an image's values. Raises ``UserError`` for an image that cannot be read, or that
-    holds values that are not finite, or hardly two that differ."""
-    array, _ = load_volume(reference, geometry)
+def image_digests(references: Sequence[str], geometry: Geometry) -> dict[str, str]:
+    """Digests of the values of images, by file: the same for the same image in another file, with
+    its axes in another order or its numbers of another kind.
+
+    Raises ``UserError`` for an image that cannot be read, or that holds values that are not finite,
+    or hardly two that differ.
+    """
+    digests = {}
+    for reference, array, affine in load_volumes(references, geometry):
+        check_values(array, reference)
+        turned = nib.orientations.apply_orientation(array, nib.io_orientation(affine))
+        # Arrays of NIfTI files lie in memory with x first.
+        values = np.ascontiguousarray(turned.astype(np.float32).T)
+        digests[reference] = hashlib.sha256(values).hexdigest()
+    return digests
+
+
+def check_values(array: NDArray, reference: str) -> None:
+    """Raise ``UserError`` for an image with values that are not finite, or hardly two that
+    differ."""
     if not np.isfinite(array).all():
         raise UserError(f"{reference}: holds values that are not finite")
     # Outside the head most voxels are alike; inside, hardly any two.
-    differ = np.count_nonzero(array != np.median(array[::2, ::2, ::2])) / array.size
-    low = np.count_nonzero(array != array.min()) / array.size
-    if min(differ, low) < LEAST_VARIED:
-        what = "is constant" if min(differ, low) == 0 else "is constant but for a few voxels"
+    usual = array.min(), np.median(array[::2, ::2, ::2])
+    differ = min(np.count_nonzero(array != value) for value in usual) / array.size
+    if differ < LEAST_VARIED:
+        what = "is constant but for a few voxels" if differ else "is constant"
         raise UserError(f"{reference}: {what}, an image was expected")
-    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -92,6 +114,14 @@ class LabelContent:
         if not volume:
             raise UserError(f"label {path} has no tumour")
         return float(volume)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the files of a scan hold: its label, and digests of its images by file."""
+
+    label: LabelContent
+    digests: dict[str, str]
 
 
 def real_path(reference: str) -> str:
@@ -146,19 +176,19 @@ def check_case(case: Case, names: Counter, files: Counter, geometry: Geometry = 
         own = _grid(path, geometry) if path else grids[reference]
         if not any(same_grid(*own, *grids[m]) for m in allowed[name]):
             raise UserError(
-                f"{name} {path} is not on the grid of {' or '.join(allowed[name])}: beside "
-                f"{reference}, {_difference(own, grids[reference])}"
+                f"{name} {path} is not on the grid of {' or '.join(allowed[name])}: compared "
+                f"with {reference}, {_difference(own, grids[reference])}"
             )
 
 
-def settled_schemes(cases: Sequence[Case], contents: dict[str, LabelContent]) -> list[Case]:
+def settled_schemes(cases: Sequence[Case], contents: dict[str, Content]) -> list[Case]:
     """Cases of a BraTS folder with the scheme that their names and label values leave no doubt of.
 
     The names of 2023 are those of other schemes too. Raises ``UserError`` that asks for
     ``cohort.label_scheme`` where the labels hold a 4, or the cases are paediatric.
     """
     recent = [case for case in cases if case.label_scheme == "brats2023"]
-    fours = [case.patient_id for case in recent if contents[case.patient_id].counts[4]]
+    fours = [case.patient_id for case in recent if contents[case.patient_id].label.counts[4]]
     doubtful = fours or [case.patient_id for case in recent if "-PED-" in case.patient_id]
     if doubtful:
         found = "its label holds the value 4" if fours else "it is paediatric by its name"
@@ -172,60 +202,67 @@ def settled_schemes(cases: Sequence[Case], contents: dict[str, LabelContent]) ->
 
 def _checked(
     cases: Sequence[Case], geometry: Geometry, threads: int
-) -> tuple[list[Case], dict[str, LabelContent], dict[str, str]]:
-    """The scans whose files can be used, by name, what their labels hold, and why others are left
-    out. Every file is read, by several ``threads``."""
+) -> tuple[list[Case], dict[str, Content], dict[str, str]]:
+    """The scans whose files can be used, by name, what those hold, and why others are left out.
+    Every file is read, by several ``threads``."""
     names = Counter(case.patient_id.lower() for case in cases)
     files = Counter(real_path(path) for case in cases for path in case.scans)
     good: list[Case] = []
-    contents: dict[str, LabelContent] = {}
+    contents: dict[str, Content] = {}
     problems: dict[str, str] = {}
-    seen: dict[str, tuple[str, str]] = {}
     progress = Progress(len(cases), "patients checked")
 
-    def read(case: Case) -> tuple[LabelContent, dict[str, str]] | UserError:
+    def read(case: Case) -> Content | UserError:
         try:
             check_case(case, names, files, geometry)
-            digests = {path: image_digest(path, geometry) for path in case.images.values()}
-            return LabelContent.read(case.label, geometry), digests
+            digests = image_digests(list(case.images.values()), geometry)
+            return Content(LabelContent.read(case.label, geometry), digests)
         except UserError as error:
             return error
 
     ordered = sorted(cases, key=lambda case: case.patient_id)
     with ThreadPoolExecutor(threads) as pool:
-        for number, (case, found) in enumerate(
-            zip(ordered, pool.map(read, ordered), strict=True), 1
-        ):
-            name = case.patient_id or case.origin or "''"
+        found = pool.map(read, ordered)
+        for number, (case, content) in enumerate(zip(ordered, found, strict=True), 1):
+            if isinstance(content, UserError):
+                problems[case.patient_id or case.origin or "''"] = str(content)
+            else:
+                contents[case.patient_id] = content
+                good.append(case)
             progress.done(number)
-            if isinstance(found, UserError):
-                problems[name] = str(found)
-                continue
-            content, digests = found
-            if same := _same_values(digests, seen):
-                problems[name] = same
-                continue
-            seen |= {digest: (name, path) for path, digest in digests.items()}
-            contents[name] = content
-            good.append(case)
     return good, contents, problems
 
 
-def _same_values(digests: dict[str, str], seen: dict[str, tuple[str, str]]) -> str | None:
-    """What is wrong with a patient one of whose images (digests by file) holds the values of
-    another one or of one that was ``seen``, in words: one person may not be two patients."""
-    own: dict[str, str] = {}
-    for path, digest in digests.items():
-        if digest in own:
-            return f"{path} holds the same values as {own[digest]}; name another file for one"
-        if digest in seen:
-            name, other = seen[digest]
-            return (
-                f"{path} holds the same values as {other} of {name}: is it the same person? Take "
-                "one of the two out (cohort.exclude)"
-            )
-        own[digest] = path
-    return None
+class Seen:
+    """The images of the patients that were taken: nobody may be two of them."""
+
+    def __init__(self) -> None:
+        self.images: dict[str, tuple[str, Case]] = {}
+
+    def check(self, case: Case, digests: dict[str, str]) -> None:
+        """Raise ``UserError`` where one of a patient's images (digests by file) holds the values of
+        another one, or of one of another person that was taken."""
+        own: dict[str, str] = {}
+        for path, digest in digests.items():
+            if digest in own:
+                raise UserError(
+                    f"{path} holds the same values as {own[digest]}; name another file for one"
+                )
+            own[digest] = path
+            taken, other = self.images.get(digest, (path, case))
+            if _person(other) != _person(case):
+                raise UserError(
+                    f"{path} holds the same values as {taken} of {other.patient_id}: is it the "
+                    "same person? Take one of the two out (cohort.exclude)"
+                )
+
+    def take(self, case: Case, digests: dict[str, str]) -> None:
+        """Remember a patient's images."""
+        self.images |= {digest: (path, case) for path, digest in digests.items()}
+
+
+def _person(case: Case) -> str:
+    return case.subject or case.patient_id
 
 
 def inspect_cases(
@@ -258,13 +295,17 @@ def inspect_cases(
             raise
     rows: list[dict] = []
     taken: dict[str, str] = {}
+    seen = Seen()
     for case in good:
+        content = contents[case.patient_id]
         try:
-            volume = contents[case.patient_id].tumour_ml(case.label_scheme, case.label)
+            volume = content.label.tumour_ml(case.label_scheme, case.label)
+            seen.check(case, content.digests)
         except UserError as error:
             problems[case.patient_id] = str(error)
             continue
-        first = taken.setdefault(case.subject or case.patient_id, case.patient_id)
+        seen.take(case, content.digests)
+        first = taken.setdefault(_person(case), case.patient_id)
         if first != case.patient_id:
             logging.info("%s: another scan of the patient of %s, left out", case.patient_id, first)
             continue
@@ -277,7 +318,7 @@ def inspect_cases(
 
 
 def _warn_of_labels(
-    cases: Sequence[Case], contents: dict[str, LabelContent], volumes: dict[str, float]
+    cases: Sequence[Case], contents: dict[str, Content], volumes: dict[str, float]
 ) -> None:
     """Log what of the labels is possible, but hardly right: tumours of an absurd size, and a region
     that no patient has."""
@@ -287,7 +328,7 @@ def _warn_of_labels(
     seen = np.zeros(max(REGION_NAMES) + 1, bool)
     used = [case for case in cases if case.patient_id in volumes]
     for case in used:
-        values = np.flatnonzero(contents[case.patient_id].counts)
+        values = np.flatnonzero(contents[case.patient_id].label.counts)
         seen[canonical(values, case.label_scheme, case.label)] = True
     scheme = used[0].label_scheme if used else ""
     absent = [name for value, name in REGION_NAMES.items() if not seen[value]]

@@ -67,7 +67,11 @@ def _check_columns(path: Path, rows: pd.DataFrame, required: Sequence[str]) -> N
         )
     absent = [column for column in KNOWN if column not in rows]
     for column in rows:
-        if column not in KNOWN and (near := _nearest(column, absent, 0.8)):
+        # Of modalities, t1c and t1w are others than t1.
+        near = _nearest(column, absent, 0.8)
+        if near in MODALITIES and near != column.lower():
+            near = None
+        if column not in KNOWN and near:
             raise UserError(
                 f"{path}: column '{column}' would not be read; call it '{near}' if that is what it "
                 "is, or take it out"

@@ -36,7 +36,7 @@ class History(Callback):
             means = {name: float(total) / self.count for name, total in self.sums.items()}
             if not all(map(math.isfinite, means.values())):
                 raise UserError(
-                    f"the loss is no number any more, {self.count} steps or fewer before step "
+                    f"the loss became NaN or infinite in the {self.count} steps before step "
                     f"{trainer.global_step}; take a smaller lr, or precision: fp32"
                 )
             self.rows.append({"step": trainer.global_step, **means})

@@ -67,7 +67,9 @@ TEXT = (
 # First bytes of Excel's files, .xlsx and .xls.
 SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 # What stands for a number that is missing.
-MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None")
+MISSING = (
+    "", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-NaN", "-nan", "null", "NULL", "None",
+)  # fmt: skip
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -96,10 +98,12 @@ def _read(path: str | Path, all_text: bool = False) -> pd.DataFrame:
             raise UserError(f"{path}: is a spreadsheet; save it as text, separated by {kind}")
     try:
         # pandas would rename the second of two columns with one name.
-        first = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, index_col=False)
+        first = pd.read_csv(
+            path, sep=separator, header=None, nrows=1, dtype=str, index_col=False, na_filter=False
+        )
         names = first.iloc[0].tolist()
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        text = [name for name in names if all_text or name in TEXT]
+        twice = [name for name, count in Counter(names).items() if name and count > 1]
+        text = [name for name in names if name in TEXT]
         with warnings.catch_warnings():
             # Rows with more cells than the header would be cut short, or shifted.
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -107,8 +111,9 @@ def _read(path: str | Path, all_text: bool = False) -> pd.DataFrame:
                 path,
                 sep=separator,
                 index_col=False,
-                dtype=dict.fromkeys(text, str),
+                dtype=str if all_text else dict.fromkeys(text, str),
                 keep_default_na=False,
+                na_filter=not all_text,
                 na_values={name: list(MISSING) for name in names if name not in text},
             )
     except (ValueError, pd.errors.ParserWarning) as error:

@@ -12,9 +12,12 @@ from workflow_scripts.common.files import UserError
 SUFFIXES = (".mha", ".mhd", ".nrrd", ".nhdr")
 # A MetaImage's header is text, and ends with the name of the file of its values.
 LONGEST_HEADER = 16384
-# The line of a header that says how the axes lie.
+# The line of a header that says how the axes lie; that of NRRD names the space.
 META_DIRECTION = re.compile(rb"^(TransformMatrix|Rotation|Orientation) *=", re.MULTILINE)
-NRRD_DIRECTION = re.compile(rb"^space directions:", re.MULTILINE)
+NRRD_DIRECTION = re.compile(
+    rb"^space: *((left|right)-(anterior|posterior)-(superior|inferior)|[lr][ap][si])",
+    re.MULTILINE | re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,12 @@ def open_itk_file(path: str | Path) -> ItkFile:
     if reader.GetNumberOfComponents() > 1:
         raise UserError(f"{path}: holds colours or vectors, numbers are needed")
     shape, affine = reader.GetSize(), np.eye(4)
-    if len(shape) == 3:
-        direction = np.reshape(reader.GetDirection(), (3, 3))
-        # ITK counts millimetres to the left and to the back.
-        affine[:3, :3] = np.diag([-1, -1, 1]) @ direction * reader.GetSpacing()
-        affine[:3, 3] = np.diag([-1, -1, 1]) @ reader.GetOrigin()
+    if len(shape) != 3:
+        raise UserError(f"{path}: has {len(shape)} dimensions, a volume of 3 is needed")
+    direction = np.reshape(reader.GetDirection(), (3, 3))
+    # ITK counts millimetres to the left and to the back.
+    affine[:3, :3] = np.diag([-1, -1, 1]) @ direction * reader.GetSpacing()
+    affine[:3, 3] = np.diag([-1, -1, 1]) @ reader.GetOrigin()
     with open(path, "rb") as file:
         head = file.read(LONGEST_HEADER)
     line = NRRD_DIRECTION if head.startswith(b"NRRD") else META_DIRECTION

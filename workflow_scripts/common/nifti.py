@@ -4,7 +4,7 @@ header leaves no doubt of how the voxels lie."""
 import gzip
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ UNREADABLE = (
     nib.spatialimages.ImageDataError, OSError, EOFError, ValueError, TypeError, IndexError,
     OverflowError, struct.error, zlib.error,
 )  # fmt: skip
+# Of NIfTI, Analyze and FreeSurfer.
+NIBABEL_SUFFIXES = (".nii", ".nii.gz", ".nii.bz2", ".hdr", ".img", ".img.gz", ".mgh", ".mgz")
 # Two affines of one header that differ by less than this, at any corner, say the same.
 AGREEMENT_MM = 1.0
 # Larger volumes are no head: a header that says so is damaged.
@@ -53,12 +55,18 @@ def read_header(reference: str | Path, geometry: Geometry = ASK) -> VolumeHeader
     that are no numbers, and for a geometry that is ambiguous or no right-angled grid of voxels.
     """
     path, index = split_index(reference)
-    if Path(path).is_dir():
-        raise UserError(f"{path}: is a folder, a file is needed")
-    if not Path(path).is_file():
-        raise UserError(f"{path}: does not exist")
+    try:
+        if Path(path).is_dir():
+            raise UserError(f"{path}: is a folder, a file is needed")
+        if not Path(path).is_file():
+            raise UserError(f"{path}: does not exist")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
     if path.lower().endswith(SUFFIXES):
         return _of_itk(path, index, geometry)
+    if not path.lower().endswith(NIBABEL_SUFFIXES):
+        known = ", ".join((*NIBABEL_SUFFIXES, *SUFFIXES))
+        raise UserError(f"{path}: is of no format that is read; those are {known}")
     try:
         image = nib.load(path)
         shape = tuple(int(n) for n in image.shape)
@@ -113,8 +121,10 @@ def _affine(
 ) -> NDArray[np.float64]:
     """The affine that a header states, or that ``geometry`` chooses where it is ambiguous."""
     header = _stored_header(image)
-    if isinstance(image, nib.MGHImage) and not header["goodRASFlag"]:
-        return _as_stored(path, header["delta"], geometry, "does not say where")
+    if isinstance(image, nib.MGHImage):
+        known, voxel_mm = _mgh_geometry(image)
+        if not known:
+            return _as_stored(path, voxel_mm, geometry, "does not say where")
     if not isinstance(image, nib.AnalyzeImage):
         return np.asarray(image.affine, np.float64)
     voxel_mm = header["pixdim"][1:4]
@@ -137,6 +147,7 @@ def _affine(
     affine = next(iter(stated.values()))
     if affine is None:
         _check_sizes(path, voxel_mm)
+        raise UserError(f"{path}: the qform of its header is invalid; write a valid one")
     return np.asarray(affine, np.float64)
 
 
@@ -149,18 +160,33 @@ def _stored_header(image: Any) -> Any:
         return image.header_class.from_fileobj(file, check=False)
 
 
+def _mgh_geometry(image: Any) -> tuple[bool, NDArray[np.float64]]:
+    """Whether a FreeSurfer file states how its axes lie, and its voxels' size (mm); nibabel puts
+    axes of its own where it does not."""
+    with image.file_map["image"].get_prepare_fileobj("rb") as file:
+        head = file.read(42)
+    (known,), voxel_mm = struct.unpack(">h", head[28:30]), struct.unpack(">3f", head[30:42])
+    return bool(known), np.array(voxel_mm, np.float64)
+
+
 def _qform(header: Any) -> tuple[NDArray | None, int]:
-    """The qform with its code; no affine where a voxel size is no positive number."""
+    """The qform with its code; no affine where a voxel size is no positive number, or the
+    quaternion none of a rotation."""
     code = int(header["qform_code"])
-    if not _are_sizes(header["pixdim"][1:4]):
+    if not code or not _are_sizes(header["pixdim"][1:4]):
         return None, code
-    return (header.get_qform(coded=False) if code else None), code
+    if header["pixdim"][0] not in (-1, 1):
+        header["pixdim"][0] = 1  # what 0 stands for
+    try:
+        return header.get_qform(coded=False), code
+    except UNREADABLE:
+        return None, code
 
 
 def _apart(shape: tuple[int, int, int], one: NDArray, other: NDArray | None) -> str:
     """How far two affines of a volume are from each other, in words."""
     if other is None:
-        return "the qform has no valid voxel size"
+        return "the qform is invalid"
     middle = np.append((np.array(shape) - 1) / 2, 1)
     apart = np.linalg.norm((one @ middle - other @ middle)[:3])
     return f"the middle of the volume is {apart:.1f} mm apart, or turned"
@@ -211,8 +237,29 @@ def load_volume(
     header = read_header(reference, geometry)
     try:
         return header.values().reshape(header.shape), header.affine
-    except (*UNREADABLE, MemoryError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{split_index(reference)[0]}: cannot be read ({error})") from error
+
+
+def load_volumes(
+    references: Iterable[str], geometry: Geometry = ASK
+) -> Iterator[tuple[str, NDArray, NDArray[np.float64]]]:
+    """Each volume with its reference and affine, as ``load_volume`` reads it; a 4-D file of which
+    several are wanted is unpacked once."""
+    by_file: dict[str, list[str]] = {}
+    for reference in references:
+        by_file.setdefault(split_index(reference)[0], []).append(reference)
+    for path, wanted in by_file.items():
+        if len(wanted) == 1:
+            yield wanted[0], *load_volume(wanted[0], geometry)
+            continue
+        headers = {reference: read_header(reference, geometry) for reference in wanted}
+        try:
+            everything = np.asarray(nib.load(path).dataobj)
+        except UNREADABLE as error:
+            raise UserError(f"{path}: cannot be read ({error})") from error
+        for reference, header in headers.items():
+            yield reference, everything[..., split_index(reference)[1]], header.affine
 
 
 def closest_canonical(

@@ -60,7 +60,9 @@ class Section(BaseModel):
         # YAML reads yes and no as true and false, which pydantic would take for 1 and 0.
         wants_bool = "bool" in repr(cls.model_fields[info.field_name].annotation)
         if not wants_bool and _holds_bool(value):
-            raise ValueError("yes, no, true and false are no numbers")
+            raise ValueError(
+                "YAML reads yes, no, on and off as true and false; that is no value here"
+            )
         return value
 
     def part(self, kind: "type[Section]") -> dict:

@@ -1,7 +1,6 @@
 """YAML in which nothing is guessed: no key twice, and no number that is not what it looks like."""
 
 import re
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -10,35 +9,39 @@ import yaml
 from workflow_scripts.common.files import UserError
 
 # YAML 1.1 reads 010 as 8, and 1:30 as 90.
-ODD_NUMBER = re.compile(r"[-+]?0[0-9_]+|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+")
+ODD_NUMBER = re.compile(r"[-+]?0[0-9_]+|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 
 
 class StrictLoader(yaml.SafeLoader):
     """``SafeLoader`` that refuses what YAML 1.1 takes for something else than a reader does."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """A mapping; raises ``ConstructorError`` for a key that is there twice."""
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        """A mapping as written, before merge keys are resolved; raises ``ConstructorError`` for a
+        key that is there twice."""
+        node = super().compose_mapping_node(anchor)
         known: set[str] = set()
         for key, _ in node.value:
-            if key.value in known:
-                line = key.start_mark.line + 1
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"'{key.value}' is there twice, the second time in line {line}"
-                )
-            known.add(str(key.value))
-        return super().construct_mapping(node, deep)
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in known:
+                    raise _refusal(key, f"'{key.value}' appears twice, again on line")
+                known.add(key.value)
+        return node
 
 
-def _number(loader: StrictLoader, node: yaml.ScalarNode) -> int:
+def _refusal(node: yaml.Node, words: str) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, f"{words} {node.start_mark.line + 1}")
+
+
+def _number(loader: StrictLoader, node: yaml.ScalarNode) -> int | float:
     if ODD_NUMBER.fullmatch(node.value):
-        line = node.start_mark.line + 1
-        raise yaml.constructor.ConstructorError(
-            None, None, f"'{node.value}' in line {line} would be read as another number"
-        )
-    return loader.construct_yaml_int(node)
+        raise _refusal(node, f"YAML would read '{node.value}' as another number, on line")
+    if node.tag.endswith(":int"):
+        return loader.construct_yaml_int(node)
+    return loader.construct_yaml_float(node)
 
 
-StrictLoader.add_constructor("tag:yaml.org,2002:int", _number)
+for kind in ("int", "float"):
+    StrictLoader.add_constructor(f"tag:yaml.org,2002:{kind}", _number)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -56,7 +59,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: is no text in UTF-8; save it as such") from None
     except yaml.constructor.ConstructorError as error:
         raise UserError(f"{path}: {error.problem}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, TypeError) as error:
         raise UserError(f"{path}: is no YAML of sections: {error}".replace("\n", " ")) from None
     if values is None:
         return {}

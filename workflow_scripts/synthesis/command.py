@@ -15,6 +15,7 @@ from workflow_scripts.common.files import (
 )
 from workflow_scripts.common.script import explained
 from workflow_scripts.synthesis.folder import check_model_folder
+from workflow_scripts.synthesis.request_table import check_own_requests
 from workflow_scripts.synthesis.settings import read_sampling
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -44,7 +45,9 @@ def asked(
     if requests:
         if any(value is not None for value in (volume_ml, centroid_mm, sphericity)) or count > 1:
             raise UserError("--requests names all tumours; leave -n and the tumour's options out")
-        return read_table(requests)
+        table = read_table(requests)
+        check_own_requests(table)
+        return table
     if volume_ml is None or centroid_mm is None:
         raise UserError("give --volume-ml and --centroid-mm, or a table by --requests")
     places = {f"centroid_{axis}_mm": mm for axis, mm in zip("xyz", centroid_mm, strict=True)}

@@ -62,5 +62,5 @@ def check_model_folder(folder: str | Path) -> None:
     written."""
     absent = [name for name in FILES if not Path(folder, name).is_file()]
     if absent:
-        raise UserError(f"{folder}: is no model folder, {', '.join(absent)} are missing")
+        raise UserError(f"{folder}: is no model folder, it lacks {', '.join(absent)}")
     check_files(folder, CHECKED)
