@@ -21,7 +21,7 @@ BAD = {
     "an octal number": ("seed: 010", "YAML would read '010' as another number, on line 1"),
     "a number in base 60": ("seed: 1:30", "YAML would read '1:30' as another number"),
     "a fraction in base 60": ("autoencoder: {lr: 1:30.5}", "YAML would read '1:30.5'"),
-    "a section for a key": ("results: {{x}}", "is no YAML of sections"),
+    "a section for a key": ("results: {{x}}", "found unhashable key"),
     "a date that is none": ("results: 2024-13-45", "is no YAML of sections"),
     "yes for a number": ("cohort: {splits: {test: yes}}", "cohort.splits.test.*no value here"),
     "no among numbers": ("cohort: {splits: {seeds: [0, no]}}", "seeds.*no value here"),

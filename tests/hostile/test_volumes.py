@@ -121,7 +121,10 @@ BAD = {
     "shifted by its qform": (two_forms(AFFINE, moved(20)), "disagree.*20.0 mm apart"),
     "qform without voxel size": (header((0, 1), pixdim=(2, 0.0)), "voxels of 1, 0, 2 mm"),
     "qform, both coded, without voxel size": (header((2, 1), pixdim=(2, 0.0)), "disagree"),
-    "qform that is no rotation": (header((0, 1), quatern_b=2.0), "qform of its header is invalid"),
+    "qform that is no rotation": (
+        header((0, 1), quatern_b=2.0),
+        "w2 should be positive|qform of its header",
+    ),
     "qform, both coded, that is no rotation": (header((2, 1), quatern_b=2.0), "qform is invalid"),
     "qform of NaN voxels": (header((0, 1), pixdim=(3, np.nan)), "voxels of 1, 1, nan mm"),
     "qform of negative voxels": (header((0, 1), pixdim=(1, -1.0)), "voxels of -1, 1, 2 mm"),
