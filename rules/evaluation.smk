@@ -359,6 +359,7 @@ rule draw_figures:
         labels=CONFIG.labels,
         captions=CAPTIONS,
         grid=GRID,
+        phantoms=CONFIG.cohort.made,
         code=code("evaluation/draw_figures"),
     script:
         "../workflow_scripts/evaluation/draw_figures.py"

@@ -376,6 +376,7 @@ def run(tmp_path_factory):
             files.scores.append(write(table, trained / "scores.csv"))
     params = Named(
         **SETTINGS, seed=0, splits=SPLITS, shown=SPLITS[0], arms=ARMS, results="results",
+        phantoms=True,
         model=None, priors=["embedded", "none"],
     )  # fmt: skip
     grid = {"shape": list(GRID.shape), "spacing_mm": list(GRID.spacing_mm)}

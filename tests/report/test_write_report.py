@@ -91,6 +91,20 @@ def test_all_that_the_page_names_is_beside_it_and_nothing_elsewhere(job):
     assert "http" not in "".join(named)
 
 
+@pytest.mark.parametrize(("source", "phantom"), [("phantom", True), ("brats", False)])
+def test_phantoms_are_never_called_real(job, source, phantom):
+    cohort = job.params.config["cohort"]
+    cohort |= {"source": source, "root": None if phantom else "/data"}
+    main(job)
+    page = (Path(job.output.report) / "index.html").read_text()
+    assert ("All patients of this run are phantoms" in page) == phantom
+    assert page.index("not a medical device") > 0
+    titles = [p["title"] for p in json.loads(re.search(r"const SBLDM = (.*);</script>", page)[1])]
+    assert titles[0] == f"ball-0, {'phantom' if phantom else 'real'}, held out"
+    if phantom:
+        assert page.index("All patients of this run are phantoms") < page.index("Did synthetic")
+
+
 def test_patients_and_their_tumours_are_handed_to_the_viewer(job):
     main(job)
     folder = Path(job.output.report)

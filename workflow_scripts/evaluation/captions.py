@@ -8,9 +8,9 @@ CAPTIONS = {
     "before any selection; on the diagonal they agree. The volume's line is on logarithms.",
     "size_sweep": "Tumours of rising volume at one place.",
     "place_sweep": "Tumours of one volume at several places.",
-    "real_and_synthetic": "Real patients that nothing was trained on, each beside the synthetic "
-    "one nearest in tumour volume, in three planes.",
-    "synthetic_patients": "The first synthetic patients, unchosen, without contours.",
+    "real_and_synthetic": "Held-out patients, each beside the synthetic one nearest in tumour "
+    "volume, in three planes.",
+    "synthetic_patients": "The first synthetic patients, unselected, without contours.",
     "nearest_training_patients": "Synthetic patients that come nearest to a training patient, "
     "beside that one: copies would show here.",
     "training_curves": "Losses and validation scores over the steps of training.",

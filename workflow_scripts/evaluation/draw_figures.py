@@ -17,7 +17,8 @@ from workflow_scripts.evaluation.look import note, style
 PAIRS = 4
 # Requests are drawn at random: so are the first of them.
 SHEET = 12
-HEADS = ("REAL, never trained on", "SYNTHETIC")
+# Of held-out patients by whether they are phantoms, which are never called real.
+HELD_OUT = {False: "REAL, held out", True: "PHANTOM, held out"}
 NEAREST = ("SYNTHETIC", "NEAREST TRAINING PATIENT")
 ALIKE = ("SYNTHETIC", "SYNTHETIC")
 
@@ -30,7 +31,8 @@ def tumour_ml(patient: Patient, grid: Grid) -> float:
 def pair_by_volume(
     real: list[Patient], synthetic: list[Patient], grid: Grid, count: int
 ) -> list[tuple[Patient, Patient]]:
-    """Real patients of evenly spread tumour volumes, each with the synthetic one nearest in volume.
+    """Held-out patients of evenly spread tumour volumes, each with the synthetic one nearest in
+    volume.
 
     No patient is shown twice.
     """
@@ -95,7 +97,7 @@ def patients_in(folder: str | Path) -> list[Patient]:
 
 
 def draw_images(files, params, grid: Grid) -> dict[str, Figure]:
-    """The figures of slices: real beside synthetic patients, and the sweeps, of one split."""
+    """The figures of slices: held-out beside synthetic patients, and the sweeps, of one split."""
     split = params.shown
     synthetic = patients_in(files.synthetic[0])
     real = [Patient(Path(path).parent) for path in files.images]
@@ -105,8 +107,9 @@ def draw_images(files, params, grid: Grid) -> dict[str, Figure]:
         note(f"No patient with a tumour in {split}"),
     )
     if pairs := pair_by_volume(real, synthetic, grid, PAIRS):
-        title = f"Real and synthetic, {split}"
-        drawn["real_and_synthetic"] = slices.side_by_side(pairs, *look, title, HEADS)
+        title = f"Held-out and synthetic patients, {split}"
+        heads = HELD_OUT[params.phantoms], "SYNTHETIC"
+        drawn["real_and_synthetic"] = slices.side_by_side(pairs, *look, title, heads)
     if pairs := list(zip(synthetic[:SHEET:2], synthetic[1:SHEET:2], strict=False)):
         title = f"The first {2 * len(pairs)} synthetic patients, {split}"
         drawn["synthetic_patients"] = slices.side_by_side(

@@ -222,7 +222,7 @@ def main(snakemake) -> None:
         "In standard deviations of the real brains without their tumours, mean over patients. "
         "Real and reconstructed ones are the test patients; training ones are those, real too, "
         "that the generator learned from, and whose tumours it can be expected to match.\n",
-        "## Synthetic patients beside real ones\n",
+        "## Synthetic beside held-out patients\n",
         quality_text(tables["quality"]),
         QUALITY,
         "## Where to look\n",

@@ -36,7 +36,7 @@ PICTURE_WIDTH = 1200
 PICTURES = 150
 VERDICT, PROBLEMS = "Did synthetic patients help?", "Problems"
 ASKED = "Do synthetic patients have the tumour that was asked for?"
-QUALITY = "Synthetic patients beside real ones"
+QUALITY = "Synthetic beside held-out patients"
 # Sections of the summary in the order of the report, and the figures of each.
 FIGURES = {
     PROBLEMS: (),
@@ -107,12 +107,12 @@ def centre(values: dict[str, float]) -> list[float] | None:
     return None if np.isnan(place).any() else place
 
 
-def real_patient(folder: Path) -> dict[str, Any]:
-    """A preprocessed patient as the page knows it."""
+def held_out_patient(folder: Path, phantom: bool) -> dict[str, Any]:
+    """A preprocessed patient, or ``phantom``, as the page knows it."""
     values = read_table(folder / "attributes.tsv").iloc[0].to_dict()
     rows = zip(ROWS.values(), row_texts(values), strict=True)
     return {
-        "title": f"{folder.name}, real, never trained on",
+        "title": f"{folder.name}, {'phantom' if phantom else 'real'}, held out",
         "columns": ["tumour", "measured"],
         "rows": list(rows),
         "centre": centre(values),
@@ -143,7 +143,8 @@ def write_volumes(
     """Write patients' volumes as scripts, real and synthetic in turns until the page is full, and
     return what the page needs to know of them, real ones first."""
     made = attributes.set_index("patient_id", drop=False)
-    known = {f"real/{path.name}": real_patient(path) for path in tests}
+    phantom = config.cohort.made
+    known = {f"real/{path.name}": held_out_patient(path, phantom) for path in tests}
     known |= {
         f"synthetic/{path.name}": synthetic_patient(made.loc[path.name]) for path in synthetic
     }
@@ -235,6 +236,7 @@ def main(snakemake) -> None:
         page = environment.get_template("report.html.j2").render(
             results=Path(snakemake.output.report).parent.name,
             facts=facts(config, read_table(given.splits)),
+            phantoms=config.cohort.made,
             sections=parts(snakemake, folder, config),
             configuration=yaml.safe_dump(params.config, sort_keys=False),
             patients=patients,

@@ -7,7 +7,7 @@ from safetensors import safe_open
 
 from workflow_scripts.common.files import read_json, read_table
 from workflow_scripts.common.provenance import checksum
-from workflow_scripts.synthesis.folder import STAGES, check_model_folder
+from workflow_scripts.synthesis.folder import PHANTOMS, STAGES, check_model_folder
 from workflow_scripts.synthesis.settings import read_sampling
 
 
@@ -31,13 +31,15 @@ def describe_model(folder: str | Path) -> dict[str, str]:
     patients = attributes[attributes["copy"] == 0]
     copies, volumes = len(attributes) - len(patients), patients["volume_ml"]
     low, middle, high = volumes.min(), volumes.median(), volumes.max()
+    # The folder of a prior says what its phantoms look like.
+    kind = "phantoms" if (folder / PHANTOMS).is_file() else "patients"
     shape, spacing = config["grid"]["shape"], config["grid"]["spacing_mm"]
     lines = {
         "modalities": ", ".join(config["modalities"]),
         "labels": config["labels"].replace("_", " "),
         "grid": f"{_times(shape)} voxels of {_times(spacing)} mm (MNI152)",
         # A prior keeps no table of its copies.
-        "learned from": f"{len(patients)} patients" + (f" and {copies} copies" if copies else ""),
+        "learned from": f"{len(patients)} {kind}" + (f" and {copies} copies" if copies else ""),
         "tumours": f"{low:.1f} to {high:.1f} mL, median {middle:.1f}",
     }
     for axis in "xyz":

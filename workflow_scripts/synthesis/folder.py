@@ -23,6 +23,8 @@ from workflow_scripts.common.files import UserError, read_json, write_json
 from workflow_scripts.common.provenance import checksum
 
 CHECKSUMS, SAMPLING = "checksums.json", "sampling.json"
+# Beside the files of a model folder, where it is a prior's: what its phantoms look like.
+PHANTOMS = "phantom.json"
 STAGES = ("autoencoder", "diffusion")
 FILES = (
     *(f"{stage}/{name}" for stage in STAGES for name in ("weights.safetensors", "config.json")),
