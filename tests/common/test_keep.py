@@ -36,6 +36,18 @@ def test_a_job_finds_what_it_kept_and_no_other_does(tmp_path):
             assert not (another / "batch").exists()
 
 
+def test_the_time_of_earlier_attempts_counts(tmp_path, monkeypatch):
+    earlier = []
+    monkeypatch.setattr("workflow_scripts.common.keep.count_earlier", earlier.append)
+    clock = iter([0.0, 40.0, 100.0, 102.0])
+    monkeypatch.setattr("workflow_scripts.common.keep.time.monotonic", lambda: next(clock))
+    with pytest.raises(RuntimeError), kept_folder(job(tmp_path)):
+        raise RuntimeError("asked to stop")
+    with kept_folder(job(tmp_path)):
+        pass
+    assert earlier == [0.0, 40.0]
+
+
 def test_only_what_is_done_is_removed(tmp_path):
     with kept_folder(job(tmp_path, lr=1)) as done:
         pass

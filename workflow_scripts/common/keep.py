@@ -5,14 +5,16 @@ import errno
 import fcntl
 import logging
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from workflow_scripts.common.files import write_text
 from workflow_scripts.common.processes import local_rank
-from workflow_scripts.common.provenance import job_key
+from workflow_scripts.common.provenance import count_earlier, job_key
 
-DONE = "done"
+DONE, SECONDS = "done", "seconds"
 # What a file system answers that has no locks.
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 
@@ -36,8 +38,19 @@ def kept_folder(snakemake: Any, **more: str) -> Iterator[Path]:
         if take(lock) is False:
             logging.warning("an earlier process still works in %s; waiting for its end", folder)
             take(lock, wait=True)
-        yield folder
+        started, earlier = time.monotonic(), seconds_spent(folder)
+        count_earlier(earlier)
+        try:
+            yield folder
+        finally:
+            write_text(f"{earlier + time.monotonic() - started:.1f}\n", folder / SECONDS)
         (folder / DONE).touch()
+
+
+def seconds_spent(folder: Path) -> float:
+    """What earlier attempts at a job took that ended in good order; a kill keeps none."""
+    file = folder / SECONDS
+    return float(file.read_text()) if file.is_file() else 0.0
 
 
 def take(file: IO[str], wait: bool = False) -> bool | None:

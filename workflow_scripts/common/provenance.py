@@ -19,6 +19,15 @@ PACKAGES = (
 )  # fmt: skip
 
 
+# Seconds that earlier attempts at this process's job took.
+EARLIER: list[float] = []
+
+
+def count_earlier(seconds: float) -> None:
+    """Count what an earlier attempt took as the job's too."""
+    EARLIER.append(seconds)
+
+
 def checksum(path: str | Path) -> str:
     """SHA-256 of a file."""
     with open(path, "rb") as file:
@@ -64,7 +73,8 @@ def package_versions() -> dict[str, str]:
 
 
 def write_provenance(snakemake: Any, path: str | Path, started: datetime.datetime) -> None:
-    """Write beside a result what made it; ``started`` is when the job did."""
+    """Write beside a result what made it; ``started`` is when the job's last attempt did, and the
+    seconds are those of all attempts that ended in good order."""
     ended = datetime.datetime.now(datetime.UTC)
     record = {
         "rule": snakemake.rule,
@@ -76,7 +86,7 @@ def write_provenance(snakemake: Any, path: str | Path, started: datetime.datetim
         "python": platform.python_version(),
         "machine": machine(),
         "started": started.isoformat(timespec="seconds"),
-        "seconds": round((ended - started).total_seconds(), 1),
+        "seconds": round((ended - started).total_seconds() + sum(EARLIER), 1),
         "peak_mb": peak_mb(),
     }
     write_json(record, path)
