@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from workflow_scripts.common.files import UserError
+from workflow_scripts.common.script import words_of
 from workflow_scripts.serve.command import serve
 from workflow_scripts.synthesis.command import synthesize
 
@@ -65,8 +66,8 @@ def check(files, values):
             )
         config = read_config(DEFAULTS, *files, changes=from_command_line(values))
         count = usable_patients(config.cohort, config.modalities)
-    except UserError as error:
-        raise click.ClickException(str(error)) from None
+    except (UserError, OSError, MemoryError) as error:
+        raise click.ClickException(words_of(error)) from None
     splits, arms = len(config.cohort.splits.names), len(config.segmentation.arms)
     if config.cohort.source == "phantom_on_grid":
         arms = 0  # they are there to train a prior on, and nothing else

@@ -56,7 +56,10 @@ run_script(main, SimpleNamespace(log=["job.log"], rule="rule", wildcards={{}}, o
     [
         ("OSError(errno.ENOSPC, 'No space left on device', 'a.npy')", "a.npy: the disk is full"),
         ("OSError(errno.ENOSPC, 'No space', 'a', None, 'b.npy')", "b.npy: the disk is full"),
-        ("OSError(errno.EDQUOT, 'Disk quota exceeded')", "the quota of the disk is used up"),
+        (
+            "OSError(errno.EDQUOT, 'Disk quota exceeded')",
+            "a file: the quota of the disk is used up",
+        ),
         ("PermissionError(errno.EACCES, 'Permission denied', 'a')", "a: may not be read or"),
         ("OSError(errno.EROFS, 'Read-only file system', 'a')", "a: the disk is read-only"),
         ("MemoryError('Unable to allocate 5 TiB')", "not enough memory.*5 TiB"),

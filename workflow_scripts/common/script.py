@@ -51,10 +51,18 @@ def explained(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in MACHINE:
         # The one who moves a file names it second.
         where = error.filename2 or error.filename
-        return f"{where}: {MACHINE[error.errno]}" if where else MACHINE[error.errno]
+        return f"{where or 'a file'}: {MACHINE[error.errno]}"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return f"there is not enough memory; take a smaller batch, or a larger machine ({error})"
     return None
+
+
+def words_of(error: BaseException) -> str:
+    """What is wrong, in words, of an error of the user or of the machine; raises any other."""
+    words = str(error) if isinstance(error, UserError) else explained(error)
+    if words is None:
+        raise error
+    return words
 
 
 def run_script(main: Callable[[Any], None], snakemake: Any) -> None:

@@ -13,7 +13,7 @@ from workflow_scripts.common.files import (
     staged_directory,
     write_table,
 )
-from workflow_scripts.common.script import explained
+from workflow_scripts.common.script import words_of
 from workflow_scripts.synthesis.folder import check_model_folder
 from workflow_scripts.synthesis.request_table import check_own_requests
 from workflow_scripts.synthesis.settings import read_sampling
@@ -132,8 +132,5 @@ def synthesize(
             shutil.rmtree(folder / "batches", ignore_errors=True)
             write_table(made, folder / "attributes.tsv")
     except (UserError, OSError, MemoryError) as error:
-        words = str(error) if isinstance(error, UserError) else explained(error)
-        if not words:
-            raise
-        raise click.ClickException(words) from None
+        raise click.ClickException(words_of(error)) from None
     click.echo(f"{(made['measured_volume_ml'] > 0).sum()} patients in {out}")
