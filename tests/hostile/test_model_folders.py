@@ -110,7 +110,7 @@ def not_a_number(model):
 GRID = {"shape": [64, 64, 48], "spacing_mm": [2.0, 2.0, 2.0]}
 PARTS = {
     "denoiser of another grid": (changed_config("diffusion", grid=GRID), "grid is .* here and"),
-    "autoencoder of another grid": (changed_config("autoencoder", grid=GRID), "grid is .* here and"),
+    "autoencoder of another grid": (changed_config("autoencoder", grid=GRID), "grid is .* here"),
     "denoiser of other modalities": (
         changed_config("diffusion", modalities=["t1", "t2"]), "modalities is .* here and"
     ),

@@ -141,8 +141,8 @@ def _affine(
                 raise UserError(
                     f"{path}: sform and qform of its header disagree "
                     f"({_apart(shape, one, other)}); "
-                    "write the right one as both (in a workflow, cohort.geometry: sform or qform says "
-                    "which is right)"
+                    "write the right one as both (in a workflow, cohort.geometry: sform or qform "
+                    "says which is right)"
                 )
             stated = {geometry: stated[geometry]}
     affine = next(iter(stated.values()))
@@ -198,8 +198,9 @@ def _as_stored(path: str, voxel_mm: NDArray, geometry: Geometry, lack: str) -> N
     none."""
     if geometry != "as_stored":
         raise UserError(
-            f"{path}: {lack} left and right are; convert the original images again (in a workflow, "
-            "cohort.geometry: as_stored says that the array's axes point right, to the front and up)"
+            f"{path}: {lack} left and right are; convert the original images again (in a "
+            "workflow, cohort.geometry: as_stored says that the array's axes point right, to the "
+            "front and up)"
         )
     _check_sizes(path, voxel_mm)
     return np.diag([*np.asarray(voxel_mm, np.float64), 1.0])

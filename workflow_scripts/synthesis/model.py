@@ -137,8 +137,9 @@ def check_parts(weights: dict[str, Path], brain: NDArray, affine: NDArray, where
     for name, value in expected.items():
         if denoiser.get(name) != value:
             raise UserError(
-                f"{weights['diffusion'].parent}: {name} is {denoiser.get(name)} here and {value} in "
-                "the autoencoder; these files belong to different models, copy the whole folder again"
+                f"{weights['diffusion'].parent}: {name} is {denoiser.get(name)} here and {value} "
+                "in the autoencoder; these files belong to different models, copy the whole folder "
+                "again"
             )
     if not same_grid(brain.shape, affine, grid.shape, grid.affine):
         raise UserError(
