@@ -107,9 +107,7 @@ def drawn_labels(wildcards):
 def label_readings(wildcards):
     """The test patients' label schemes, and which volume of a 4-D file is the label."""
     rows = map(participant, patients_of(wildcards.split, "test"))
-    return [
-        {**_reading(row), "parts": {"label": split_index(row["label"])[1]}} for row in rows
-    ]
+    return [{**_reading(row), "parts": {"label": split_index(row["label"])[1]}} for row in rows]
 
 
 def arrays(patients, names):
