@@ -66,7 +66,8 @@ def test_a_patient_has_the_contrasts_that_its_seed_draws(model):
         "centroid_tolerance_mm": 10,
     }  # fmt: skip
     first, second = synthesise(requests, model, SamplingSettings.model_validate(values))
-    np.testing.assert_array_equal(first.image, second.image)
+    # Of a batch, processors add up each sample in an order of its own.
+    np.testing.assert_allclose(first.image, second.image, atol=1e-4)
     changed = 1 - model.generator.bundle.space.contrasts.numpy()[:3]
     model.generator.bundle.space.keep_contrasts(changed)
     other, _ = synthesise(requests, model, SamplingSettings.model_validate(values))
