@@ -76,7 +76,7 @@ def test_the_schema_has_not_drifted():
             "guidance = 3 needs a null condition",
         ),
         ({"diffusion": {"blocks": [1]}}, "blocks needs one value for each of widths"),
-        ({"synthesis": {"sigma_min": 80}}, "sigma_min must be below sigma_max"),
+        ({"synthesis": {"sigma_min": 200}}, "sigma_min must be below sigma_max"),
         (
             {"diffusion": {"anatomy": "none"}, "synthesis": {"anatomy": "patients"}},
             "the denoiser is told no anatomy",
