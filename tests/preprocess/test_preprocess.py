@@ -337,7 +337,7 @@ def test_the_same_patient_gives_the_same_bytes(done, tmp_path):
 
 def test_bad_input_is_named(done, tmp_path):
     _, row = done
-    with pytest.raises(UserError, match=r"no-such\.nii\.gz: no such file"):
+    with pytest.raises(UserError, match=r"no-such\.nii\.gz: does not exist"):
         preprocess("bad", {**row, "flair": "no-such.nii.gz"}, ["flair", "t1ce"], tmp_path)
     label = nib.load(row["label"])
     empty = tmp_path / "empty.nii.gz"
