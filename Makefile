@@ -22,13 +22,14 @@ PRIOR_RULES := make_phantoms train_autoencoder encode_patients train_diffusion
 # compiles torch and MONAI again, for some seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long test-kills test-slurm test-report prior study verdicts kept bench curves sampler archive docs lint \
+.PHONY: demo test test-long test-hostile test-kills test-slurm test-report prior study verdicts kept bench curves sampler archive docs lint \
 	format lock schema help
 
 help:
 	@echo "make demo        the whole workflow on the embedded patients; prints the evaluation table"
 	@echo "make test        all tests but those below"
 	@echo "make test-long   whole runs, of which make test has the parts"
+	@echo "make test-hostile heads that lie otherwise than their affine says; five minutes"
 	@echo "make test-kills  twenty kills at random moments of the tiny set-up"
 	@echo "make test-slurm  the workflow on a real Slurm of one node, started here and stopped again"
 	@echo "make test-report the demo's report in a real browser (Chromium of this machine, or Playwright's),"
@@ -65,6 +66,9 @@ test-kills: $(READY)
 
 test-long: $(READY)
 	$(BIN)/python -m pytest -m long
+
+test-hostile: $(READY)
+	$(BIN)/python -m pytest -m hostile tests/hostile
 
 test-slurm: $(READY)
 	tests/slurm/one_node.sh start

@@ -30,6 +30,15 @@ def label_of() -> np.ndarray:
     return label
 
 
+def rotation(axis: str, degrees: float) -> np.ndarray:
+    """A rotation (4 × 4) about an axis through the origin."""
+    a, b = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
+    angle, matrix = np.deg2rad(degrees), np.eye(4)
+    matrix[a, a] = matrix[b, b] = np.cos(angle)
+    matrix[a, b], matrix[b, a] = -np.sin(angle), np.sin(angle)
+    return matrix
+
+
 class Cohort:
     """Two patients in folders of their own, ``good`` and ``odd``, and the table that names them."""
 

@@ -100,7 +100,7 @@ class Visitor:
 
 
 async def finished(client, number: int) -> dict:
-    for _ in range(600):
+    for _ in range(3000):
         found = await (await client.get(f"/requests/{number}")).json()
         if found["state"] in ("done", "failed"):
             return found

@@ -22,15 +22,21 @@ from workflow_scripts.preprocess.skull_strip import (
 from workflow_scripts.preprocess.template import load_template
 from workflow_scripts.preprocess.volumes import canonical_volume, to_image
 
+# Overlap (Dice) of brain and template: below the first the registration failed, below the second it
+# may have.
+LEAST_OVERLAP, DOUBTFUL_OVERLAP = 0.8, 0.9
+
 
 @dataclass(frozen=True)
 class Aligned:
     """What each point becomes (mm): template to reference, and reference to each modality, as
-    resampling wants them; and the brain mask on the reference's voxels."""
+    resampling wants them; the brain mask on the reference's voxels; and how well it overlaps with
+    the template's (Dice)."""
 
     to_reference: sitk.Transform
     to_modality: dict[str, sitk.Transform]
     brain: NDArray[np.bool_]
+    overlap: float
 
 
 def find_brain(
@@ -85,7 +91,24 @@ def align(raw: Raw, settings: PreprocessSettings, row: dict) -> Aligned:
     mask = to_image(brain.astype(np.uint8), affine)
     inside = np.where(brain, volume - volume[brain].min(), 0).astype(np.float32)
     template, template_mask = load_template()
-    found = register_to_template(
+    found, agreement = register_to_template(
         template, template_mask, to_image(inside, affine), mask, settings.template
     )
-    return Aligned(found, to_modality, brain)
+    check_overlap(agreement)
+    return Aligned(found, to_modality, brain, agreement)
+
+
+def check_overlap(agreement: float) -> None:
+    """Warn of a brain that overlaps little with the template's (Dice), and raise ``UserError``
+    where it hardly does."""
+    if agreement < LEAST_OVERLAP:
+        raise UserError(
+            f"the registration to the template failed: the brains overlap by {agreement:.2f} "
+            f"(Dice), {LEAST_OVERLAP} at least are needed; see that the affine and the brain mask "
+            "(preprocess.skull_strip) are right, or name the patient in cohort.exclude"
+        )
+    if agreement < DOUBTFUL_OVERLAP:
+        logging.warning(
+            "the brain overlaps by %.2f (Dice) with the template's, %.2f is usual; look at the "
+            "picture", agreement, DOUBTFUL_OVERLAP,
+        )  # fmt: skip
