@@ -107,8 +107,8 @@ class AutoencoderSection(AutoencoderSettings):
     """The autoencoder, where its training starts, and what it encodes."""
 
     prior: Prior = Field(
-        description="where training starts: embedded (the autoencoder in prior/), none, or a "
-        "model folder of another run"
+        description="where training starts: embedded (the autoencoder in prior/), embedded-brats "
+        "(in prior-brats/), none, or a model folder of another run"
     )
 
     copies: int = Field(

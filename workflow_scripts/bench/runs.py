@@ -6,7 +6,7 @@ from typing import Any
 from workflow_scripts.bench.compared import DEFAULTS
 from workflow_scripts.bench.settings import BenchSettings
 from workflow_scripts.common.files import UserError
-from workflow_scripts.common.prior import prior_file
+from workflow_scripts.common.prior import PRIORS, prior_file
 from workflow_scripts.configuration import Config, check, read_config
 from workflow_scripts.synthesis.settings import SamplingSettings
 
@@ -95,5 +95,5 @@ def _name_paths_from_anywhere(values: dict[str, Any]) -> None:
     sections = [(values["cohort"], name) for name in ("root", "table")]
     sections += [(values[stage], "prior") for stage in TRAINED]
     for section, name in sections:
-        if section[name] not in (None, "embedded", "none"):
+        if section[name] not in (None, "none", *PRIORS):
             section[name] = str(Path(section[name]).resolve())

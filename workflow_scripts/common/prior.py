@@ -3,16 +3,20 @@
 import os
 from pathlib import Path
 
-EMBEDDED = Path(__file__).resolve().parents[2] / "prior"
+_ROOT = Path(__file__).resolve().parents[2]
+# The priors that come with the project, by the names that a configuration gives them.
+PRIORS = {"embedded": _ROOT / "prior", "embedded-brats": _ROOT / "prior-brats"}
+EMBEDDED = PRIORS["embedded"]
 
 
 def prior_file(prior: str, name: str) -> Path | None:
     """A file of the prior's model folder; ``None`` where there is no prior.
 
-    ``prior`` is ``embedded``, ``none``, or a model folder (``synthesis/folder.py``). The embedded
-    one is named from the working directory, so that a project that was moved, or unpacked from an
-    archive, names it as before.
+    ``prior`` is one of ``PRIORS``, ``none``, or a model folder (``synthesis/folder.py``). Those of
+    the project are named from the working directory, so that a project that was moved, or unpacked
+    from an archive, names them as before.
     """
     if prior == "none":
         return None
-    return Path(os.path.relpath(EMBEDDED) if prior == "embedded" else prior) / name
+    folder = os.path.relpath(PRIORS[prior]) if prior in PRIORS else prior
+    return Path(folder) / name

@@ -27,7 +27,8 @@ def _path(value: str) -> str:
 # A path that a user writes; ~ is the home folder.
 UserPath = Annotated[str, AfterValidator(_path)]
 Precision = Literal["auto", "bf16", "fp32"]
-# Where training starts: `embedded` (the networks in prior/), `none`, or a model folder.
+# Where training starts: `embedded` (the networks in prior/), `embedded-brats` (those in
+# prior-brats/), `none`, or a model folder.
 Prior = Annotated[UserPath, AfterValidator(normpath)]
 
 

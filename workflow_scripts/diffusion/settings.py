@@ -73,6 +73,6 @@ class DiffusionSection(DiffusionSettings):
     """The denoiser, its training, and where that starts."""
 
     prior: Prior = Field(
-        description="where training starts: embedded (the denoiser in prior/), none, or a model "
-        "folder of another run"
+        description="where training starts: embedded (the denoiser in prior/), embedded-brats (in "
+        "prior-brats/), none, or a model folder of another run"
     )

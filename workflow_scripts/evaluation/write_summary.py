@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from workflow_scripts.common.files import read_table, write_text
+from workflow_scripts.common.prior import PRIORS
 from workflow_scripts.evaluation.adherence import MET
 from workflow_scripts.evaluation.comparisons import MAIN
 from workflow_scripts.evaluation.contrast import GROUPS
@@ -106,7 +107,7 @@ def models_of_others(params) -> list[str]:
     """Folders of models that synthetic patients come from, whoever trained them."""
     if params.model:
         return [params.model]
-    return sorted(set(params.priors) - {"embedded", "none"})
+    return sorted(set(params.priors) - {*PRIORS, "none"})
 
 
 def with_interval(value: float, low: float, high: float, digits: int) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from workflow_scripts.common.prior import PRIORS
 from workflow_scripts.configuration import Config
 from workflow_scripts.evaluation.statistics import LEAST_SEEDS
 
@@ -169,8 +170,10 @@ def _process(diffusion, cite: Citations) -> str:
 
 
 def _start(prior: str) -> str:
-    starts = {"none": "random weights", "embedded": "weights learned from phantoms"}
-    return starts.get(prior, "another run's weights, whoever they were learned from")
+    if prior in PRIORS:
+        return "weights learned from phantoms"
+    other = "another run's weights, whoever they were learned from"
+    return "random weights" if prior == "none" else other
 
 
 def _synthesis(config: Config, cite: Citations) -> str:
