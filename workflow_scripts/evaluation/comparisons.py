@@ -19,6 +19,9 @@ RIVALS = {
     "real+classical+phantoms": "synthetic patients in place of the prior's phantoms",
     "real+classical+implanted": "synthetic patients in place of tumours implanted into real ones",
     "real+classical+copies": "synthetic patients in place of the training patients' warped copies",
+    "real+classical+cutmix": "synthetic patients in place of CutMix",
+    "real+classical+carvemix": "synthetic patients in place of CarveMix",
+    "real+classical+tumorcp": "synthetic patients in place of TumorCP",
 }
 MAIN = "synthetic patients against the arm to beat"
 REPLACED = "synthetic patients in place of classical augmentation"

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.segmentation.classical import ClassicalAugmentation
+from workflow_scripts.segmentation.mixing import Volume, mixing_of
 from workflow_scripts.segmentation.settings import SegmentationSettings
 from workflow_scripts.segmentation.volumes import read_block, reference_masks
 
@@ -22,7 +23,9 @@ class SegmentationBatches:
 
     All is a function of the seed and the step. The arms draw their real patients in the same
     order; ``synthetic_fraction`` of all samples are synthetic, spread evenly over the steps, and
-    none where no synthetic patient could be made.
+    none where no synthetic patient could be made. In an arm with a mixing augmentation a share
+    ``mix`` of the samples is mixed with another of the real patients, before classical
+    augmentation.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class SegmentationBatches:
         self.fraction = settings.synthetic_fraction if self.synthetic else 0.0
         classical = ClassicalAugmentation(settings.classical, spacing_mm)
         self.augment = classical if "classical" in parts else None
+        self.mixing, self.mix = mixing_of(arm), settings.mix
         self.labels, self.batch, self.seed = labels, settings.batch, seed
         self.foreground, self.patch = settings.foreground, settings.patch
 
@@ -65,7 +69,7 @@ class SegmentationBatches:
     def sample(self, number: int) -> tuple[Tensor, Tensor]:
         """Image (M, X, Y, Z) and region masks (R, X, Y, Z) of the n-th sample."""
         patient = self.patient(number)
-        shape = (*patient.slices.shape[2:], len(patient.slices))
+        shape = _shape(patient)
         size = tuple(self.patch or shape)
         start, block = np.zeros(3, np.int64), size
         if self.patch:
@@ -73,11 +77,31 @@ class SegmentationBatches:
                 block = tuple(n + 2 * round((self.augment.margin - 1) * n / 2) for n in size)
             rng = np.random.default_rng([self.seed, number])
             start = self._place(patient, shape, size, rng) - (np.array(block) - size) // 2
-        image, label, brain = (torch.from_numpy(a) for a in read_block(patient, start, block))
+        volume = Volume(*read_block(patient, start, block))
+        image, label, brain = map(torch.from_numpy, self._mixed(patient, volume, start, number))
         if self.augment:
             image, label = self.augment(image, label, brain, size, [self.seed, number, 1])
         masks = reference_masks(label.numpy(), self.labels)
         return image.contiguous(), torch.from_numpy(masks).float()
+
+    def _mixed(
+        self, patient: Patient, volume: Volume, start: NDArray[np.int64], number: int
+    ) -> Volume:
+        """The n-th sample's block of a patient from voxel ``start`` on, mixed with another
+        patient's, or as it is."""
+        rng = np.random.default_rng([self.seed, number, 2])
+        donors = [p for p in self.real if p.folder != patient.folder]
+        if self.mixing is None or not donors or rng.random() >= self.mix:
+            return volume
+        donor, block = donors[rng.integers(len(donors))], volume.label.shape
+        if self.mixing.around_tumour:
+            z, x, y = np.nonzero(donor.label_slices)
+            # Where there is no tumour the middle of the volume serves.
+            middles = (
+                v.mean() if len(v) else n / 2 for v, n in zip((x, y, z), _shape(donor), strict=True)
+            )
+            start = np.array([round(m) for m in middles]) - np.array(block) // 2
+        return self.mixing(volume, Volume(*read_block(donor, start, block)), rng)
 
     def _place(
         self,
@@ -96,3 +120,8 @@ class SegmentationBatches:
                 middle = np.array([x[chosen], y[chosen], z[chosen]])
                 start = middle - np.array(size) // 2
         return np.clip(start, np.minimum(room, 0), np.maximum(room, 0)).astype(np.int64)
+
+
+def _shape(patient: Patient) -> tuple[int, int, int]:
+    """Voxels of a patient's volume along x, y and z."""
+    return (*patient.slices.shape[2:], len(patient.slices))

@@ -7,7 +7,8 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 from workflow_scripts.common.settings import OptimiserSettings, Section, ordered_pair
 
 # Beside the real patients: classical augmentation, synthetic patients, training patients with
-# implanted tumours, phantoms as the prior saw, warped copies of the training patients.
+# implanted tumours, phantoms as the prior saw, warped copies of the training patients; or two real
+# patients mixed into one (CutMix, CarveMix, TumorCP).
 Arm = Literal[
     "real",
     "real+classical",
@@ -16,6 +17,9 @@ Arm = Literal[
     "real+classical+implanted",
     "real+classical+phantoms",
     "real+classical+copies",
+    "real+classical+cutmix",
+    "real+classical+carvemix",
+    "real+classical+tumorcp",
 ]
 
 
@@ -57,6 +61,12 @@ class SegmentationSettings(OptimiserSettings):
         description="share of the samples that are synthetic, phantoms or copies, in arms "
         "that have any",
         gt=0,
+        le=1,
+    )
+    mix: float = Field(
+        description="share of the samples that are two real patients mixed, in arms with cutmix, "
+        "carvemix or tumorcp",
+        ge=0,
         le=1,
     )
     classical: ClassicalSettings

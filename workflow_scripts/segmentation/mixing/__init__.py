@@ -1,0 +1,15 @@
+"""Augmentations that mix two training patients, by the names that arms give them."""
+
+from workflow_scripts.segmentation.mixing.carvemix import CarveMix
+from workflow_scripts.segmentation.mixing.cutmix import CutMix
+from workflow_scripts.segmentation.mixing.tumorcp import TumorCP
+from workflow_scripts.segmentation.mixing.volume import Mixing, Volume
+
+__all__ = ["MIXINGS", "Mixing", "Volume", "mixing_of"]
+
+MIXINGS: dict[str, type[Mixing]] = {"cutmix": CutMix, "carvemix": CarveMix, "tumorcp": TumorCP}
+
+
+def mixing_of(arm: str) -> Mixing | None:
+    """The mixing augmentation that an arm has, ``None`` where it has none."""
+    return next((MIXINGS[part]() for part in arm.split("+") if part in MIXINGS), None)

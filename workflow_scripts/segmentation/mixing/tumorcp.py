@@ -1,0 +1,100 @@
+"""TumorCP: the donor's tumour, changed, somewhere else in the target's brain."""
+
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from workflow_scripts.segmentation.mixing.volume import Volume
+
+# Of the tumour before it is pasted: the largest turn about each axis, magnification, the largest
+# change of its brightness (standard deviations of the image) and of its contrast.
+TURN_DEG = 30.0
+SCALE = (0.75, 1.25)
+BRIGHTNESS, CONTRAST = 0.2, 0.2
+# Softness of the seam, standard deviation in voxels.
+BLEND = 0.7
+# Places that are tried, to find one where the tumour lies in the brain.
+PLACES = 10
+INSIDE = 0.9
+
+
+class TumorCP:
+    """Copies the donor's tumour, turned, scaled, mirrored and re-contrasted, to a random place of
+    the target's brain, with a soft seam (Yang et al. 2021, arXiv 2107.09843).
+
+    The place is the first of ``PLACES`` random ones where a share ``INSIDE`` of the tumour lies in
+    the brain, or the best of them. What reaches out of it is cut off. The target's own tumour
+    stays, under the pasted one. Without a tumour in the donor's block the target is left as it is.
+    """
+
+    around_tumour: ClassVar[bool] = True
+
+    def __call__(self, target: Volume, donor: Volume, rng: np.random.Generator) -> Volume:
+        if not (donor.label > 0).any() or not target.brain.any():
+            return target
+        image, label = self._changed(donor, rng)
+        shift = self._place(label > 0, target.brain, rng)
+        label = moved(label, shift) * target.brain
+        image = np.stack([moved(modality, shift) for modality in image])
+        tumour = label > 0
+        # Soft at the seam; the label has no soft edge, and takes all that is more than half.
+        share = np.maximum(ndimage.gaussian_filter(tumour.astype(np.float32), BLEND), 0)
+        share = np.where(tumour, np.maximum(share, 0.5), np.minimum(share, 0.5)) * target.brain
+        return Volume(
+            (share * image + (1 - share) * target.image).astype(np.float32),
+            np.where(tumour, label, target.label).astype(np.uint8),
+            target.brain,
+        )
+
+    def _changed(
+        self, donor: Volume, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Image (M, X, Y, Z) and label (X, Y, Z) of the donor about its tumour's centroid."""
+        turn = Rotation.from_euler("xyz", rng.uniform(-TURN_DEG, TURN_DEG, 3), degrees=True)
+        mirror = np.where(rng.random(3) < 0.5, -1.0, 1.0)
+        matrix = turn.as_matrix() @ np.diag(mirror) / rng.uniform(*SCALE)
+        centroid = np.argwhere(donor.label > 0).mean(0)
+        offset = centroid - matrix @ centroid
+        label = ndimage.affine_transform(donor.label, matrix, offset, order=0)
+        if not label.any():  # a tumour of a voxel or two, shrunk
+            return donor.image, donor.label
+        image = np.stack(
+            [ndimage.affine_transform(m, matrix, offset, order=1) for m in donor.image]
+        )
+        for modality in image:
+            mean = modality[label > 0].mean()
+            gain = 1 + rng.uniform(-CONTRAST, CONTRAST)
+            modality[:] = (modality - mean) * gain + mean + rng.uniform(-BRIGHTNESS, BRIGHTNESS)
+        return image, label
+
+    def _place(
+        self, tumour: NDArray[np.bool_], brain: NDArray[np.bool_], rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Shift in voxels that takes the tumour's centroid to a place in the brain."""
+        voxels, inside = np.argwhere(tumour), np.argwhere(brain)
+        centroid = voxels.mean(0).round().astype(int)
+        best, most = np.zeros(3, np.int64), -1.0
+        for middle in inside[rng.integers(len(inside), size=PLACES)]:
+            shift = middle - centroid
+            at = voxels + shift
+            within = np.all((at >= 0) & (at < brain.shape), axis=1)
+            share = brain[tuple(at[within].T)].sum() / len(voxels)
+            if share > most:
+                best, most = shift, share
+            if share >= INSIDE:
+                break
+        return best
+
+
+def moved(array: NDArray, shift: NDArray[np.int64]) -> NDArray:
+    """An array (X, Y, Z) moved by whole voxels; what comes in from outside is 0."""
+    result = np.zeros_like(array)
+    source, goal = [], []
+    for by, size in zip(shift, array.shape, strict=True):
+        source.append(slice(max(0, -by), min(size, size - by)))
+        goal.append(slice(max(0, by), min(size, size + by)))
+    result[tuple(goal)] = array[tuple(source)]
+    return result
