@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.geometry import ASK, same_grid
 from workflow_scripts.preprocess.raw import Raw
-from workflow_scripts.preprocess.registration import register_rigid, register_to_template
+from workflow_scripts.preprocess.registration import (
+    register_rigid,
+    register_to_template,
+    turned_deg,
+)
 from workflow_scripts.preprocess.resample import resample_mask
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.preprocess.skull_strip import (
@@ -22,21 +26,24 @@ from workflow_scripts.preprocess.skull_strip import (
 from workflow_scripts.preprocess.template import load_template
 from workflow_scripts.preprocess.volumes import canonical_volume, to_image
 
-# Overlap (Dice) of brain and template: below the first the registration failed, below the second it
-# may have.
+# Overlap of brain and template: below the first the registration failed, below the second it may
+# have.
 LEAST_OVERLAP, DOUBTFUL_OVERLAP = 0.8, 0.9
+# Heads nod by up to 30 degrees in scanners; what is turned by more has another orientation than its
+# header says.
+TURNED_DEG = 60.0
 
 
 @dataclass(frozen=True)
 class Aligned:
     """What each point becomes (mm): template to reference, and reference to each modality, as
-    resampling wants them; the brain mask on the reference's voxels; and how well it overlaps with
-    the template's (Dice)."""
+    resampling wants them; the brain mask on the reference's voxels; and its overlap with the
+    template's (``registration.overlap``), ``None`` where it was not registered."""
 
     to_reference: sitk.Transform
     to_modality: dict[str, sitk.Transform]
     brain: NDArray[np.bool_]
-    overlap: float
+    overlap: float | None
 
 
 def find_brain(
@@ -72,7 +79,10 @@ def given_mask(row: dict, target: sitk.Image) -> NDArray[np.bool_]:
 
 
 def align(raw: Raw, settings: PreprocessSettings, row: dict) -> Aligned:
-    """Register the modalities to the reference, and the reference to the template."""
+    """Register the modalities to the reference, and the reference to the template.
+
+    Raises ``UserError`` where the brain does not fit the template (``check_overlap``).
+    """
     volume, affine = raw.images[raw.reference], raw.affines[raw.reference]
     stripped = stripped_mask(volume, affine)
     brain = find_brain(raw, settings.skull_strip, row, stripped)
@@ -94,21 +104,35 @@ def align(raw: Raw, settings: PreprocessSettings, row: dict) -> Aligned:
     found, agreement = register_to_template(
         template, template_mask, to_image(inside, affine), mask, settings.template
     )
-    check_overlap(agreement)
+    check_overlap(agreement, turned_deg(found), raw.reference)
     return Aligned(found, to_modality, brain, agreement)
 
 
-def check_overlap(agreement: float) -> None:
-    """Warn of a brain that overlaps little with the template's (Dice), and raise ``UserError``
-    where it hardly does."""
+def check_overlap(agreement: float | None, turned_deg: float, modality: str) -> None:
+    """Warn where a brain fits the template badly, or where the head is turned; raise ``UserError``
+    where it hardly fits at all.
+
+    ``agreement`` is the overlap of the brains, ``None`` where the patient has no brain mask;
+    ``turned_deg`` is the rotation from the template to the image, in degrees.
+    """
+    if agreement is None:
+        logging.warning("%s: without a brain mask the registration cannot be checked", modality)
+        return
+    logging.info("overlap of brain and template: %.3f", agreement)
     if agreement < LEAST_OVERLAP:
         raise UserError(
-            f"the registration to the template failed: the brains overlap by {agreement:.2f} "
-            f"(Dice), {LEAST_OVERLAP} at least are needed; see that the affine and the brain mask "
-            "(preprocess.skull_strip) are right, or name the patient in cohort.exclude"
+            f"{modality}: the registration to the template failed: brain and template overlap by "
+            f"{agreement:.2f}, at least {LEAST_OVERLAP} is needed; check the image's orientation "
+            "and its brain mask (preprocess.skull_strip), or leave the patient out "
+            "(cohort.exclude)"
         )
     if agreement < DOUBTFUL_OVERLAP:
         logging.warning(
-            "the brain overlaps by %.2f (Dice) with the template's, %.2f is usual; look at the "
-            "picture", agreement, DOUBTFUL_OVERLAP,
+            "%s: brain and template overlap by %.2f only, %.2f or more is expected; check the "
+            "picture of the patient", modality, agreement, DOUBTFUL_OVERLAP,
+        )  # fmt: skip
+    if turned_deg > TURNED_DEG:
+        logging.warning(
+            "%s: the head is turned by %.0f degrees from what the header says; left and right may "
+            "be wrong too, check the picture of the patient", modality, turned_deg,
         )  # fmt: skip

@@ -39,5 +39,5 @@ def phantom_on_grid(
     raw = Raw(images, affines, made.label, made.affine, reference, reference)
     at_rest = dict.fromkeys(modalities, sitk.Euler3DTransform())
     return on_grid(
-        raw, Aligned(sitk.Euler3DTransform(), at_rest, made.brain > 0, 1.0), grid, preprocess
+        raw, Aligned(sitk.Euler3DTransform(), at_rest, made.brain > 0, None), grid, preprocess
     )

@@ -43,7 +43,8 @@ def before_picture(raw: Raw, aligned: Aligned) -> tuple:
 
 def write_transforms(folder: Path, raw: Raw, aligned: Aligned, row: dict) -> None:
     """Write the transforms, the raw reference's own voxels and affine, as predictions need them on
-    their way back, and the modality that the label was drawn on."""
+    their way back, the modality that the label was drawn on, and the overlap of brain and
+    template."""
     with staged(folder / "to_template.tfm") as temporary:
         sitk.WriteTransform(aligned.to_reference, str(temporary))
     for modality, transform in aligned.to_modality.items():
@@ -56,6 +57,7 @@ def write_transforms(folder: Path, raw: Raw, aligned: Aligned, row: dict) -> Non
         "file": row[raw.reference],
         "shape": list(array.shape),
         "affine": affine.tolist(),
+        "template_overlap": aligned.overlap,
     }
     write_json(native, folder / "native.json")
 

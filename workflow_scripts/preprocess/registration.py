@@ -12,9 +12,10 @@ PITCHES = (-30, -15, 0, 15, 30)  # degrees
 # Angles (degrees) about each axis at which two modalities of one head may lie, other than the
 # scanner says.
 TURNS = (-25, 0, 25)
-# Two brains that overlap less (Dice) hardly lie on each other: other orientations are tried.
+# Degrees about the other axes, which are tried where the brains overlap less than by:
+TILTS = (-30, -15, 15, 30)
 GOOD_OVERLAP = 0.93
-# A turned start has to be better by so much of the mutual information.
+# Share of the unturned start's mutual information by which a turned start has to be better.
 MARGIN = 0.1
 
 
@@ -72,7 +73,8 @@ def register_rigid(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
             )
         )
     starts = [start]
-    if turned := _better_turned(fixed, moving, start):
+    turned = _better_turned(fixed, moving, start)
+    if turned is not None:
         starts.append(turned)
     found = [_rigid_search(fixed, moving, one) for one in starts]
     return min(found, key=lambda pair: pair[0])[1]
@@ -94,8 +96,13 @@ def _rigid_search(
 def _better_turned(
     fixed: sitk.Image, moving: sitk.Image, start: sitk.Euler3DTransform
 ) -> sitk.Transform | None:
-    """The start turned by angles of ``TURNS``, where the images agree much better so."""
+    """The start turned by ``TURNS`` about each axis, of all combinations the best by mutual
+    information (smoothed by 3 mm, voxels of 6 mm); ``None`` unless it is better by ``MARGIN``."""
     small = [sitk.Shrink(sitk.SmoothingRecursiveGaussian(i, 3.0), [4] * 3) for i in (fixed, moving)]
+    # Samples beyond the moving image do not count: without a border, angles that lose some of the
+    # background would seem to agree better.
+    border = [n // 2 for n in small[1].GetSize()]
+    small[1] = sitk.ConstantPad(small[1], border, border, _low(moving))
     method = _method(32, 1.0)
     method.SetMetricSamplingStrategy(method.NONE)
     values = {}
@@ -111,13 +118,15 @@ def _better_turned(
 
 def register_to_template(
     template: sitk.Image, template_mask: sitk.Image, image: sitk.Image, mask: sitk.Image, kind: str
-) -> tuple[sitk.Transform, float]:
+) -> tuple[sitk.Transform, float | None]:
     """The ``affine`` or ``rigid`` transform from template points (mm) to the image's points, and
-    how well the brains overlap so (``overlap``).
+    the ``overlap`` of the brains under it; ``None`` where the mask is the whole image, no brain.
 
     ``image`` is skull-stripped by ``mask``. The search starts from the masks' centres of mass
     and from several pitches of the head, of which the best goes on. Where the brains then overlap
-    less than by ``GOOD_OVERLAP``, every other orientation is tried too.
+    less than by ``GOOD_OVERLAP``, it starts again from the 24 right-angle orientations, and from
+    ``TILTS`` about the other axes; that result is taken if both the images and the brains agree
+    better.
     """
     rigid = sitk.Euler3DTransform(
         sitk.CenteredTransformInitializer(
@@ -132,11 +141,13 @@ def register_to_template(
     fixed, moving = _isotropic(template, 2.0), _isotropic(image, 2.0)
     around = sitk.BinaryDilate(sitk.Shrink(template_mask, [2, 2, 2]), [2, 2, 2])
 
-    def from_starts(starts: Iterable[NDArray]) -> tuple[float, float, sitk.Transform]:
+    def from_starts(
+        starts: Iterable[NDArray], transform: sitk.Transform
+    ) -> tuple[float, float, sitk.Transform]:
         """The metric's value, the overlap and the transform from the best of the starts."""
-        start = _best_start(fixed, moving, around, rigid, starts)
+        start = _best_start(fixed, moving, around, transform, starts)
         value, found = _search(fixed, moving, around, start)
-        found = sitk.Euler3DTransform(found)
+        found = type(transform)(found)
         if kind == "affine":
             affine = sitk.AffineTransform(3)
             affine.SetMatrix(found.GetMatrix())
@@ -146,28 +157,59 @@ def register_to_template(
             found = sitk.AffineTransform(found)
         return value, overlap(template_mask, mask, found), found
 
-    _, agreement, found = nearest = from_starts(_turned("x", PITCHES))
+    value, agreement, found = from_starts(_turned("x", PITCHES), rigid)
+    if sitk.GetArrayViewFromImage(mask).all():
+        return found, None
     if agreement < GOOD_OVERLAP:
-        other = from_starts([*_right_angles(), *_turned("y", PITCHES), *_turned("z", PITCHES)])
-        _, agreement, found = min(nearest, other, key=lambda result: result[0])
+        # Euler angles are singular at 90 degrees.
+        versor = sitk.VersorRigid3DTransform()
+        versor.SetCenter(rigid.GetCenter())
+        versor.SetTranslation(rigid.GetTranslation())
+        starts = [*_right_angles(), *_turned("y", TILTS), *_turned("z", TILTS)]
+        try:
+            other_value, other_agreement, other = from_starts(starts, versor)
+        except RuntimeError:  # none of these starts stayed in the image
+            return found, agreement
+        if other_value < value and other_agreement > agreement:
+            return other, other_agreement
     return found, agreement
 
 
 def overlap(template_mask: sitk.Image, mask: sitk.Image, transform: sitk.Transform) -> float:
-    """Dice of the template's brain and an image's under a transform from template points to the
-    image's, where the image has voxels at all: a brain that is cut by its field of view may still
-    lie right."""
+    """Overlap coefficient (0 to 1) of the template's brain and an image's, under a transform from
+    template points to the image's.
+
+    It is the volume of both over that of the smaller one, or over half of the larger one's if that
+    is more, counted where the image has voxels: a small brain that was registered rigidly, and one
+    that is cut by its field of view, are not penalised.
+    """
     small = sitk.Shrink(sitk.Cast(template_mask > 0, sitk.sitkUInt8), [2, 2, 2])
     nearest = (small, transform, sitk.sitkNearestNeighbor)
     brain = sitk.GetArrayFromImage(sitk.Resample(mask > 0, *nearest, 0)) > 0
     seen = sitk.GetArrayFromImage(sitk.Resample(mask * 0 + 1, *nearest, 0)) > 0
     known = (sitk.GetArrayFromImage(small) > 0) & seen
-    total = known.sum() + (brain & seen).sum()
-    return float(2 * (known & brain).sum() / total) if total else 0.0
+    # All of the image's brain counts, also what lies beyond the template's volume.
+    voxel_mm3 = np.prod(small.GetSpacing())
+    own = (sitk.GetArrayViewFromImage(mask) > 0).sum() * np.prod(mask.GetSpacing())
+    own /= _stretch(transform) * voxel_mm3
+    smaller, larger = sorted((float(known.sum()), float(own)))
+    return float((known & brain).sum() / max(smaller, larger / 2)) if smaller else 0.0
+
+
+def _stretch(transform: sitk.Transform) -> float:
+    """By how much a rigid or affine transform enlarges volumes."""
+    return abs(np.linalg.det(np.reshape(transform.GetMatrix(), (3, 3))))
+
+
+def turned_deg(transform: sitk.Transform) -> float:
+    """Angle in degrees of the rotation in a rigid or affine transform."""
+    left, _, right = np.linalg.svd(np.reshape(transform.GetMatrix(), (3, 3)))
+    return float(np.degrees(np.arccos(np.clip((np.trace(left @ right) - 1) / 2, -1, 1))))
 
 
 def _turned(axis: str, degrees: Iterable[float]) -> list[NDArray[np.float64]]:
-    """Rotations (3 × 3) about an axis."""
+    """Rotations (3 × 3) by angles in degrees about an axis of physical space (x to the left, y to
+    the back, z to the head)."""
     a, b = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
     rotations = []
     for angle in np.deg2rad(list(degrees)):
@@ -193,14 +235,14 @@ def _best_start(
     fixed: sitk.Image,
     moving: sitk.Image,
     mask: sitk.Image,
-    start: sitk.Euler3DTransform,
+    start: sitk.Transform,
     rotations: Iterable[NDArray],
 ) -> sitk.Transform:
     """A coarse rigid search from each rotation (3 × 3) of the head: one that nods by more than some
     15 degrees otherwise ends in a wrong optimum, centimetres away."""
     found = []
     for rotation in rotations:
-        turned = sitk.Euler3DTransform(start)
+        turned = type(start)(start)
         turned.SetMatrix(rotation.ravel().tolist(), 1e-6)
         method = _method(32, 0.5)
         method.SetMetricFixedMask(mask)
@@ -210,8 +252,13 @@ def _best_start(
             learningRate=2.0, minStep=1e-2, numberOfIterations=60, relaxationFactor=0.6
         )
         method.SetInitialTransform(turned, inPlace=False)
-        transform = _inner(method.Execute(fixed, moving))
+        try:
+            transform = _inner(method.Execute(fixed, moving))
+        except RuntimeError:  # the search left the image
+            continue
         found.append((method.GetMetricValue(), transform))
+    if not found:
+        raise RuntimeError("no start stayed in the image")
     return min(found, key=lambda pair: pair[0])[1]
 
 

@@ -90,7 +90,11 @@ def read_brain(
         volume = np.stack([normalise(image, brain, settings.percentiles) for image in images])
         label = raw.label
     else:
-        volume, label, brain = on_grid(raw, align(raw, settings, {}), grid, settings)
+        try:
+            aligned = align(raw, settings, {})
+        except UserError as error:
+            raise UserError(f"anatomy: {folder}: {error}") from error
+        volume, label, brain = on_grid(raw, aligned, grid, settings)
     return Brain(volume, label, brain, tissue_maps(volume, brain, label, grid))
 
 
