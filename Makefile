@@ -22,19 +22,20 @@ PRIOR_RULES := make_phantoms train_autoencoder encode_patients train_diffusion
 # compiles torch and MONAI again, for some seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long test-hostile test-kills test-slurm test-report prior study verdicts kept bench curves sampler archive docs lint \
+.PHONY: demo test test-long test-hostile test-kills test-slurm test-report prior prior-brats study verdicts kept bench curves sampler archive docs lint \
 	format lock schema help
 
 help:
 	@echo "make demo        the whole workflow on the embedded patients; prints the evaluation table"
 	@echo "make test        all tests but those below"
 	@echo "make test-long   whole runs, of which make test has the parts"
-	@echo "make test-hostile heads that lie otherwise than their affine says; five minutes"
+	@echo "make test-hostile heads whose affine is wrong; ten minutes"
 	@echo "make test-kills  twenty kills at random moments of the tiny set-up"
 	@echo "make test-slurm  the workflow on a real Slurm of one node, started here and stopped again"
 	@echo "make test-report the demo's report in a real browser (Chromium of this machine, or Playwright's),"
 	@echo "                 and its patients as nnU-Net and the BIDS validator read them"
 	@echo "make prior       networks to start from, learned from phantoms, in prior/: three hours"
+	@echo "make prior-brats the same for four modalities and three tumour regions, in prior-brats/"
 	@echo "make study       five and ten patients, five seeds: do synthetic patients help? half a day"
 	@echo "make verdicts    how often verdicts are wrong: simulated studies, for docs/numbers.md; a minute"
 	@echo "make kept        segmentation weights of the best validation check, or the last? half an hour"
@@ -93,11 +94,12 @@ test-report: demo $(OUTSIDE)/.ready $(NNUNET)/.ready
 	EXPORT=$(EXPORT) PYTHON=$(BIN)/python $(NNUNET)/bin/python -m pytest \
 		--override-ini addopts= --confcutdir tests/outside_nnunet tests/outside_nnunet
 
-prior: $(READY)
-	$(SNAKEMAKE) --configfile config/prior.yaml \
+# Of `make prior` and `make prior-brats`: configuration, results and folder have the same name.
+prior prior-brats: $(READY)
+	$(SNAKEMAKE) --configfile config/$(subst -,_,$@).yaml \
 		--set-threads $(PRIOR_RULES:%=%=$(shell nproc))
-	mkdir -p prior
-	cp -r results-prior/prior/. prior/
+	mkdir -p $@
+	cp -r results-$@/prior/. $@/
 
 study: $(READY)
 	$(SNAKEMAKE) --configfile config/study.yaml

@@ -3,13 +3,13 @@
 import math
 
 from workflow_scripts.common.nifti import split_index
-from workflow_scripts.common.prior import EMBEDDED, prior_file
+from workflow_scripts.common.prior import AUTOENCODERS, prior_file
 from workflow_scripts.nnunet.commands import command_path
 from workflow_scripts.synthesis.folder import COPIES, STAGES
 
-# The network in whose features patients are compared is no input: a run that lies at another
+# The networks in whose features patients are compared are no inputs: a run that lies at another
 # depth of folders would name its files otherwise and run again.
-JUDGE = content(EMBEDDED / "autoencoder")
+JUDGE = [content(folder) for folder in AUTOENCODERS]
 
 
 def settings(section: str) -> dict:

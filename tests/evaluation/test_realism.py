@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient, save_patient
-from workflow_scripts.common.prior import EMBEDDED
+from workflow_scripts.common.prior import AUTOENCODERS
 from workflow_scripts.evaluation import intervals
 from workflow_scripts.evaluation.features import (
     autoencoder_features,
@@ -227,7 +227,7 @@ def test_faults_are_counted(change, measure, groups_with):
 
 @pytest.fixture(scope="module")
 def judge():
-    return load_judge(EMBEDDED / "autoencoder", MODALITIES, "whole_tumour", GRID, 0)
+    return load_judge(AUTOENCODERS, MODALITIES, "whole_tumour", GRID, 0)
 
 
 @pytest.fixture(scope="module")
@@ -349,9 +349,9 @@ def test_crops_are_of_the_foreground_alone(groups_with, tmp_path):
 
 def test_the_judge_is_the_prior_where_it_fits_and_random_where_not(judge):
     grid = Grid((64, 64, 48), (3.0, 3.0, 3.0))
-    prior = load_judge(EMBEDDED / "autoencoder", MODALITIES, "whole_tumour", grid, 0)
-    again = load_judge(EMBEDDED / "autoencoder", MODALITIES, "whole_tumour", GRID, 0)
-    other = load_judge(EMBEDDED / "autoencoder", ["t2"], "subregions", GRID, 0)
+    prior = load_judge(AUTOENCODERS, MODALITIES, "whole_tumour", grid, 0)
+    again = load_judge(AUTOENCODERS, MODALITIES, "whole_tumour", GRID, 0)
+    other = load_judge(AUTOENCODERS, ["t2"], "subregions", GRID, 0)
     assert prior.precision == judge.precision == "fp32"
     weights = [next(iter(j.model.encoder.parameters())) for j in (prior, judge, again, other)]
     assert torch.equal(weights[1], weights[2])

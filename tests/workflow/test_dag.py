@@ -50,7 +50,7 @@ def test_a_typo_is_refused_in_one_line(snakemake, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "target", ["demo", "prior", "study", "bench", "curves", "sampler", "archive"]
+    "target", ["demo", "prior", "prior-brats", "study", "bench", "curves", "sampler", "archive"]
 )
 def test_make_s_commands_are_what_snakemake_takes(target, snakemake, tmp_path):
     make = ["make", "--dry-run", target]

@@ -71,6 +71,8 @@ class StackDenoiser(nn.Module):
         self.norm = nn.GroupNorm(norm_groups, widths[0])
         self.last = nn.Conv3d(widths[0], channels, 3, padding=1)
         _silence(self.last)
+        # Convolutions take half the time on processors so, and group norms a quarter.
+        self.to(memory_format=torch.channels_last_3d)
 
     def forward(
         self, x: Tensor, level: Tensor, conditions: Tensor, present: Tensor, maps: Tensor
@@ -85,7 +87,8 @@ class StackDenoiser(nn.Module):
         embedding = self.level(torch.cat([angle.cos(), angle.sin()], 1))
         condition = torch.where(present[:, None], self.condition(conditions), self.null)
         embedding = functional.silu(embedding + condition)
-        h = self.down[0](self.first(torch.cat([x, maps.to(x.dtype)], 1)), embedding)
+        h = torch.cat([x, maps.to(x.dtype)], 1).contiguous(memory_format=torch.channels_last_3d)
+        h = self.down[0](self.first(h), embedding)
         skipped = []
         for shrink, blocks in zip(self.shrink, self.down[1:], strict=True):
             skipped.append(h)

@@ -8,7 +8,7 @@ import torch
 from workflow_scripts.autoencoder.codec import Codec
 from workflow_scripts.common.files import read_table, write_table
 from workflow_scripts.common.grid import Grid
-from workflow_scripts.common.prior import EMBEDDED
+from workflow_scripts.common.prior import AUTOENCODERS
 from workflow_scripts.evaluation.features import autoencoder_features, load_judge
 from workflow_scripts.evaluation.neighbours import nearest
 from workflow_scripts.evaluation.patient_groups import patient_groups, write_rows
@@ -26,7 +26,7 @@ def main(snakemake) -> None:
     torch.set_num_threads(snakemake.threads)
     grid, sure = Grid.from_settings(params.grid), (params.seed, params.confidence)
     codec = Codec.load(Path(given.autoencoder).parent)
-    judge = load_judge(EMBEDDED / "autoencoder", params.modalities, codec.labels, grid, params.seed)
+    judge = load_judge(AUTOENCODERS, params.modalities, codec.labels, grid, params.seed)
     with patient_groups(given, codec) as groups:
         pieces = read_table(given.attributes)["measured_brain_pieces"].dropna()
         rows = [

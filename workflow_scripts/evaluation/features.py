@@ -27,21 +27,24 @@ VECTORS = 10
 
 
 def load_judge(
-    folder: Path, modalities: Sequence[str], labels: str, grid: Grid, seed: int
+    folders: Sequence[Path], modalities: Sequence[str], labels: str, grid: Grid, seed: int
 ) -> Codec:
-    """The autoencoder of a model folder, the embedded prior's, if it takes these modalities, this
-    region set and this grid; else one of the same layout with random weights.
+    """The autoencoder of the first of the folders that takes these modalities, this region set and
+    this grid; if none does, one of the first folder's layout with random weights.
 
-    Neither saw a patient of the run. It computes in fp32.
+    The folders are those of the project's priors, which saw no patient of the run. It computes in
+    fp32.
     """
-    config = load_config(folder)
     asked = list(modalities), labels, grid
-    known = config["modalities"], config["labels"], Grid.from_settings(config["grid"])
-    if asked == known:
-        return dataclasses.replace(Codec.load(folder), precision="fp32")
+    for folder in folders:
+        config = load_config(folder)
+        if asked == (config["modalities"], config["labels"], Grid.from_settings(config["grid"])):
+            return dataclasses.replace(Codec.load(folder), precision="fp32")
+    config = load_config(folders[0])
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = build_model(settings_of(config, AutoencoderSettings, folder), asked[0], labels)
+        settings = settings_of(config, AutoencoderSettings, folders[0])
+        model = build_model(settings, asked[0], labels)
     return Codec(model.eval().requires_grad_(False).to(device()), *asked, scale=1.0)
 
 
