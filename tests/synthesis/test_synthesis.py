@@ -12,7 +12,7 @@ from workflow_scripts.autoencoder.codec import Codec
 from workflow_scripts.common.attributes import CONDITIONS, tumour_attributes
 from workflow_scripts.common.files import UserError, read_table, write_table
 from workflow_scripts.common.grid import Grid
-from workflow_scripts.common.masks import bright, large_pieces
+from workflow_scripts.common.masks import bright, hole_voxels, large_pieces
 from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.diffusion.conditions import Scaling
@@ -211,9 +211,9 @@ def test_the_misfit_is_one_at_either_tolerance():
     assert apart(volume_ml=30.0) == pytest.approx(none | {"volume": 1})
     assert apart(centroid_x_mm=6.0, centroid_z_mm=-8.0) == none | {"place": 1}
     assert apart(brain_pieces=2) == none | {"torn": 2}
-    # Of the tumour's 2,000 voxels five, as an expert's label may have, and ten.
-    assert apart(hole_voxels=5) == none
-    assert apart(hole_voxels=10) == pytest.approx(none | {"holes": 1.005})
+    # Of the tumour's 2,000 voxels forty, which are filled, and sixty.
+    assert apart(hole_voxels=40) == none
+    assert apart(hole_voxels=60) == pytest.approx(none | {"holes": 1.03})
     assert apart(volume_ml=0.0) == {"missing": np.inf}
 
 
@@ -242,6 +242,8 @@ class Planted(Codec):
             brain[0, 0, :6] = True  # 0.9 mL
         if fault == "holes":
             label[14:17:2, 15, 11] = 0
+        if fault == "pinhole":
+            label[15, 15, 11] = 0
         if fault == "moved":
             label = np.roll(label, 3, axis=0)
         if fault == "missing":
@@ -257,13 +259,17 @@ def planted(model, *faults):
 
 @pytest.mark.parametrize(
     ("fault", "outcome"),
-    [("none", "met"), ("speck", "met"), ("torn", "torn"), ("holes", "holes"), ("moved", "place")],
-)
+    [("none", "met"), ("speck", "met"), ("torn", "torn"), ("holes", "holes"), ("moved", "place"),
+     ("pinhole", "met")],
+)  # fmt: skip
 def test_a_torn_brain_and_a_label_with_holes_are_not_met(model, fault, outcome):
     sample = synthesise(centred(), planted(model, fault), SETTINGS)[0]
     assert sample.outcome == outcome
     assert sample.measured["brain_pieces"] == 1 + (fault == "torn")
-    assert sample.measured["hole_voxels"] == 2 * (fault == "holes")
+    assert sample.measured["hole_voxels"] == {"holes": 2, "pinhole": 1}.get(fault, 0)
+    # They are filled, and the volume is that of the filled label.
+    assert hole_voxels(sample.label > 0) == 0
+    assert sample.measured["volume_ml"] == pytest.approx((sample.label > 0).sum() * GRID.voxel_ml)
     # What is kept of a torn brain is one piece, which shows no more that it was torn.
     assert large_pieces(bright(sample.image), 1) == 1
 

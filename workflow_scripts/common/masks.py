@@ -33,6 +33,18 @@ def hole_voxels(mask: NDArray[np.bool_]) -> int:
     return int(ndimage.binary_fill_holes(mask).sum()) - int(mask.sum())
 
 
+def fill_holes(label: NDArray[np.uint8], where: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """A label (X, Y, Z) whose holes in 3-D have the class of the nearest labelled voxel, at the
+    voxels ``where`` (X, Y, Z)."""
+    holes = ndimage.binary_fill_holes(label > 0) & (label == 0) & where
+    if not holes.any():
+        return label
+    nearest = ndimage.distance_transform_edt(
+        label == 0, return_distances=False, return_indices=True
+    )
+    return np.where(holes, label[tuple(nearest)], label)
+
+
 def large_pieces(mask: NDArray[np.bool_], least_voxels: int) -> int:
     """Number of a mask's (X, Y, Z) connected pieces with at least ``least_voxels`` voxels.
 

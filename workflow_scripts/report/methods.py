@@ -192,7 +192,8 @@ def _synthesis(config: Config, cite: Citations) -> str:
         f"{synthesis.order}{_guidance(synthesis, cite)}). {_brains(config)}A sample was drawn "
         f"again, up to {synthesis.attempts} times in all, while its tumour's volume was "
         f"{synthesis.volume_tolerance:g} times larger or smaller than asked for, or lay more than "
-        f"{synthesis.centroid_tolerance_mm:g} mm away, its brain was torn, or its label had holes."
+        f"{synthesis.centroid_tolerance_mm:g} mm away, its brain was torn, or its label "
+        "had large holes."
     )
 
 

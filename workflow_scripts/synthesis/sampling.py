@@ -10,16 +10,15 @@ from numpy.typing import NDArray
 
 from workflow_scripts.autoencoder.codec import Codec, cut_out
 from workflow_scripts.common.attributes import tumour_attributes
-from workflow_scripts.common.masks import brain_pieces, hole_voxels
+from workflow_scripts.common.masks import brain_pieces, fill_holes, hole_voxels
 from workflow_scripts.common.randomness import generator as random_generator
 from workflow_scripts.diffusion.process import Sampler
 from workflow_scripts.synthesis.model import SynthesisModel
 from workflow_scripts.synthesis.request_table import CENTROID
 from workflow_scripts.synthesis.settings import SamplingSettings
 
-# Holes of a label that are tolerated, as a share of the tumour's voxels. Experts' labels have
-# a few holes too, phantoms none.
-HOLES = 0.003
+# Holes of a label are filled. With more than this share of the tumour's voxels it is drawn again.
+HOLES = 0.02
 
 
 @dataclass(frozen=True)
@@ -94,15 +93,18 @@ def decoded(
     """The patient that scaled latents (C, h, w, Z) hold, measured against its request; the tumour
     ``where`` (X, Y, Z) it was made, if elsewhere a patient's own may be.
 
-    The brain's pieces are counted before all but the largest is cut away.
+    The brain's pieces are counted before all but the largest is cut away, and the label's holes
+    before they are filled.
     """
     image, label = codec.decode_uncut(latent)
     voxel_ml = codec.grid.voxel_ml
     pieces = brain_pieces(image, voxel_ml)
     image, label, brain = cut_out(image, label)
-    made = label if where is None else label * where
-    measured = tumour_attributes(made, codec.grid.affine, brain)
-    measured |= {"brain_pieces": pieces, "hole_voxels": hole_voxels(made > 0)}
+    where = np.ones(label.shape, bool) if where is None else where
+    holes = hole_voxels(label * where > 0)
+    label = fill_holes(label, where)
+    measured = tumour_attributes(label * where, codec.grid.affine, brain)
+    measured |= {"brain_pieces": pieces, "hole_voxels": holes}
     draw = Draw(measured, misfits(request, measured, settings, voxel_ml))
     return Sample(draw.measured, draw.misfits, image, label, brain, draw)
 

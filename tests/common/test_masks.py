@@ -1,0 +1,19 @@
+"""Masks and labels."""
+
+import numpy as np
+
+from workflow_scripts.common.masks import fill_holes
+
+
+def test_holes_take_the_class_of_the_nearest_voxel():
+    label = np.zeros((9, 9, 9), np.uint8)
+    label[1:8, 1:8, 1:8] = 2
+    label[3:6, 3:6, 3:6] = 3
+    holed, everywhere = label.copy(), np.ones(label.shape, bool)
+    holed[4, 4, 4] = holed[2, 2, 2] = 0
+    np.testing.assert_array_equal(fill_holes(holed, everywhere), label)
+    # What is open to the outside is no hole, and only what is asked for is filled.
+    holed[4, 4, :5] = 0
+    assert (fill_holes(holed, everywhere)[4, 4, :5] == 0).all()
+    kept = fill_holes(holed, np.zeros(label.shape, bool))
+    np.testing.assert_array_equal(kept, holed)
