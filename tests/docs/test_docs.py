@@ -75,7 +75,8 @@ def trouble(command: str) -> str | None:
 
 def of_make(words: list[str]) -> str | None:
     text = (ROOT / "Makefile").read_text()
-    known = set(re.findall(r"^([\w-]+):(?!=)", text, re.MULTILINE)) | {".venv/.ready"}
+    lines = re.findall(r"^([\w -]+):(?!=)", text, re.MULTILINE)
+    known = {target for line in lines for target in line.split()} | {".venv/.ready"}
     return named("make has no target", {w for w in words if "=" not in w and w[0] != "-"} - known)
 
 
