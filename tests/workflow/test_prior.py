@@ -11,7 +11,7 @@ import yaml
 from safetensors.torch import load_file
 
 from workflow_scripts.cohort.settings import PhantomSettings
-from workflow_scripts.common.prior import EMBEDDED
+from workflow_scripts.common.prior import PRIORS
 from workflow_scripts.synthesis.export_prior import WHOLE
 from workflow_scripts.synthesis.folder import check_model_folder
 from workflow_scripts.synthesis.model import SynthesisModel
@@ -115,16 +115,18 @@ def test_priors_that_cannot_be_are_named(snakemake, tmp_path, config, words):
     assert words in done.stderr
 
 
-def test_the_embedded_prior_is_what_its_set_up_makes(default_values):
-    check_model_folder(EMBEDDED)
-    files = [file for file in EMBEDDED.rglob("*") if file.is_file()]
+@pytest.mark.parametrize("folder", PRIORS.values(), ids=PRIORS)
+def test_the_embedded_prior_is_what_its_set_up_makes(folder, default_values):
+    check_model_folder(folder)
+    files = [file for file in folder.rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) < 12e6
-    given = yaml.safe_load((ROOT / "config" / "prior.yaml").read_text())
+    set_up = ROOT / "config" / f"{folder.name.replace('-', '_')}.yaml"
+    given = yaml.safe_load(set_up.read_text())
     phantom = {**default_values["cohort"]["phantom"], **given["cohort"]["phantom"]}
-    assert json.loads((EMBEDDED / "phantom.json").read_text()) == {
+    assert json.loads((folder / "phantom.json").read_text()) == {
         name: phantom[name] for name in PhantomSettings.model_fields
     }
-    record = json.loads((EMBEDDED / "training.json").read_text())
+    record = json.loads((folder / "training.json").read_text())
     settings = {stage: {**default_values[stage], **given[stage]} for stage in STAGES}
     for stage, here in settings.items():
         used = record[stage]["params"]["settings"]
@@ -134,13 +136,14 @@ def test_the_embedded_prior_is_what_its_set_up_makes(default_values):
         assert record[stage]["seconds"] > 60
 
 
-def test_the_embedded_prior_makes_the_tumour_that_is_asked_for():
-    model = SynthesisModel.load(EMBEDDED)
+@pytest.mark.parametrize("folder", PRIORS.values(), ids=PRIORS)
+def test_the_embedded_prior_makes_the_tumour_that_is_asked_for(folder):
+    model = SynthesisModel.load(folder)
     asked = pd.DataFrame({"volume_ml": [8.0, 20.0, 60.0, 30.0]})
     asked[["centroid_x_mm", "centroid_y_mm", "centroid_z_mm"]] = [
         [-30, 10, 30], [30, -40, 25], [-32, -10, 20], [35, 25, 15],
     ]  # fmt: skip
-    settings = json.loads((EMBEDDED / "sampling.json").read_text())
+    settings = json.loads((folder / "sampling.json").read_text())
     sampling = SamplingSettings.model_validate({**settings, "attempts": 1, "precision": "fp32"})
     made = synthesise(complete(asked, model.generator.scaling, 0), model, sampling)
     for sample in made:

@@ -24,7 +24,7 @@ PROFILES = (
 # The project, without what is made in it.
 PROJECT = (
     "Snakefile", "rules", "report", "terminal", "workflow_scripts", "config", "config.yaml",
-    "profiles", "envs", "docs", "mkdocs.yml", "prior", "tests", "Makefile", "pyproject.toml",
+    "profiles", "envs", "docs", "mkdocs.yml", "prior", "prior-brats", "tests", "Makefile", "pyproject.toml",
     "requirements.in", "requirements.lock", "README.md", "CHANGELOG.md", "LICENSE", "CITATION.cff",
     "CONTRIBUTING.md",
 )  # fmt: skip

@@ -7,7 +7,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 # The priors that come with the project, by the names that a configuration gives them.
 PRIORS = {"embedded": _ROOT / "prior", "embedded-brats": _ROOT / "prior-brats"}
 EMBEDDED = PRIORS["embedded"]
-AUTOENCODERS = tuple(folder / "autoencoder" for folder in PRIORS.values() if folder.is_dir())
+AUTOENCODERS = tuple(folder / "autoencoder" for folder in PRIORS.values())
 
 
 def prior_file(prior: str, name: str) -> Path | None:
