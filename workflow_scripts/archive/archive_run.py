@@ -25,8 +25,8 @@ PROFILES = (
 PROJECT = (
     "Snakefile", "rules", "report", "terminal", "workflow_scripts", "config", "config.yaml",
     "profiles", "envs", "docs", "mkdocs.yml", "prior", "prior-brats", "tests", "Makefile",
-    "pyproject.toml", "requirements.in", "requirements.lock", "README.md", "CHANGELOG.md", "LICENSE",
-    "CITATION.cff", "CONTRIBUTING.md",
+    "pyproject.toml", "requirements.in", "requirements.lock", "README.md", "CHANGELOG.md",
+    "LICENSE", "CITATION.cff", "CONTRIBUTING.md",
 )  # fmt: skip
 # Images and pictures of patients stay where they are, and so does what is large. What a model
 # brings is nobody's image.
