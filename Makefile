@@ -94,7 +94,7 @@ test-report: demo $(OUTSIDE)/.ready $(NNUNET)/.ready
 	EXPORT=$(EXPORT) PYTHON=$(BIN)/python $(NNUNET)/bin/python -m pytest \
 		--override-ini addopts= --confcutdir tests/outside_nnunet tests/outside_nnunet
 
-# Of `make prior` and `make prior-brats`: configuration, results and folder have the same name.
+# The configuration, the results and the folder are named after the target.
 prior prior-brats: $(READY)
 	$(SNAKEMAKE) --configfile config/$(subst -,_,$@).yaml \
 		--set-threads $(PRIOR_RULES:%=%=$(shell nproc))

@@ -2,14 +2,16 @@
 
 import math
 
+from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.nifti import split_index
-from workflow_scripts.common.prior import AUTOENCODERS, prior_file
+from workflow_scripts.common.prior import EMBEDDED, fitting_autoencoder, prior_file
 from workflow_scripts.nnunet.commands import command_path
 from workflow_scripts.synthesis.folder import COPIES, STAGES
 
-# The networks in whose features patients are compared are no inputs: a run that lies at another
+# The network in whose features patients are compared is no input: a run that lies at another
 # depth of folders would name its files otherwise and run again.
-JUDGE = [content(folder) for folder in AUTOENCODERS]
+FITTING = fitting_autoencoder(CONFIG.modalities, CONFIG.labels, Grid.from_settings(GRID))
+JUDGE = content(FITTING or EMBEDDED / "autoencoder")
 
 
 def settings(section: str) -> dict:

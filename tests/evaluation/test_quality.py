@@ -140,7 +140,7 @@ def test_generators_without_patients_have_no_rows(patients):
     rows = [
         *two_sample_rows(made, MODALITIES, 1, 1, *seeded),
         *brain_rows(made, GRID, MODALITIES, 0.95),
-        *fault_rows(made, GRID, 0.95, []),
+        *fault_rows(made, GRID, 0.95, [], []),
         *feature_rows(made, lambda f: Patient(f).image()[:, 12].reshape(2, -1).T, *seeded),
         *intensity_rows(made, GRID, (3, 15), MODALITIES, *seeded),
         *variety_rows(made),

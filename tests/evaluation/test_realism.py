@@ -9,14 +9,14 @@ from scipy import ndimage
 
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient, save_patient
-from workflow_scripts.common.prior import AUTOENCODERS
+from workflow_scripts.common.prior import EMBEDDED, PRIORS, fitting_autoencoder
 from workflow_scripts.evaluation import intervals
 from workflow_scripts.evaluation.features import (
     autoencoder_features,
     load_judge,
     principal_components,
 )
-from workflow_scripts.evaluation.image_measures import is_torn, template_tissues
+from workflow_scripts.evaluation.image_measures import has_holes, is_torn, template_tissues
 from workflow_scripts.evaluation.intervals import (
     auc_interval,
     distance_interval,
@@ -216,7 +216,8 @@ def test_patients_without_a_place_far_from_the_tumour_have_no_detail(groups_with
 def test_faults_are_counted(change, measure, groups_with):
     groups = groups_with(change)
     pieces = [is_torn(Patient(folder), GRID) for folder in groups["synthetic"]]
-    rows = list(fault_rows(groups, GRID, CONFIDENCE, pieces))
+    holed = [has_holes(Patient(folder)) for folder in groups["synthetic"]]
+    rows = list(fault_rows(groups, GRID, CONFIDENCE, holed, pieces))
     assert [row.measure for row in rows] == ["label_with_holes", "label_with_holes", "torn_brain"]
     for row in rows:
         expected = row.generator == "synthetic" and row.measure == measure
@@ -227,7 +228,7 @@ def test_faults_are_counted(change, measure, groups_with):
 
 @pytest.fixture(scope="module")
 def judge():
-    return load_judge(AUTOENCODERS, MODALITIES, "whole_tumour", GRID, 0)
+    return load_judge(MODALITIES, "whole_tumour", GRID, 0)
 
 
 @pytest.fixture(scope="module")
@@ -349,14 +350,18 @@ def test_crops_are_of_the_foreground_alone(groups_with, tmp_path):
 
 def test_the_judge_is_the_prior_where_it_fits_and_random_where_not(judge):
     grid = Grid((64, 64, 48), (3.0, 3.0, 3.0))
-    prior = load_judge(AUTOENCODERS, MODALITIES, "whole_tumour", grid, 0)
-    again = load_judge(AUTOENCODERS, MODALITIES, "whole_tumour", GRID, 0)
-    other = load_judge(AUTOENCODERS, ["t2"], "subregions", GRID, 0)
+    prior = load_judge(MODALITIES, "whole_tumour", grid, 0)
+    again = load_judge(MODALITIES, "whole_tumour", GRID, 0)
+    other = load_judge(["t2"], "subregions", GRID, 0)
     assert prior.precision == judge.precision == "fp32"
     weights = [next(iter(j.model.encoder.parameters())) for j in (prior, judge, again, other)]
     assert torch.equal(weights[1], weights[2])
     assert not torch.equal(weights[0], weights[1])
     assert other.modalities == ["t2"] and other.model.classes == 4
+    four = ["flair", "t1ce", "t1", "t2"]
+    assert fitting_autoencoder(four, "subregions", grid) == PRIORS["embedded-brats"] / "autoencoder"
+    assert fitting_autoencoder(MODALITIES, "whole_tumour", grid) == EMBEDDED / "autoencoder"
+    assert fitting_autoencoder(four, "whole_tumour", grid) is None
 
 
 @pytest.mark.parametrize("vectors, components", [(25, 2), (400, 20), (2000, 20), (4, 1)])

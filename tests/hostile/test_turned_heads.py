@@ -1,4 +1,4 @@
-"""Heads that lie otherwise than their affine says are registered right, or named."""
+"""Heads whose affine is wrong are registered right, or named."""
 
 import itertools
 

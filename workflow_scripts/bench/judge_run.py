@@ -10,7 +10,6 @@ import torch
 from workflow_scripts.common.files import read_json, read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import patient_folders
-from workflow_scripts.common.prior import AUTOENCODERS
 from workflow_scripts.evaluation.features import autoencoder_features, load_judge
 from workflow_scripts.evaluation.quality import feature_rows
 
@@ -32,7 +31,6 @@ def main(snakemake) -> None:
     }
     # One network for all systems, which saw none of these patients.
     judge = load_judge(
-        AUTOENCODERS,
         params.modalities,
         params.labels,
         Grid.from_settings(params.grid),

@@ -34,8 +34,8 @@ def hole_voxels(mask: NDArray[np.bool_]) -> int:
 
 
 def fill_holes(label: NDArray[np.uint8], where: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """A label (X, Y, Z) whose holes in 3-D have the class of the nearest labelled voxel, at the
-    voxels ``where`` (X, Y, Z)."""
+    """Fill the 3-D holes of a label (X, Y, Z) within ``where`` (X, Y, Z) with the class of the
+    nearest labelled voxel."""
     holes = ndimage.binary_fill_holes(label > 0) & (label == 0) & where
     if not holes.any():
         return label

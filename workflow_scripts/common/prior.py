@@ -1,13 +1,16 @@
 """Networks that training starts from, so that a few patients need not teach all of it."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+
+from workflow_scripts.common.files import read_json
+from workflow_scripts.common.grid import Grid
 
 _ROOT = Path(__file__).resolve().parents[2]
 # The priors that come with the project, by the names that a configuration gives them.
 PRIORS = {"embedded": _ROOT / "prior", "embedded-brats": _ROOT / "prior-brats"}
 EMBEDDED = PRIORS["embedded"]
-AUTOENCODERS = tuple(folder / "autoencoder" for folder in PRIORS.values())
 
 
 def prior_file(prior: str, name: str) -> Path | None:
@@ -21,3 +24,16 @@ def prior_file(prior: str, name: str) -> Path | None:
         return None
     folder = os.path.relpath(PRIORS[prior]) if prior in PRIORS else prior
     return Path(folder) / name
+
+
+def fitting_autoencoder(modalities: Sequence[str], labels: str, grid: Grid) -> Path | None:
+    """The folder of the project's autoencoder for these modalities, this region set and this grid;
+    ``None`` if there is none."""
+    for prior in PRIORS.values():
+        config = prior / "autoencoder" / "config.json"
+        if config.is_file():  # one that is being trained for the first time is not there
+            known = read_json(config)
+            same = known["modalities"] == list(modalities) and known["labels"] == labels
+            if same and Grid.from_settings(known["grid"]) == grid:
+                return config.parent
+    return None

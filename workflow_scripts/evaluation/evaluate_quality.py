@@ -8,7 +8,6 @@ import torch
 from workflow_scripts.autoencoder.codec import Codec
 from workflow_scripts.common.files import read_table, write_table
 from workflow_scripts.common.grid import Grid
-from workflow_scripts.common.prior import AUTOENCODERS
 from workflow_scripts.evaluation.features import autoencoder_features, load_judge
 from workflow_scripts.evaluation.neighbours import nearest
 from workflow_scripts.evaluation.patient_groups import patient_groups, write_rows
@@ -26,12 +25,13 @@ def main(snakemake) -> None:
     torch.set_num_threads(snakemake.threads)
     grid, sure = Grid.from_settings(params.grid), (params.seed, params.confidence)
     codec = Codec.load(Path(given.autoencoder).parent)
-    judge = load_judge(AUTOENCODERS, params.modalities, codec.labels, grid, params.seed)
+    judge = load_judge(params.modalities, codec.labels, grid, params.seed)
     with patient_groups(given, codec) as groups:
-        pieces = read_table(given.attributes)["measured_brain_pieces"].dropna()
+        drawn = read_table(given.attributes).dropna(subset="measured_brain_pieces")
+        holed, torn = drawn["measured_hole_voxels"] > 0, drawn["measured_brain_pieces"] > 1
         rows = [
             *brain_rows(groups, grid, params.modalities, params.confidence),
-            *fault_rows(groups, grid, params.confidence, pieces > 1),
+            *fault_rows(groups, grid, params.confidence, holed, torn),
             *feature_rows(groups, partial(autoencoder_features, codec=judge), *sure),
             *intensity_rows(groups, grid, params.ring_mm, params.modalities, *sure),
             *variety_rows(groups),

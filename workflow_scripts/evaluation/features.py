@@ -17,6 +17,7 @@ from workflow_scripts.common.device import device
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import collapse
 from workflow_scripts.common.patients import Patient
+from workflow_scripts.common.prior import EMBEDDED, fitting_autoencoder
 from workflow_scripts.common.weights import load_config, settings_of
 
 # A patient gives so many vectors at most, evenly chosen.
@@ -26,26 +27,21 @@ COMPONENTS = 32
 VECTORS = 10
 
 
-def load_judge(
-    folders: Sequence[Path], modalities: Sequence[str], labels: str, grid: Grid, seed: int
-) -> Codec:
-    """The autoencoder of the first of the folders that takes these modalities, this region set and
-    this grid; if none does, one of the first folder's layout with random weights.
+def load_judge(modalities: Sequence[str], labels: str, grid: Grid, seed: int) -> Codec:
+    """The project's autoencoder for these modalities, this region set and this grid; if there is
+    none, one of the embedded prior's layout with random weights.
 
-    The folders are those of the project's priors, which saw no patient of the run. It computes in
-    fp32.
+    Neither saw a patient of the run. It computes in fp32.
     """
-    asked = list(modalities), labels, grid
-    for folder in folders:
-        config = load_config(folder)
-        if asked == (config["modalities"], config["labels"], Grid.from_settings(config["grid"])):
-            return dataclasses.replace(Codec.load(folder), precision="fp32")
-    config = load_config(folders[0])
+    if folder := fitting_autoencoder(modalities, labels, grid):
+        return dataclasses.replace(Codec.load(folder), precision="fp32")
+    folder = EMBEDDED / "autoencoder"
+    settings = settings_of(load_config(folder), AutoencoderSettings, folder)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        settings = settings_of(config, AutoencoderSettings, folders[0])
-        model = build_model(settings, asked[0], labels)
-    return Codec(model.eval().requires_grad_(False).to(device()), *asked, scale=1.0)
+        model = build_model(settings, list(modalities), labels)
+    model = model.eval().requires_grad_(False).to(device())
+    return Codec(model, list(modalities), labels, grid, scale=1.0)
 
 
 def _seen_by(layer: nn.Module, work: Callable[[], object]) -> list[torch.Tensor]:

@@ -132,25 +132,26 @@ def brain_rows(
 
 
 def fault_rows(
-    groups: Groups, grid: Grid, confidence: float, torn: Sequence[bool]
+    groups: Groups, grid: Grid, confidence: float, holed: Sequence[bool], torn: Sequence[bool]
 ) -> Iterator[Row]:
     """Share of patients whose label has holes, and of those whose brain is torn.
 
     The floor is the share of held-out patients, for labels of synthetic ones after the autoencoder.
-    ``torn`` says which synthetic brains are, as they were drawn: a decoder cuts away all but the
-    largest piece, so that no decoded patient looks torn.
+    ``holed`` and ``torn`` say which synthetic labels have holes and which brains are torn, as they
+    were drawn: holes are filled then, and all but a brain's largest piece is cut away.
     """
     holes = {
         name: [has_holes(Patient(folder)) for folder in groups[name]]
-        for name in ("synthetic", "reconstructed", "held_out")
+        for name in ("reconstructed", "held_out")
     }
+    holes["synthetic"] = list(holed)
 
     def row(name: str, measure: str, reference: str, which: Sequence[bool], floor: float) -> Row:
         interval = share_interval(np.array(which), confidence)
         return Row(name, measure, "", reference, float(np.mean(which)), *interval, floor)
 
     for name, reference in (("synthetic", "reconstructed"), ("reconstructed", "real")):
-        if groups[name]:
+        if holes[name]:
             floor = float(np.mean(holes[REFERENCES[reference][0]]))
             yield row(name, "label_with_holes", reference, holes[name], floor)
     if len(torn):

@@ -29,8 +29,7 @@ from workflow_scripts.preprocess.volumes import canonical_volume, to_image
 # Overlap of brain and template: below the first the registration failed, below the second it may
 # have.
 LEAST_OVERLAP, DOUBTFUL_OVERLAP = 0.8, 0.9
-# Heads nod by up to 30 degrees in scanners; what is turned by more has another orientation than its
-# header says.
+# Heads nod by up to 30 degrees in scanners. A rotation above twice that means a wrong header.
 TURNED_DEG = 60.0
 
 
@@ -108,12 +107,12 @@ def align(raw: Raw, settings: PreprocessSettings, row: dict) -> Aligned:
     return Aligned(found, to_modality, brain, agreement)
 
 
-def check_overlap(agreement: float | None, turned_deg: float, modality: str) -> None:
+def check_overlap(agreement: float | None, angle_deg: float, modality: str) -> None:
     """Warn where a brain fits the template badly, or where the head is turned; raise ``UserError``
     where it hardly fits at all.
 
     ``agreement`` is the overlap of the brains, ``None`` where the patient has no brain mask;
-    ``turned_deg`` is the rotation from the template to the image, in degrees.
+    ``angle_deg`` is the rotation from the template to the image, in degrees.
     """
     if agreement is None:
         logging.warning("%s: without a brain mask the registration cannot be checked", modality)
@@ -131,8 +130,8 @@ def check_overlap(agreement: float | None, turned_deg: float, modality: str) -> 
             "%s: brain and template overlap by %.2f only, %.2f or more is expected; check the "
             "picture of the patient", modality, agreement, DOUBTFUL_OVERLAP,
         )  # fmt: skip
-    if turned_deg > TURNED_DEG:
+    if angle_deg > TURNED_DEG:
         logging.warning(
             "%s: the head is turned by %.0f degrees from what the header says; left and right may "
-            "be wrong too, check the picture of the patient", modality, turned_deg,
+            "be wrong too, check the picture of the patient", modality, angle_deg,
         )  # fmt: skip

@@ -1,13 +1,18 @@
 """Rigid and affine registration by mutual information, the same result each time."""
 
+import contextlib
 import itertools
+import logging
 from collections.abc import Iterable
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from workflow_scripts.common.files import UserError
+
 SEED = 1
+ASTRAY = "the search left the image; check its orientation, and that it is a head"
 PITCHES = (-30, -15, 0, 15, 30)  # degrees
 # Angles (degrees) about each axis at which two modalities of one head may lie, other than the
 # scanner says.
@@ -76,7 +81,15 @@ def register_rigid(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
     turned = _better_turned(fixed, moving, start)
     if turned is not None:
         starts.append(turned)
-    found = [_rigid_search(fixed, moving, one) for one in starts]
+        logging.info("a modality is turned against the reference; its search starts there too")
+    found = []
+    for one in starts:
+        try:
+            found.append(_rigid_search(fixed, moving, one))
+        except RuntimeError:  # the search left the image
+            continue
+    if not found:
+        raise UserError(f"a modality could not be registered to the reference: {ASTRAY}")
     return min(found, key=lambda pair: pair[0])[1]
 
 
@@ -157,8 +170,11 @@ def register_to_template(
             found = sitk.AffineTransform(found)
         return value, overlap(template_mask, mask, found), found
 
-    value, agreement, found = from_starts(_turned("x", PITCHES), rigid)
-    if sitk.GetArrayViewFromImage(mask).all():
+    try:
+        value, agreement, found = from_starts(_turned("x", PITCHES), rigid)
+    except RuntimeError:  # no start stayed in the image
+        value, agreement, found = np.inf, 0.0, None
+    if found is not None and sitk.GetArrayViewFromImage(mask).all():
         return found, None
     if agreement < GOOD_OVERLAP:
         # Euler angles are singular at 90 degrees.
@@ -166,12 +182,12 @@ def register_to_template(
         versor.SetCenter(rigid.GetCenter())
         versor.SetTranslation(rigid.GetTranslation())
         starts = [*_right_angles(), *_turned("y", TILTS), *_turned("z", TILTS)]
-        try:
+        with contextlib.suppress(RuntimeError):
             other_value, other_agreement, other = from_starts(starts, versor)
-        except RuntimeError:  # none of these starts stayed in the image
-            return found, agreement
-        if other_value < value and other_agreement > agreement:
-            return other, other_agreement
+            if other_value < value and other_agreement > agreement:
+                return other, other_agreement
+    if found is None:
+        raise UserError(f"the image could not be registered to the template: {ASTRAY}")
     return found, agreement
 
 

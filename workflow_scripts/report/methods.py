@@ -220,8 +220,21 @@ def _segmentation(config: Config, cite: Citations) -> str:
         f"({_listed([a.replace('+', ' + ') for a in segmentation.arms])}) for the same "
         f"{segmentation.steps} steps of {segmentation.batch} patients. Classical augmentation is "
         f"nnU-Net's {cite.nnunet}; in arms with synthetic patients, {share} of the samples were "
-        f"synthetic.{_implanted(config)}"
+        f"synthetic.{_mixed(config)}{_implanted(config)}"
     )
+
+
+def _mixed(config: Config) -> str:
+    papers = {
+        "cutmix": "CutMix (Yun et al. 2019)",
+        "carvemix": "CarveMix (Zhang et al. 2021)",
+        "tumorcp": "tumours copied after TumorCP (Yang et al. 2021)",
+    }
+    arms = "+".join(config.segmentation.arms).split("+")
+    if not (named := [text for name, text in papers.items() if name in arms]):
+        return ""
+    share = f"{100 * config.segmentation.mix:g} %"
+    return f" With {_listed(named)}, {share} of the samples were mixed with another patient."
 
 
 def _implanted(config: Config) -> str:

@@ -45,7 +45,7 @@ class SegmentationBatches:
         self.fraction = settings.synthetic_fraction if self.synthetic else 0.0
         classical = ClassicalAugmentation(settings.classical, spacing_mm)
         self.augment = classical if "classical" in parts else None
-        self.mixing, self.mix = mixing_of(arm), settings.mix
+        self.mixing, self.mix = mixing_of(arm, spacing_mm), settings.mix
         self.labels, self.batch, self.seed = labels, settings.batch, seed
         self.foreground, self.patch = settings.foreground, settings.patch
 

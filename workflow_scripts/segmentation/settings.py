@@ -64,8 +64,8 @@ class SegmentationSettings(OptimiserSettings):
         le=1,
     )
     mix: float = Field(
-        description="share of the samples that are two real patients mixed, in arms with cutmix, "
-        "carvemix or tumorcp",
+        description="share of the samples that are mixed with another real patient, in arms with "
+        "cutmix, carvemix or tumorcp; less where a patch of that patient has no tumour",
         ge=0,
         le=1,
     )

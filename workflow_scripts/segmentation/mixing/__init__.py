@@ -10,6 +10,7 @@ __all__ = ["MIXINGS", "Mixing", "Volume", "mixing_of"]
 MIXINGS: dict[str, type[Mixing]] = {"cutmix": CutMix, "carvemix": CarveMix, "tumorcp": TumorCP}
 
 
-def mixing_of(arm: str) -> Mixing | None:
-    """The mixing augmentation that an arm has, ``None`` where it has none."""
-    return next((MIXINGS[part]() for part in arm.split("+") if part in MIXINGS), None)
+def mixing_of(arm: str, spacing_mm: tuple[float, float, float]) -> Mixing | None:
+    """The mixing augmentation that an arm has, for voxels with sides of ``spacing_mm``; ``None``
+    where it has none."""
+    return next((MIXINGS[part](spacing_mm) for part in arm.split("+") if part in MIXINGS), None)

@@ -16,6 +16,9 @@ class CutMix:
 
     around_tumour: ClassVar[bool] = False
 
+    def __init__(self, spacing_mm: tuple[float, float, float]) -> None:
+        """A box has the proportions of the block, whatever the voxels' sides."""
+
     def __call__(self, target: Volume, donor: Volume, rng: np.random.Generator) -> Volume:
         shape = np.array(target.label.shape)
         half = shape * np.cbrt(1 - rng.uniform()) / 2

@@ -9,11 +9,12 @@ from scipy.spatial.transform import Rotation
 
 from workflow_scripts.segmentation.mixing.volume import Volume
 
-# Of the tumour before it is pasted: the largest turn about each axis, magnification, the largest
-# change of its brightness (standard deviations of the image) and of its contrast.
-TURN_DEG = 30.0
+# Changes of the tumour before it is pasted, each with a probability ``CHANGED``: the largest rotation
+# about each axis, magnification, brightness (standard deviations of the image) and contrast.
+TURN_DEG = 180.0
 SCALE = (0.75, 1.25)
 BRIGHTNESS, CONTRAST = 0.2, 0.2
+CHANGED = 0.5
 # Softness of the seam, standard deviation in voxels.
 BLEND = 0.7
 # Places that are tried, to find one where the tumour lies in the brain.
@@ -22,15 +23,20 @@ INSIDE = 0.9
 
 
 class TumorCP:
-    """Copies the donor's tumour, turned, scaled, mirrored and re-contrasted, to a random place of
-    the target's brain, with a soft seam (Yang et al. 2021, arXiv 2107.09843).
+    """Copies the donor's tumour, rotated, scaled, mirrored and re-contrasted, to a random place of
+    the target's brain (after Yang et al. 2021, arXiv 2107.09843).
 
+    Brightness and contrast stand in for that paper's gamma and blur; there is no elastic
+    deformation; the donor is always another patient; and the seam is soft.
     The place is the first of ``PLACES`` random ones where a share ``INSIDE`` of the tumour lies in
     the brain, or the best of them. What reaches out of it is cut off. The target's own tumour
     stays, under the pasted one. Without a tumour in the donor's block the target is left as it is.
     """
 
     around_tumour: ClassVar[bool] = True
+
+    def __init__(self, spacing_mm: tuple[float, float, float]) -> None:
+        self.spacing_mm = np.array(spacing_mm)
 
     def __call__(self, target: Volume, donor: Volume, rng: np.random.Generator) -> Volume:
         if not (donor.label > 0).any() or not target.brain.any():
@@ -53,9 +59,12 @@ class TumorCP:
         self, donor: Volume, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Image (M, X, Y, Z) and label (X, Y, Z) of the donor about its tumour's centroid."""
-        turn = Rotation.from_euler("xyz", rng.uniform(-TURN_DEG, TURN_DEG, 3), degrees=True)
-        mirror = np.where(rng.random(3) < 0.5, -1.0, 1.0)
-        matrix = turn.as_matrix() @ np.diag(mirror) / rng.uniform(*SCALE)
+        angles = rng.uniform(-TURN_DEG, TURN_DEG, 3) * (rng.random() < CHANGED)
+        scale = rng.uniform(*SCALE) if rng.random() < CHANGED else 1.0
+        mirror = np.where(rng.random(3) < CHANGED, -1.0, 1.0)
+        turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() @ np.diag(mirror)
+        # A rotation in millimetres, from voxels to voxels.
+        matrix = turn * self.spacing_mm / self.spacing_mm[:, None] / scale
         centroid = np.argwhere(donor.label > 0).mean(0)
         offset = centroid - matrix @ centroid
         label = ndimage.affine_transform(donor.label, matrix, offset, order=0)
@@ -66,8 +75,9 @@ class TumorCP:
         )
         for modality in image:
             mean = modality[label > 0].mean()
-            gain = 1 + rng.uniform(-CONTRAST, CONTRAST)
-            modality[:] = (modality - mean) * gain + mean + rng.uniform(-BRIGHTNESS, BRIGHTNESS)
+            gain = 1 + rng.uniform(-CONTRAST, CONTRAST) * (rng.random() < CHANGED)
+            shift = rng.uniform(-BRIGHTNESS, BRIGHTNESS) * (rng.random() < CHANGED)
+            modality[:] = (modality - mean) * gain + mean + shift
         return image, label
 
     def _place(

@@ -16,13 +16,15 @@ class Volume(NamedTuple):
 
 
 class Mixing(Protocol):
-    """Makes one training sample of two patients.
+    """Makes one training sample of two patients, whose voxels have sides of ``spacing_mm``.
 
     ``around_tumour`` says which block of the donor is wanted: one whose middle is its tumour's, or
     the block at the same voxels as the target's.
     """
 
     around_tumour: ClassVar[bool]
+
+    def __init__(self, spacing_mm: tuple[float, float, float]) -> None: ...
 
     def __call__(self, target: Volume, donor: Volume, rng: np.random.Generator) -> Volume:
         """The target with a part of the donor's block, of the same shape."""
