@@ -9,8 +9,9 @@ from scipy.spatial.transform import Rotation
 
 from workflow_scripts.segmentation.mixing.volume import Volume
 
-# Changes of the tumour before it is pasted, each with a probability ``CHANGED``: the largest rotation
-# about each axis, magnification, brightness (standard deviations of the image) and contrast.
+# Changes of the tumour before it is pasted, each with a probability ``CHANGED``: the largest angle of
+# rotation about each axis, magnification, and the largest change of brightness (in standard
+# deviations of the image) and of contrast.
 TURN_DEG = 180.0
 SCALE = (0.75, 1.25)
 BRIGHTNESS, CONTRAST = 0.2, 0.2
