@@ -9,8 +9,8 @@ from scipy.spatial.transform import Rotation
 
 from workflow_scripts.segmentation.mixing.volume import Volume
 
-# Changes of the tumour before it is pasted, each with a probability ``CHANGED``: the largest angle of
-# rotation about each axis, magnification, and the largest change of brightness (in standard
+# Changes of the tumour before it is pasted, each with a probability ``CHANGED``: the largest angle
+# of rotation about each axis, magnification, and the largest change of brightness (in standard
 # deviations of the image) and of contrast.
 TURN_DEG = 180.0
 SCALE = (0.75, 1.25)
