@@ -87,7 +87,7 @@ class StackDenoiser(nn.Module):
         embedding = functional.silu(embedding + condition)
         h = torch.cat([x, maps.to(x.dtype)], 1)
         if h.device.type == "cpu":
-            # All layers keep this layout, in which a step takes about half the time on a CPU.
+            # All layers keep this layout. In fp32 a training step takes some 15 % less time so.
             h = h.contiguous(memory_format=torch.channels_last_3d)
         h = self.down[0](self.first(h), embedding)
         skipped = []
