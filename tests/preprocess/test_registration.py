@@ -12,7 +12,7 @@ from workflow_scripts.preprocess.registration import (
     _better_turned,
     _right_angles,
     _turned,
-    overlap,
+    agreement,
     turned_deg,
 )
 
@@ -44,7 +44,7 @@ def test_there_are_24_orientations_none_of_them_mirrored():
 
 
 def test_overlap_is_1_where_brains_lie_on_each_other_and_falls_as_they_part():
-    values = [overlap(ball(), ball(), shift(mm)) for mm in (0, 5, 20, 70)]
+    values = [agreement(ball(), ball(), shift(mm))[0] for mm in (0, 5, 20, 70)]
     assert values[0] == pytest.approx(1, abs=0.02)
     assert values == sorted(values, reverse=True)
     # Two balls of radius r at a distance d share 1 - 3d / 4r + d^3 / 16r^3.
@@ -53,18 +53,26 @@ def test_overlap_is_1_where_brains_lie_on_each_other_and_falls_as_they_part():
 
 
 def test_a_small_or_cut_brain_that_lies_right_overlaps():
-    assert overlap(ball(), ball(26), shift(0)) > 0.97
     padded = sitk.GetArrayFromImage(ball())
     padded[50:] = 0
-    assert overlap(ball(), sitk.GetImageFromArray(padded), shift(0)) > 0.97
-    assert overlap(ball(), ball()[:, :, :50], shift(0)) > 0.97
+    for brain in (ball(26), sitk.GetImageFromArray(padded), ball()[:, :, :50]):
+        assert agreement(ball(), brain, shift(0))[0] > 0.97
 
 
 def test_a_brain_of_half_or_twice_the_size_does_not_overlap():
-    assert overlap(ball(), ball(), scale(0.6)) < 0.6
-    assert overlap(ball(), ball(18), shift(0)) < 0.6
-    assert overlap(ball(18), ball(), shift(0)) < 0.6
-    assert overlap(ball(), sitk.GetImageFromArray(np.zeros((80, 80, 80), np.uint8)), shift(0)) == 0
+    assert agreement(ball(), ball(), scale(0.6))[0] < 0.6
+    assert agreement(ball(), ball(18), shift(0))[0] < 0.6
+    assert agreement(ball(18), ball(), shift(0))[0] < 0.6
+    nothing = sitk.GetImageFromArray(np.zeros((80, 80, 80), np.uint8))
+    assert agreement(ball(), nothing, shift(0)) == (0, 0)
+
+
+def test_dice_counts_what_only_one_of_the_brains_covers():
+    # Balls of radii r < R in each other: 2 r^3 / (r^3 + R^3).
+    assert agreement(ball(), ball(26), shift(0))[1] == pytest.approx(
+        2 * 26**3 / (26**3 + 30**3), abs=0.02
+    )
+    assert agreement(ball(), ball(), shift(0))[1] == pytest.approx(1, abs=0.02)
 
 
 def test_angles_are_those_of_the_rotation_whatever_the_scale():

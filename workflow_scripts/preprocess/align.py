@@ -37,7 +37,7 @@ TURNED_DEG = 60.0
 class Aligned:
     """What each point becomes (mm): template to reference, and reference to each modality, as
     resampling wants them; the brain mask on the reference's voxels; and its overlap with the
-    template's (``registration.overlap``), ``None`` where it was not registered."""
+    template's (``registration.agreement``), ``None`` where it was not registered."""
 
     to_reference: sitk.Transform
     to_modality: dict[str, sitk.Transform]
@@ -100,35 +100,35 @@ def align(raw: Raw, settings: PreprocessSettings, row: dict) -> Aligned:
     mask = to_image(brain.astype(np.uint8), affine)
     inside = np.where(brain, volume - volume[brain].min(), 0).astype(np.float32)
     template, template_mask = load_template()
-    found, agreement = register_to_template(
+    found, overlap = register_to_template(
         template, template_mask, to_image(inside, affine), mask, settings.template
     )
-    check_overlap(agreement, turned_deg(found), raw.reference)
-    return Aligned(found, to_modality, brain, agreement)
+    check_overlap(overlap, turned_deg(found), raw.reference)
+    return Aligned(found, to_modality, brain, overlap)
 
 
-def check_overlap(agreement: float | None, angle_deg: float, modality: str) -> None:
+def check_overlap(overlap: float | None, angle_deg: float, modality: str) -> None:
     """Warn where a brain fits the template badly, or where the head is turned; raise ``UserError``
     where it hardly fits at all.
 
-    ``agreement`` is the overlap of the brains, ``None`` where the patient has no brain mask;
+    ``overlap`` is the overlap of the brains, ``None`` where the patient has no brain mask;
     ``angle_deg`` is the rotation from the template to the image, in degrees.
     """
-    if agreement is None:
+    if overlap is None:
         logging.warning("%s: without a brain mask the registration cannot be checked", modality)
         return
-    logging.info("overlap of brain and template: %.3f", agreement)
-    if agreement < LEAST_OVERLAP:
+    logging.info("overlap of brain and template: %.3f", overlap)
+    if overlap < LEAST_OVERLAP:
         raise UserError(
             f"{modality}: the registration to the template failed: brain and template overlap by "
-            f"{agreement:.2f}, at least {LEAST_OVERLAP} is needed; check the image's orientation "
+            f"{overlap:.2f}, at least {LEAST_OVERLAP} is needed; check the image's orientation "
             "and its brain mask (preprocess.skull_strip), or leave the patient out "
             "(cohort.exclude)"
         )
-    if agreement < DOUBTFUL_OVERLAP:
+    if overlap < DOUBTFUL_OVERLAP:
         logging.warning(
             "%s: brain and template overlap by %.2f only, %.2f or more is expected; check the "
-            "picture of the patient", modality, agreement, DOUBTFUL_OVERLAP,
+            "picture of the patient", modality, overlap, DOUBTFUL_OVERLAP,
         )  # fmt: skip
     if angle_deg > TURNED_DEG:
         logging.warning(

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
@@ -17,9 +18,10 @@ PITCHES = (-30, -15, 0, 15, 30)  # degrees
 # Angles (degrees) about each axis at which two modalities of one head may lie, other than the
 # scanner says.
 TURNS = (-25, 0, 25)
-# Degrees about the other axes, which are tried where the brains overlap less than by:
-TILTS = (-30, -15, 15, 30)
-GOOD_OVERLAP = 0.93
+TILTS = (-20, 20)  # degrees about the other axes
+# Dice of the brains below which every right angle is tried, too, and larger tilts.
+GOOD_DICE = 0.93
+LARGE_TILTS = (-40, 40)
 # Share of the unturned start's mutual information by which a turned start has to be better.
 MARGIN = 0.1
 
@@ -135,11 +137,10 @@ def register_to_template(
     """The ``affine`` or ``rigid`` transform from template points (mm) to the image's points, and
     the ``overlap`` of the brains under it; ``None`` where the mask is the whole image, no brain.
 
-    ``image`` is skull-stripped by ``mask``. The search starts from the masks' centres of mass
-    and from several pitches of the head, of which the best goes on. Where the brains then overlap
-    less than by ``GOOD_OVERLAP``, it starts again from the 24 right-angle orientations, and from
-    ``TILTS`` about the other axes; that result is taken if both the images and the brains agree
-    better.
+    ``image`` is skull-stripped by ``mask``. The search starts from the masks' centres of mass,
+    from several pitches and tilts of the head, of which the best goes on. Where the Dice of the
+    brains is then below ``GOOD_DICE``, it starts again from the 24 right-angle orientations
+    and from larger tilts; of the two results, that with more mutual information is taken.
     """
     rigid = sitk.Euler3DTransform(
         sitk.CenteredTransformInitializer(
@@ -154,50 +155,71 @@ def register_to_template(
     fixed, moving = _isotropic(template, 2.0), _isotropic(image, 2.0)
     around = sitk.BinaryDilate(sitk.Shrink(template_mask, [2, 2, 2]), [2, 2, 2])
 
-    def from_starts(
-        starts: Iterable[NDArray], transform: sitk.Transform
-    ) -> tuple[float, float, sitk.Transform]:
-        """The metric's value, the overlap and the transform from the best of the starts."""
-        start = _best_start(fixed, moving, around, transform, starts)
-        value, found = _search(fixed, moving, around, start)
-        found = type(transform)(found)
+    def outcome(start: _Start) -> _Outcome:
+        """What a start leads to."""
+        value, found = _search(fixed, moving, around, start.turn, start.transform)
+        found = sitk.Euler3DTransform(found)
         if kind == "affine":
             affine = sitk.AffineTransform(3)
             affine.SetMatrix(found.GetMatrix())
             affine.SetTranslation(found.GetTranslation())
             affine.SetCenter(found.GetCenter())
-            value, found = _search(fixed, moving, around, affine)
-            found = sitk.AffineTransform(found)
-        return value, overlap(template_mask, mask, found), found
+            value, found = _search(fixed, moving, around, start.turn, affine)
+        found = _chain(found, start.turn)
+        overlap, dice = agreement(template_mask, mask, found)
+        logging.info(
+            "registration: metric %.3f, overlap %.3f, Dice %.3f of the brains", value, overlap, dice
+        )
+        return _Outcome(value, found, overlap, dice)
 
-    try:
-        value, agreement, found = from_starts(_turned("x", PITCHES), rigid)
-    except RuntimeError:  # no start stayed in the image
-        value, agreement, found = np.inf, 0.0, None
-    if found is not None and sitk.GetArrayViewFromImage(mask).all():
-        return found, None
-    if agreement < GOOD_OVERLAP:
-        # Euler angles are singular at 90 degrees.
-        versor = sitk.VersorRigid3DTransform()
-        versor.SetCenter(rigid.GetCenter())
-        versor.SetTranslation(rigid.GetTranslation())
-        starts = [*_right_angles(), *_turned("y", TILTS), *_turned("z", TILTS)]
+    outcomes = []
+    near = [*_turned("x", PITCHES), *_turned("y", TILTS), *_turned("z", TILTS)]
+    whole = sitk.GetArrayViewFromImage(mask).all()
+    with contextlib.suppress(RuntimeError):  # the search left the image
+        usual = _best_start(fixed, moving, around, rigid, near)
+        outcomes.append(outcome(usual))
+    if not outcomes or (outcomes[0].dice < GOOD_DICE and not whole):
         with contextlib.suppress(RuntimeError):
-            other_value, other_agreement, other = from_starts(starts, versor)
-            if other_value < value and other_agreement > agreement:
-                return other, other_agreement
-    if found is None:
+            far = [*_right_angles(), *_turned("y", LARGE_TILTS), *_turned("z", LARGE_TILTS)]
+            turned = _best_start(fixed, moving, around, rigid, far)
+            if not outcomes or turned.value < usual.value:
+                outcomes.append(outcome(turned))
+    if not outcomes:
         raise UserError(f"the image could not be registered to the template: {ASTRAY}")
-    return found, agreement
+    best = min(outcomes, key=lambda outcome: outcome.value)
+    return best.transform, None if whole else best.overlap
 
 
-def overlap(template_mask: sitk.Image, mask: sitk.Image, transform: sitk.Transform) -> float:
-    """Overlap coefficient (0 to 1) of the template's brain and an image's, under a transform from
-    template points to the image's.
+@dataclass(frozen=True)
+class _Start:
+    """Where a search starts: the metric's value, the lower the better; a rotation of the image, and
+    the rigid transform that goes before it."""
 
-    It is the volume of both over that of the smaller one, or over half of the larger one's if that
-    is more, counted where the image has voxels: a small brain that was registered rigidly, and one
-    that is cut by its field of view, are not penalised.
+    value: float
+    turn: sitk.Transform
+    transform: sitk.Transform
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """Where a search ended: the metric's value, the lower the better, the transform from template
+    points to the image's, and how the brains agree (``agreement``)."""
+
+    value: float
+    transform: sitk.Transform
+    overlap: float
+    dice: float
+
+
+def agreement(
+    template_mask: sitk.Image, mask: sitk.Image, transform: sitk.Transform
+) -> tuple[float, float]:
+    """Overlap coefficient and Dice (0 to 1) of the template's brain and an image's, under a
+    transform from template points to the image's.
+
+    The overlap coefficient is the volume of both over that of the smaller one, or over half of the
+    larger one's if that is more, counted where the image has voxels: a small brain that was
+    registered rigidly, and one that is cut by its field of view, are not penalised.
     """
     small = sitk.Shrink(sitk.Cast(template_mask > 0, sitk.sitkUInt8), [2, 2, 2])
     nearest = (small, transform, sitk.sitkNearestNeighbor)
@@ -209,7 +231,10 @@ def overlap(template_mask: sitk.Image, mask: sitk.Image, transform: sitk.Transfo
     own = (sitk.GetArrayViewFromImage(mask) > 0).sum() * np.prod(mask.GetSpacing())
     own /= _stretch(transform) * voxel_mm3
     smaller, larger = sorted((float(known.sum()), float(own)))
-    return float((known & brain).sum() / max(smaller, larger / 2)) if smaller else 0.0
+    if not smaller:
+        return 0.0, 0.0
+    both = float((known & brain).sum())
+    return both / max(smaller, larger / 2), 2 * both / (smaller + larger)
 
 
 def _stretch(transform: sitk.Transform) -> float:
@@ -251,15 +276,22 @@ def _best_start(
     fixed: sitk.Image,
     moving: sitk.Image,
     mask: sitk.Image,
-    start: sitk.Transform,
+    start: sitk.Euler3DTransform,
     rotations: Iterable[NDArray],
-) -> sitk.Transform:
-    """A coarse rigid search from each rotation (3 × 3) of the head: one that nods by more than some
-    15 degrees otherwise ends in a wrong optimum, centimetres away."""
+) -> _Start:
+    """The best of coarse rigid searches from each rotation (3 × 3) of the head: one that nods by
+    more than some 15 degrees otherwise ends in a wrong optimum, centimetres away.
+
+    Heads are turned about the point that ``start`` takes the template's centre to. No set of three
+    angles can be searched from every orientation, so the search's angles begin at 0 each time.
+    Raises ``RuntimeError`` where every search leaves the image.
+    """
+    centre = start.TransformPoint(start.GetCenter())
     found = []
     for rotation in rotations:
-        turned = type(start)(start)
-        turned.SetMatrix(rotation.ravel().tolist(), 1e-6)
+        turn = sitk.AffineTransform(3)
+        turn.SetCenter(centre)
+        turn.SetMatrix(rotation.ravel().tolist())
         method = _method(32, 0.5)
         method.SetMetricFixedMask(mask)
         method.SetShrinkFactorsPerLevel([4])
@@ -267,30 +299,47 @@ def _best_start(
         method.SetOptimizerAsRegularStepGradientDescent(
             learningRate=2.0, minStep=1e-2, numberOfIterations=60, relaxationFactor=0.6
         )
-        method.SetInitialTransform(turned, inPlace=False)
+        method.SetMovingInitialTransform(turn)
+        method.SetInitialTransform(sitk.Euler3DTransform(start), inPlace=False)
         try:
             transform = _inner(method.Execute(fixed, moving))
         except RuntimeError:  # the search left the image
             continue
-        found.append((method.GetMetricValue(), transform))
+        found.append(_Start(method.GetMetricValue(), turn, transform))
     if not found:
         raise RuntimeError("no start stayed in the image")
-    return min(found, key=lambda pair: pair[0])[1]
+    return min(found, key=lambda start: start.value)
 
 
 def _search(
-    fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image, start: sitk.Transform
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    mask: sitk.Image,
+    turn: sitk.Transform,
+    start: sitk.Transform,
 ) -> tuple[float, sitk.Transform]:
-    """The metric's value, the lower the better, and the transform found from a start."""
+    """The metric's value, the lower the better, and the transform before ``turn`` that was found
+    from a start."""
     method = _method(32, 0.1)
     method.SetMetricFixedMask(mask)
     method.SetShrinkFactorsPerLevel([4, 2])
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=1.0, minStep=2e-3, numberOfIterations=100, relaxationFactor=0.6
     )
+    method.SetMovingInitialTransform(turn)
     method.SetInitialTransform(start, inPlace=False)
     found = _inner(method.Execute(fixed, moving))
     return method.GetMetricValue(), found
+
+
+def _chain(first: sitk.Transform, second: sitk.Transform) -> sitk.AffineTransform:
+    """One transform that applies two rigid or affine ones."""
+    points = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], float)
+    taken = np.array([second.TransformPoint(first.TransformPoint(p.tolist())) for p in points])
+    chained = sitk.AffineTransform(3)
+    chained.SetMatrix((taken[1:] - taken[0]).T.ravel().tolist())
+    chained.SetTranslation(taken[0].tolist())
+    return chained
 
 
 def _inner(transform: sitk.Transform) -> sitk.Transform:
