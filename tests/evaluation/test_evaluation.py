@@ -114,6 +114,8 @@ def asked_for(count, seed=0):
     for axis in "xyz":
         table[f"requested_centroid_{axis}_mm"] = rng.uniform(-40, 40, count)
     table["requested_sphericity"] = rng.uniform(0.6, 0.95, count)
+    table["requested_core_share"] = rng.uniform(0.2, 0.9, count)
+    table["requested_enhancing_share"] = 0.5 * table["requested_core_share"]
     for name in UNITS:
         table[f"measured_{name}"] = table[f"first_{name}"] = table[f"requested_{name}"]
     return table
@@ -217,6 +219,17 @@ def test_centroids_are_told_by_their_distance():
     assert rows["centroid_x_mm", "kept"]["slope"] == pytest.approx(1.0)
     assert rows["centroid_x_mm", "kept"]["bias"] == pytest.approx(3.0)
     assert all(row["n_requests"] == 8 for (name, _), row in rows.items() if name != SMALL)
+
+
+def test_shares_count_where_they_are_asked_for():
+    table = asked_for(10)
+    table.loc[:3, ["requested_core_share", "requested_enhancing_share"]] = np.nan
+    rows = rows_of(table)
+    assert rows["core_share", "first"]["n_requests"] == 6
+    assert rows["core_share", "first"]["r2"] == pytest.approx(1)
+    assert rows["volume_ml", "first"]["n_requests"] == 10
+    table["requested_core_share"] = table["requested_enhancing_share"] = np.nan
+    assert not {"core_share", "enhancing_share"} & {name for name, _ in rows_of(table)}
 
 
 def test_a_request_without_a_tumour_is_counted_everywhere():
@@ -435,7 +448,7 @@ def test_the_tables_have_the_promised_columns(tables):
         "reconstruction": "split psnr_db ssim label_dice",
         "contrast": "split group modality patients contrast_z ratio ratio_low ratio_high",
     }
-    rows = {"scores": 32, "adherence": 32, "reconstruction": 2, "contrast": 16}
+    rows = {"scores": 32, "adherence": 40, "reconstruction": 2, "contrast": 16}
     for name, expected in columns.items():
         table = read_table(tables[name])
         assert table.columns.tolist() == expected.split(), name

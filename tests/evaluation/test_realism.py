@@ -103,6 +103,12 @@ def darker(image, label, rng):
     return image - 0.12 * (image > 0), label
 
 
+def mottled(image, label, rng):
+    """With a coarse texture in the tumour alone."""
+    texture = ndimage.gaussian_filter(rng.normal(size=image.shape), (0, 0.6, 0.6, 0.6))
+    return image + 0.15 * texture / texture.std() * (label > 0), label
+
+
 def pierced(image, label, rng):
     label = label.copy()
     label[tuple(np.argwhere(ndimage.binary_erosion(label))[0])] = 0
@@ -267,12 +273,33 @@ def test_blurred_patients_are_told_apart(groups_with):
         ("synthetic", "auc_reconstructed"),
         ("synthetic", "auc_real"),
         ("reconstructed", "auc_real"),
+        ("synthetic", "auc_tumour_reconstructed"),
     ]
     row = found["synthetic", "auc_real"]
     assert row.value >= 0.95 and row.low > 0.5
     assert row.floor_low < row.floor < row.floor_high
     # Reconstructed patients are the held-out ones themselves here.
     assert found["reconstructed", "auc_real"].value == 0.5
+
+
+@pytest.mark.parametrize("change", [mottled, unchanged])
+def test_mottled_tumours_are_told_apart_by_crops_of_tumours(change, groups_with):
+    rows = two_sample_rows(groups_with(change), ["flair"], 40, 2, 0, CONFIDENCE)
+    row = next(row for row in rows if row.measure == "auc_tumour_reconstructed")
+    if change is mottled:
+        assert row.value >= 0.95 and row.low > 0.5
+    else:
+        assert row.value < 0.8
+    assert row.low < row.value < row.high and row.floor < 0.8
+
+
+def test_crops_about_the_tumour_show_it(groups_with):
+    folder = groups_with(unchanged)["train"][0]
+    crops = crop_patients([folder], 0, tumour=True).images
+    assert crops.shape == (1, 2, 64, 16, 16)
+    # The tumour is brighter than its surroundings, and the middle of a crop lies in it.
+    middle = crops[0, 0, :, 6:10, 6:10]
+    assert middle.mean() > crops[0, 0][crops[0, 0] > 0].mean() + 0.1
 
 
 def test_clean_patients_are_not_told_apart(groups_with):

@@ -5,13 +5,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from workflow_scripts.common.attributes import AXES
+from workflow_scripts.common.attributes import AXES, SHARES
 
 # How measured and requested values are compared: by their ratio, or their difference in this unit.
 UNITS = {
     "volume_ml": "ratio",
     **{f"centroid_{axis}_mm": "mm" for axis in AXES},
     "sphericity": "1",
+    **dict.fromkeys(SHARES, "1"),
 }
 # Requests of small tumours, which are told apart: rows of the attribute ``SMALL``.
 SMALL, SMALL_ML = "small_volume_ml", (3.0, 10.0)
@@ -102,10 +103,10 @@ def draw_adherence(
 ) -> list[dict]:
     """Rows with ``COLUMNS`` of one split's ``attributes.tsv`` for one of ``DRAWS``.
 
-    There is a row for each attribute of ``UNITS``, one for small tumours (``SMALL``), one for the
-    distance of the centroids (``DISTANCE``: ``median`` and ``p95``), and one for the share of all
-    requests that were met (``MET``: ``share``). A request that gave no tumour has no attributes:
-    it counts in ``n_requests`` and in ``n_missing``, and is not met.
+    There is a row for each attribute of ``UNITS`` that is asked for, one for small tumours
+    (``SMALL``), one for the distance of the centroids (``DISTANCE``: ``median`` and ``p95``), and
+    one for the share of all requests that were met (``MET``: ``share``). A request that gave no
+    tumour has no attributes: it counts in ``n_requests`` and in ``n_missing``, and is not met.
     """
     side = DRAWS[draw]
     sure = permutations, confidence, seed
@@ -120,12 +121,15 @@ def draw_adherence(
         rows.append({**dict.fromkeys(COLUMNS, NAN), **names, **found})
 
     def compared(asked: pd.DataFrame, name: str) -> dict[str, float]:
-        made = asked[asked[f"{side}_volume_ml"] > 0]
+        # A lesion without regions has no shares.
+        made = asked[asked[f"{side}_volume_ml"] > 0].dropna(subset=f"{side}_{name}")
         pair = (made[f"{which}_{name}"].to_numpy(float, copy=True) for which in ("requested", side))
         return adherence(*pair, *sure, ratio=UNITS[name] == "ratio")
 
     for name, unit in UNITS.items():
-        add(name, unit, table, compared(table, name))
+        asked = table.dropna(subset=f"requested_{name}")
+        if name not in SHARES or len(asked):
+            add(name, unit, asked, compared(asked, name))
     small = table[table["requested_volume_ml"].between(*SMALL_ML)]
     add(SMALL, UNITS["volume_ml"], small, compared(small, "volume_ml"))
     distances = centroid_distances(table, side)

@@ -31,6 +31,8 @@ ATTRIBUTE_NAMES = {
     "centroid_y_mm": "Centroid y (mm)",
     "centroid_z_mm": "Centroid z (mm)",
     "sphericity": "Sphericity",
+    "core_share": "Share of core",
+    "enhancing_share": "Share of enhancing tumour",
 }
 
 
@@ -83,11 +85,13 @@ def adherence_scatter(tables: dict[str, pd.DataFrame]) -> Figure:
     tables = {split: table[table["first_volume_ml"] > 0] for split, table in tables.items()}
     if not any(map(len, tables.values())):
         return note("No synthetic patient has a tumour")
-    figure = Figure(figsize=(13, 3.1))
-    axes = figure.subplots(1, len(ATTRIBUTE_NAMES))
-    for panel, (name, title) in zip(axes, ATTRIBUTE_NAMES.items(), strict=True):
-        every = pd.concat(tables.values())
-        values = every[[f"requested_{name}", f"first_{name}"]].to_numpy()
+    every = pd.concat(tables.values())
+    # Shares of regions are in the requests of some runs only.
+    shown = {n: t for n, t in ATTRIBUTE_NAMES.items() if every[f"requested_{n}"].notna().any()}
+    figure = Figure(figsize=(2.6 * len(shown), 3.1))
+    axes = figure.subplots(1, len(shown))
+    for panel, (name, title) in zip(axes, shown.items(), strict=True):
+        values = every[[f"requested_{name}", f"first_{name}"]].dropna().to_numpy()
         if name == "volume_ml":
             panel.set(xscale="log", yscale="log")
             for axis in (panel.xaxis, panel.yaxis):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from workflow_scripts.common.attributes import AXES, CONDITIONS
+from workflow_scripts.common.attributes import AXES, CONDITIONS, SHARES
 from workflow_scripts.common.files import UserError, read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.diffusion.conditions import Scaling
@@ -19,10 +19,11 @@ def jittered(
 ) -> pd.Series:
     """One training tumour (augmented copies counted), its size and place jittered.
 
-    Sphericity and the box's proportions stay those of the tumour, so that nothing impossible is
-    asked for.
+    Sphericity, the box's proportions and the shares of core and enhancing tumour stay those of the
+    tumour, so that nothing impossible is asked for.
     """
-    row = attributes.iloc[rng.integers(len(attributes))][list(CONDITIONS)].astype(float).copy()
+    chosen = attributes.iloc[rng.integers(len(attributes))]
+    row = chosen.reindex([*CONDITIONS, *SHARES]).astype(float)
     growth = np.exp(rng.normal(0, jitter))
     row["volume_ml"] *= growth
     for axis in AXES:

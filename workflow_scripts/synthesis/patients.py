@@ -17,7 +17,8 @@ from workflow_scripts.synthesis.requests import reason_to_refuse
 from workflow_scripts.synthesis.sampling import Sample, synthesise
 from workflow_scripts.synthesis.settings import SamplingSettings
 
-COMPARED = ("volume_ml", *CENTROID, "sphericity")
+# Shares are compared where they are asked for, and the label tells regions apart.
+COMPARED = ("volume_ml", *CENTROID, "sphericity", *SHARES)
 # Of the patient as a whole, which nobody asks for.
 WHOLE = ("brain_pieces", "hole_voxels")
 DRAWS = ("measured", "first")
