@@ -13,6 +13,9 @@ EXPORT := $(RESULTS)/export/n8-s0
 OUTSIDE := .venv-outside
 NNUNET := .venv-nnunet
 DOCS := .venv-docs
+# Of `make study`: phantoms; brats with the folder of BraTS patients; lgg with a table of files.
+COHORT := phantoms
+DATA :=
 # Of `make sampler`: a prior's model folder.
 MODEL := embedded
 # Their processes feed a GPU, or make phantoms.
@@ -36,7 +39,8 @@ help:
 	@echo "                 and its patients as nnU-Net and the BIDS validator read them"
 	@echo "make prior       networks to start from, learned from phantoms, in prior/: three hours"
 	@echo "make prior-brats the same for four modalities and three tumour regions, in prior-brats/"
-	@echo "make study       five and ten patients, five seeds: do synthetic patients help? half a day"
+	@echo "make study       five and ten patients, five seeds: do synthetic patients help? half a day;"
+	@echo "                 COHORT=brats DATA=<folder>, or COHORT=lgg DATA=<table>, on real patients"
 	@echo "make verdicts    how often verdicts are wrong: simulated studies, for docs/numbers.md; a minute"
 	@echo "make kept        segmentation weights of the best validation check, or the last? half an hour"
 	@echo "make bench       time and memory beside the paper's networks and MONAI's; half an hour"
@@ -102,8 +106,8 @@ prior prior-brats: $(READY)
 	cp -r results-$@/prior/. $@/
 
 study: $(READY)
-	$(SNAKEMAKE) --configfile config/study.yaml
-	@cat results-study/evaluation/summary.md
+	$(BIN)/python -m workflow_scripts.study.run $(COHORT) $(DATA)
+	$(BIN)/python -m workflow_scripts.study.write_study
 
 verdicts: $(READY)
 	$(BIN)/python -m workflow_scripts.evaluation.simulate_verdicts --write docs/numbers.md

@@ -18,7 +18,7 @@ from workflow_scripts.evaluation.statistics import (
     summarise,
 )
 from workflow_scripts.evaluation.summarise_segmentation import caption
-from workflow_scripts.evaluation.tables import METRICS, latex, markdown, readable
+from workflow_scripts.evaluation.tables import METRICS, latex, markdown, readable, replace_between
 from workflow_scripts.evaluation.verdicts import verdicts_text
 
 ARMS = ["real", "real+classical", "real+synthetic", "real+classical+synthetic"]
@@ -265,8 +265,8 @@ def test_the_simulation_catches_a_test_over_patients_alone():
 
 
 def test_the_document_s_table_is_replaced(tmp_path):
-    text = f"before\n{simulation.BEGIN}old\n{simulation.END}after\n"
-    found = simulation.replace_table(text, "new\n")
-    assert found == f"before\n{simulation.BEGIN}new\n{simulation.END}after\n"
+    text = "before\n<!-- t: begin -->\nold\n<!-- t: end -->\nafter\n"
+    found = replace_between(text, "new\n", "t")
+    assert found == "before\n<!-- t: begin -->\nnew\n<!-- t: end -->\nafter\n"
     with pytest.raises(UserError, match="lacks the marks"):
-        simulation.replace_table("nothing", "new\n")
+        replace_between("nothing", "new\n", "t")

@@ -23,7 +23,7 @@ def written(*files: str, splits: pd.DataFrame = SPLITS) -> str:
 
 
 @pytest.mark.parametrize(
-    "files", [[], ["tiny.yaml"], ["paper.yaml"], ["study.yaml"], ["fast.yaml"]]
+    "files", [[], ["tiny.yaml"], ["paper.yaml"], ["study_phantoms.yaml"], ["fast.yaml"]]
 )
 def test_every_citation_is_listed_once_in_the_order_of_the_text(files):
     text, _, listed = written(*files).partition("\n\n1. ")

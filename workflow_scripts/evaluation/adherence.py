@@ -98,12 +98,18 @@ def centroid_distances(table: pd.DataFrame, side: str = "measured") -> NDArray[n
     return np.sqrt(np.sum(squares, axis=0))
 
 
+def told(table: pd.DataFrame, name: str, side: str = "requested") -> pd.DataFrame:
+    """The rows in which an attribute has a value; a table without its column has none."""
+    column = f"{side}_{name}"
+    return table.dropna(subset=column) if column in table else table.iloc[:0]
+
+
 def draw_adherence(
     table: pd.DataFrame, draw: str, permutations: int, confidence: float, seed: int
 ) -> list[dict]:
     """Rows with ``COLUMNS`` of one split's ``attributes.tsv`` for one of ``DRAWS``.
 
-    There is a row for each attribute of ``UNITS`` that is asked for, one for small tumours
+    There is a row for each attribute of ``UNITS`` that is asked for and seen, one for small tumours
     (``SMALL``), one for the distance of the centroids (``DISTANCE``: ``median`` and ``p95``), and
     one for the share of all requests that were met (``MET``: ``share``). A request that gave no
     tumour has no attributes: it counts in ``n_requests`` and in ``n_missing``, and is not met.
@@ -121,14 +127,14 @@ def draw_adherence(
         rows.append({**dict.fromkeys(COLUMNS, NAN), **names, **found})
 
     def compared(asked: pd.DataFrame, name: str) -> dict[str, float]:
-        # A lesion without regions has no shares.
-        made = asked[asked[f"{side}_volume_ml"] > 0].dropna(subset=f"{side}_{name}")
+        made = told(asked[asked[f"{side}_volume_ml"] > 0], name, side)
         pair = (made[f"{which}_{name}"].to_numpy(float, copy=True) for which in ("requested", side))
         return adherence(*pair, *sure, ratio=UNITS[name] == "ratio")
 
     for name, unit in UNITS.items():
-        asked = table.dropna(subset=f"requested_{name}")
-        if name not in SHARES or len(asked):
+        asked = told(table, name)
+        # The label of a run for the whole tumour shows no regions.
+        if name not in SHARES or told(asked, name, side).size:
             add(name, unit, asked, compared(asked, name))
     small = table[table["requested_volume_ml"].between(*SMALL_ML)]
     add(SMALL, UNITS["volume_ml"], small, compared(small, "volume_ml"))

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
-from workflow_scripts.evaluation.adherence import fit_line
+from workflow_scripts.evaluation.adherence import fit_line, told
 from workflow_scripts.evaluation.look import note
 from workflow_scripts.evaluation.statistics import crossed_mean, patients_by_seeds, per_patient
 
@@ -86,8 +86,8 @@ def adherence_scatter(tables: dict[str, pd.DataFrame]) -> Figure:
     if not any(map(len, tables.values())):
         return note("No synthetic patient has a tumour")
     every = pd.concat(tables.values())
-    # Shares of regions are in the requests of some runs only.
-    shown = {n: t for n, t in ATTRIBUTE_NAMES.items() if every[f"requested_{n}"].notna().any()}
+    # Regions are asked for, and seen in the labels, in some runs only.
+    shown = {n: t for n, t in ATTRIBUTE_NAMES.items() if len(told(told(every, n), n, "first"))}
     figure = Figure(figsize=(2.6 * len(shown), 3.1))
     axes = figure.subplots(1, len(shown))
     for panel, (name, title) in zip(axes, shown.items(), strict=True):

@@ -15,9 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from workflow_scripts.common.files import UserError, write_text
+from workflow_scripts.common.files import write_text
 from workflow_scripts.evaluation.statistics import crossed_error
-from workflow_scripts.evaluation.tables import markdown
+from workflow_scripts.evaluation.tables import markdown, replace_between
 
 SEEDS = (3, 5)
 PATIENTS = (8, 40, 100)
@@ -26,7 +26,6 @@ GAIN = 0.07
 RUNS = 10_000
 # Trials that are held in memory at a time.
 BLOCK = 500
-BEGIN, END = "<!-- simulate_verdicts: begin -->\n", "<!-- simulate_verdicts: end -->\n"
 
 
 @dataclass(frozen=True)
@@ -107,14 +106,6 @@ def table(runs: int, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows).astype(str)
 
 
-def replace_table(text: str, new: str) -> str:
-    """The text with what stands between the two marks replaced. Raises ``UserError`` without
-    them."""
-    if BEGIN not in text or END not in text:
-        raise UserError(f"the document lacks the marks {BEGIN.strip()} and {END.strip()}")
-    return text[: text.index(BEGIN) + len(BEGIN)] + new + text[text.index(END) :]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=RUNS, help="trials a cell")
@@ -124,7 +115,7 @@ def main() -> None:
     print(made)
     if options.write:
         text = options.write.read_text(encoding="utf-8")
-        write_text(replace_table(text, made), options.write)
+        write_text(replace_between(text, made, "simulate_verdicts"), options.write)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from workflow_scripts.common.files import UserError
+
 HEADINGS = {
     "dice": "Dice",
     "hd95_mm": "HD95 (mm)",
@@ -74,3 +76,12 @@ def latex(table: pd.DataFrame, caption: str) -> str:
     for letter, command in LETTERS.items():
         text = text.replace(letter, command)
     return text
+
+
+def replace_between(text: str, new: str, name: str) -> str:
+    """A document with what stands between its marks ``<!-- name: begin -->`` and ``<!-- name: end
+    -->`` replaced. Raises ``UserError`` without them."""
+    begin, end = (f"<!-- {name}: {side} -->\n" for side in ("begin", "end"))
+    if begin not in text or end not in text:
+        raise UserError(f"the document lacks the marks {begin.strip()} and {end.strip()}")
+    return text[: text.index(begin) + len(begin)] + new + text[text.index(end) :]

@@ -1,0 +1,206 @@
+"""Write the tables of ``docs/study.md`` from those in ``docs/study``: part of ``make study``.
+
+python -m workflow_scripts.study.write_study
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from workflow_scripts.common.files import UserError, read_table, write_text
+from workflow_scripts.evaluation.comparisons import GENERATED, without_generator
+from workflow_scripts.evaluation.statistics import (
+    LEAST_SEEDS,
+    crossed_error,
+    patients_by_seeds,
+)
+from workflow_scripts.evaluation.tables import number, p_text, replace_between, signed
+from workflow_scripts.study.run import SETUPS, TABLES, wanted_cells
+from workflow_scripts.study.tables import finished_cells
+
+DOCUMENT = Path("docs/study.md")
+CONFIDENCE = 0.95
+# The region of the main question, and the cohorts of real patients that it pools.
+REGION, REAL = "WT", ("brats", "lgg")
+
+
+def difference(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """Dice of one arm minus another's (patients × seeds), averaged over the numbers of training
+    patients that a seed has in both; both tables hold one cohort and region."""
+    parts = []
+    for n in sorted(set(first["n"]) & set(second["n"])):
+        pair = (patients_by_seeds(table[table["n"] == n], "dice") for table in (first, second))
+        one, other = next(pair).align(next(pair), join="inner")
+        parts.append(one - other)
+    seeds = [set(part.columns) for part in parts]
+    common = sorted(set.intersection(*seeds)) if seeds else []
+    return sum(part[common] for part in parts) / len(parts) if common else pd.DataFrame()
+
+
+def pool(differences: list[pd.DataFrame]) -> dict[str, float]:
+    """Mean of differences (patients × seeds) of several cohorts, each patient weighing the same,
+    with its interval and p value.
+
+    Cohorts share neither patients nor trainings, so the variances of their means (crossed model,
+    ``evaluation/statistics.py``) add up with squared weights; degrees of freedom by Satterthwaite.
+    Without ``LEAST_SEEDS`` seeds in each cohort there is a mean, and no interval.
+    """
+    counts = np.array([len(table) for table in differences], float)
+    weights = counts / counts.sum()
+    mean = float(weights @ [table.to_numpy().mean() for table in differences])
+    found = {"mean": mean, "low": np.nan, "high": np.nan, "p": np.nan, "patients": counts.sum()}
+    found["seeds"] = min(table.shape[1] for table in differences)
+    if found["seeds"] < LEAST_SEEDS or counts.min() < 2:
+        return found
+    errors, freedoms = zip(*(crossed_error(t.to_numpy(float)) for t in differences), strict=True)
+    parts = (weights * np.array(errors)) ** 2
+    error = parts.sum() ** 0.5
+    if not error:
+        return found
+    freedom = parts.sum() ** 2 / (parts**2 / np.array(freedoms)).sum()
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * error
+    p = 2 * stats.t.sf(abs(mean) / error, freedom)
+    return {**found, "low": mean - half, "high": mean + half, "p": float(p)}
+
+
+def choose_arm(validation: pd.DataFrame, arms: list[str]) -> str | None:
+    """Of the arms the one with the largest mean validation Dice; ``None`` without any."""
+    means = validation[validation["arm"].isin(arms)].groupby("arm")["validation_dice"].mean()
+    return means.idxmax() if len(means) else None
+
+
+def ours(arms: list[str]) -> list[str]:
+    """Arms that need the generator."""
+    return [arm for arm in arms if GENERATED & set(arm.split("+"))]
+
+
+def table_of(rows: list[list[str]], headings: list[str]) -> str:
+    """A Markdown table."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def progress_text(cells: pd.DataFrame) -> Iterator[str]:
+    """What is finished of each cohort, by which commit, on which processor."""
+    yield "## What is finished\n"
+    rows = []
+    for cohort, setup in SETUPS.items():
+        wanted, own = wanted_cells(cohort, setup.settings()), cells[cells["cohort"] == cohort]
+        if own.empty:
+            rows.append([cohort, f"0 of {len(wanted)}", "–", "–", "–"])
+            continue
+        made = (", ".join(sorted(set(own[name]))) for name in ("commit", "processor"))
+        hours = f"{own['seconds'].sum() / 3600:.1f}"
+        rows.append([cohort, f"{len(own)} of {len(wanted)}", *made, hours])
+    yield table_of(rows, ["Cohort", "Cells", "Commit", "Processor", "Hours"])
+
+
+def main_question(scores: pd.DataFrame, validation: pd.DataFrame) -> Iterator[str]:
+    """The pooled comparison of the generator's arm that validation names with each rival."""
+    yield "## The main question\n"
+    scores = scores[scores["cohort"].isin(REAL) & (scores["region"] == REGION)]
+    validation = validation[validation["cohort"].isin(REAL)]
+    arms = scores["arm"].drop_duplicates().tolist()
+    arm = choose_arm(validation, ours(arms))
+    if arm is None:
+        yield "No cell of real patients is finished.\n"
+        return
+    yield f"The generator's arm with the highest validation Dice so far is **{arm}**.\n"
+    rows = []
+    for rival in without_generator(arms):
+        tables = []
+        for _, table in scores.groupby("cohort"):
+            pair = (table[table["arm"] == name] for name in (arm, rival))
+            tables.append(difference(*pair))
+        tables = [table for table in tables if table.size]
+        if tables:
+            rows.append([rival, *difference_cells(pool(tables))])
+    yield table_of(rows, ["Against", "Dice difference", "p", "Patients", "Seeds", "Verdict"])
+
+
+def difference_cells(found: dict[str, float]) -> list[str]:
+    """A pooled difference as text: with its interval, p, patients, seeds and verdict."""
+    interval = ""
+    if np.isfinite(found["low"]):
+        interval = f" [{number(found['low'], 3)}, {number(found['high'], 3)}]"
+    verdict = "not decided"
+    if found["low"] > 0:
+        verdict = "better"
+    elif found["high"] < 0:
+        verdict = "worse"
+    counts = (f"{found[name]:.0f}" for name in ("patients", "seeds"))
+    return [signed(found["mean"], 3) + interval, p_text(found["p"]), *counts, verdict]
+
+
+def arms_text(scores: pd.DataFrame) -> Iterator[str]:
+    """Mean Dice of each cohort, number of training patients and arm, by region."""
+    yield "## Each arm\n"
+    yield "Mean Dice over test patients and seeds. HD95 and scores by lesion are in the table.\n"
+    regions = scores["region"].drop_duplicates().tolist()
+    rows = []
+    order = scores["arm"].drop_duplicates().tolist()
+    for (cohort, n), group in scores.groupby(["cohort", "n"]):
+        for arm in order:
+            own = group[group["arm"] == arm]
+            if own.empty:
+                continue
+            means = own.groupby("region")["dice"].mean()
+            dice = [number(means.get(region, np.nan), 3) for region in regions]
+            rows.append([cohort, str(n), str(own["seed"].nunique()), arm, *dice])
+    yield table_of(rows, ["Cohort", "n", "Seeds", "Arm", *regions])
+
+
+def generator_text(folder: Path) -> Iterator[str]:
+    """Adherence, two-sample AUC and memory of each cohort and n, over the seeds."""
+    yield "## The generator\n"
+    keys = ["cohort", "n"]
+    adherence = read_table(folder / "adherence.csv")
+    adherence = adherence[adherence["draw"] == "first"]
+    quality = read_table(folder / "quality.csv")
+    quality = quality[quality["generator"] == "synthetic"]
+    rows = []
+    for (cohort, n), own in adherence.groupby(keys):
+        named = own.set_index("attribute")
+        chosen = quality[(quality["cohort"] == cohort) & (quality["n"] == n)]
+        auc = chosen[chosen["measure"] == "auc_reconstructed"].groupby("modality", sort=False)
+        rows.append([
+            cohort, str(n),
+            number(named.loc[["volume_ml"], "bias"].mean(), 2),
+            number(named.loc[["centroid_distance_mm"], "p95"].mean(), 1),
+            number(named.loc[["met"], "share"].mean(), 2),
+            ", ".join(f"{name} {number(value, 2)}" for name, value in auc["value"].mean().items()),
+        ])  # fmt: skip
+    headings = ["Cohort", "n", "Volume ratio", "Centroid p95 (mm)", "Met at first draw", "AUC"]
+    yield table_of(rows, headings)
+
+
+def study_text(folder: Path) -> str:
+    """What stands between the marks of ``docs/study.md``."""
+    cells = finished_cells(folder)
+    parts = [*progress_text(cells)]
+    if len(cells):
+        scores = read_table(folder / "segmentation.csv")
+        validation = read_table(folder / "validation.csv")
+        parts += [*main_question(scores, validation), *arms_text(scores), *generator_text(folder)]
+    return "\n".join(parts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tables", type=Path, default=TABLES, help="folder of the tables")
+    parser.add_argument("--document", type=Path, default=DOCUMENT)
+    options = parser.parse_args()
+    try:
+        text = options.document.read_text(encoding="utf-8")
+        write_text(replace_between(text, study_text(options.tables), "study"), options.document)
+    except UserError as error:
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    main()
