@@ -1,5 +1,5 @@
-"""What a patient's images and label look like, away from the tumour: detail, tissues, symmetry;
-holes and tears."""
+"""What a patient's images and label look like: detail, away from the tumour and in it; tissues and
+symmetry, away from it; holes and tears."""
 
 import functools
 from collections.abc import Sequence
@@ -17,6 +17,8 @@ from workflow_scripts.common.patients import Patient
 DETAIL_VOXELS = 1.5
 # Voxels that are farther than this from the tumour are judged.
 FROM_TUMOUR_VOXELS = 4
+# Share of a tumour's voxels that count as its bright ones, and the voxels of a tumour that has any.
+BRIGHT, PIECE_VOXELS = 0.25, 50
 # Share of a tissue from which a template voxel is taken for that tissue.
 TISSUE = 0.8
 
@@ -43,6 +45,20 @@ def fine_detail(image: NDArray, inside: Mask, where: Mask) -> Values:
     for volume in image:
         smooth = ndimage.gaussian_filter(volume * inside, DETAIL_VOXELS)[where] / weight
         found.append((volume[where] - smooth).std() if where.any() else np.nan)
+    return np.array(found, dtype=float)
+
+
+def bright_in_one_piece(image: NDArray, tumour: Mask) -> Values:
+    """Share of the brightest ``BRIGHT`` of a tumour's voxels (X, Y, Z) that lies in their largest
+    piece, of each modality of ``image`` (M, X, Y, Z): a rim is one piece, mottle is many. NaN for
+    tumours of fewer than ``PIECE_VOXELS``."""
+    if tumour.sum() < PIECE_VOXELS:
+        return np.full(len(image), np.nan)
+    found = []
+    for volume in image:
+        bright = tumour & (volume >= np.quantile(volume[tumour], 1 - BRIGHT))
+        pieces, _ = ndimage.label(bright)
+        found.append(np.bincount(pieces[bright]).max() / bright.sum())
     return np.array(found, dtype=float)
 
 
@@ -93,12 +109,14 @@ def left_right_correlation(image: NDArray, where: Mask) -> Values:
 def image_measures(
     patient: Patient, grid: Grid, modalities: Sequence[str]
 ) -> dict[tuple[str, str], float]:
-    """Fine detail, grey-white contrast and left-right correlation of a patient by measure and
-    modality."""
-    image, inside = patient.image(), patient.foreground()
-    where = away_from(patient.label() > 0, inside)
+    """Fine detail, that of the tumour, how much of its bright voxels is one piece, grey-white
+    contrast and left-right correlation of a patient by measure and modality."""
+    image, inside, tumour = patient.image(), patient.foreground(), patient.label() > 0
+    where = away_from(tumour, inside)
     found = {
         "fine_detail": fine_detail(image, inside, where),
+        "tumour_detail": fine_detail(image, inside, tumour & inside),
+        "bright_in_one_piece": bright_in_one_piece(image, tumour & inside),
         "grey_white_contrast": grey_white_contrast(image, where, *template_tissues(grid)),
         "left_right_correlation": left_right_correlation(image, where),
     }

@@ -23,7 +23,7 @@ from workflow_scripts.evaluation.intervals import (
     share_interval,
     spread_interval,
 )
-from workflow_scripts.evaluation.two_sample import Crops, crop_patients, separate
+from workflow_scripts.evaluation.two_sample import crop_patients, separate
 from workflow_scripts.evaluation.whole_brains import whole_brain
 
 # Folders by group: ``train`` and ``held_out`` are real; ``reconstructed_train`` and
@@ -59,7 +59,6 @@ REFERENCES = {
 # A measure that tells one patient's scanner from another's, and the name of its spread.
 CONTRAST, SPREAD = "grey_white_contrast", "contrast_spread"
 COMPARISONS = (("synthetic", "reconstructed"), ("synthetic", "real"), ("reconstructed", "real"))
-TUMOURS_COMPARED = (("synthetic", "reconstructed"),)
 # Random choices of patients that a distance is the mean of.
 CHOICES = 10
 
@@ -78,29 +77,18 @@ def two_sample_rows(
     confidence: float,
 ) -> Iterator[Row]:
     """How well a small network tells a generator's slices from the reference's (``two_sample``);
-    the floor is how well it tells the reference's patients from the training patients.
-
-    Synthetic patients' tumours are compared with reconstructed ones by themselves, too: among crops
-    of the whole brain few show them.
-    """
+    the floor is how well it tells the reference's patients from the training patients."""
+    crops = {name: crop_patients(folders, seed) for name, folders in groups.items()}
     length = {"steps": steps, "repeats": repeats, "seed": seed, "confidence": confidence}
-    comparisons = [(*pair, False) for pair in _compared(groups)]
-    comparisons += [(*pair, True) for pair in TUMOURS_COMPARED if groups[pair[0]]]
-    crops: dict[tuple[str, bool], Crops] = {}
-    floors: dict[tuple[str, str, bool], tuple[float, float, float]] = {}
-    for name, reference, tumour in comparisons:
+    floors: dict[tuple[str, str], tuple[float, float, float]] = {}
+    for name, reference in _compared(groups):
         group, other = REFERENCES[reference]
-        for one in (name, group, other):
-            if (one, tumour) not in crops:
-                crops[one, tumour] = crop_patients(groups[one], seed, tumour)
-        target = crops[group, tumour]
         for k, modality in enumerate(modalities):
-            key = reference, modality, tumour
+            key = reference, modality
             if key not in floors:
-                floors[key] = separate(crops[other, tumour], target, k, **length)
-            found = separate(crops[name, tumour], target, k, **length)
-            measure = f"auc_tumour_{reference}" if tumour else f"auc_{reference}"
-            yield Row(name, measure, modality, reference, *found, *floors[key])
+                floors[key] = separate(crops[other], crops[group], k, **length)
+            found = separate(crops[name], crops[group], k, **length)
+            yield Row(name, f"auc_{reference}", modality, reference, *found, *floors[key])
 
 
 def brain_measures(

@@ -17,9 +17,8 @@ from workflow_scripts.common.choice import evenly_chosen
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.evaluation.intervals import UNKNOWN, auc_interval
 
-# Voxels of a crop's side, or the slice's side where that is shorter: anywhere in the foreground,
-# and about the tumour.
-SIDE, TUMOUR_SIDE = 32, 16
+# Voxels of a crop's side, or the slice's side where that is shorter.
+SIDE = 32
 # Of each patient: so many crops are seen in training, and so many held-out ones are scored.
 CROPS = 64
 FOLDS = 5
@@ -40,11 +39,8 @@ class Crops:
     images: NDArray[np.float32]
 
 
-def crop_patient(
-    folder: Path, rng: np.random.Generator, tumour: bool = False
-) -> NDArray[np.float32]:
-    """Square crops (M, n, s, s) of a patient's axial slices about random voxels of the foreground,
-    or of the ``tumour``, which most others do not show.
+def crop_patient(folder: Path, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Square crops (M, n, s, s) of a patient's axial slices about random voxels of the foreground.
 
     Everything outside the foreground is 0: a mask that was cut elsewhere would give a group away,
     whatever its images look like.
@@ -52,22 +48,21 @@ def crop_patient(
     patient = Patient(folder)
     inside = patient.foreground_slices > 0  # Z, X, Y
     image = np.asarray(patient.slices, np.float32) * inside[:, None]
-    side = min(TUMOUR_SIDE if tumour else SIDE, *inside.shape[1:])
+    side = min(SIDE, *inside.shape[1:])
     crops = np.zeros((image.shape[1], CROPS, side, side), np.float32)
-    centres = np.argwhere(inside & (patient.label_slices > 0) if tumour else inside)
-    if len(centres):
+    places = np.argwhere(inside)
+    if len(places):
         most = np.array(inside.shape[1:]) - side
-        for k, (z, *centre) in enumerate(rng.choice(centres, CROPS)):
+        for k, (z, *centre) in enumerate(rng.choice(places, CROPS)):
             x, y = np.clip(np.array(centre) - side // 2, 0, most)
             crops[:, k] = image[z, :, x : x + side, y : y + side]
     return crops
 
 
-def crop_patients(folders: Sequence[Path], seed: int, tumour: bool = False) -> Crops:
-    """Crops (``crop_patient``) of a group, of at most ``PATIENTS``; a patient's do not depend on
-    the others."""
+def crop_patients(folders: Sequence[Path], seed: int) -> Crops:
+    """Crops of a group, of at most ``PATIENTS``; a patient's do not depend on the others."""
     chosen = [Path(folders[k]) for k in evenly_chosen(len(folders), PATIENTS)]
-    images = [crop_patient(folder, np.random.default_rng(seed), tumour) for folder in chosen]
+    images = [crop_patient(folder, np.random.default_rng(seed)) for folder in chosen]
     return Crops([f.name for f in chosen], np.stack(images) if images else np.empty((0,) * 5))
 
 

@@ -39,9 +39,10 @@ less variety. What each number is exactly: docs/numbers.md.
 """
 
 
-def _likeness(quality: pd.DataFrame, measure: str) -> str:
-    """AUC of each modality for synthetic patients, beside the floor; empty without any."""
-    chosen = (quality["generator"] == "synthetic") & (quality["measure"] == measure)
+def likeness_text(quality: pd.DataFrame) -> str:
+    """How well a small network tells synthetic patients from held-out ones after the autoencoder,
+    beside the floor, for each modality; the table has each split."""
+    chosen = (quality["generator"] == "synthetic") & (quality["measure"] == "auc_reconstructed")
     parts = []
     for modality, rows in quality[chosen].groupby("modality", sort=False):
         row = rows.iloc[0]
@@ -52,21 +53,12 @@ def _likeness(quality: pd.DataFrame, measure: str) -> str:
             value = with_interval(row["value"], row["low"], row["high"], 2)
             floor = with_interval(row["floor"], row["floor_low"], row["floor_high"], 2)
         parts.append(f"{modality} **{value}**, floor {floor}")
-    return "; ".join(parts)
-
-
-def likeness_text(quality: pd.DataFrame) -> str:
-    """How well a small network tells synthetic patients from held-out ones after the autoencoder,
-    by slices and by their tumours alone; the table has each split."""
-    slices = _likeness(quality, "auc_reconstructed")
-    tumours = _likeness(quality, "auc_tumour_reconstructed")
-    if not slices:
+    if not parts:
         return ""
     return (
         "- Synthetic patients told from held-out ones after the autoencoder by a small network, "
-        f"AUC (0.5: not at all; 1: without an error): {slices}. "
-        + (f"By their tumours alone: {tumours}. " if tumours else "")
-        + "The floor is between training and held-out patients.\n"
+        f"AUC (0.5: not at all; 1: without an error): {'; '.join(parts)}. The floor is between "
+        "training and held-out patients.\n"
     )
 
 

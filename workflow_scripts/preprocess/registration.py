@@ -22,6 +22,8 @@ TILTS = (-20, 20)  # degrees about the other axes
 # Dice of the brains below which every right angle is tried, too, and larger tilts.
 GOOD_DICE = 0.93
 LARGE_TILTS = (-40, 40)
+# The best of the coarse searches that go on.
+STARTS = 3
 # Share of the unturned start's mutual information by which a turned start has to be better.
 MARGIN = 0.1
 
@@ -138,9 +140,9 @@ def register_to_template(
     the ``overlap`` of the brains under it; ``None`` where the mask is the whole image, no brain.
 
     ``image`` is skull-stripped by ``mask``. The search starts from the masks' centres of mass,
-    from several pitches and tilts of the head, of which the best goes on. Where the Dice of the
+    from several pitches and tilts of the head, of which the best go on. Where the Dice of the
     brains is then below ``GOOD_DICE``, it starts again from the 24 right-angle orientations
-    and from larger tilts; of the two results, that with more mutual information is taken.
+    and from larger tilts; of all results, that with most mutual information is taken.
     """
     rigid = sitk.Euler3DTransform(
         sitk.CenteredTransformInitializer(
@@ -157,36 +159,39 @@ def register_to_template(
 
     def outcome(start: _Start) -> _Outcome:
         """What a start leads to."""
-        value, found = _search(fixed, moving, around, start.turn, start.transform)
-        found = sitk.Euler3DTransform(found)
+        transform = start.transform
         if kind == "affine":
-            affine = sitk.AffineTransform(3)
-            affine.SetMatrix(found.GetMatrix())
-            affine.SetTranslation(found.GetTranslation())
-            affine.SetCenter(found.GetCenter())
-            value, found = _search(fixed, moving, around, start.turn, affine)
-        found = _chain(found, start.turn)
+            # From the coarse search at once: a rigid search in between turns a head whose size
+            # differs from the template's.
+            transform = sitk.AffineTransform(3)
+            transform.SetMatrix(start.transform.GetMatrix())
+            transform.SetTranslation(start.transform.GetTranslation())
+            transform.SetCenter(start.transform.GetCenter())
+        value, found = _search(fixed, moving, around, start.turn, transform)
+        found = _chain(type(transform)(found), start.turn)
         overlap, dice = agreement(template_mask, mask, found)
         logging.info(
             "registration: metric %.3f, overlap %.3f, Dice %.3f of the brains", value, overlap, dice
         )
         return _Outcome(value, found, overlap, dice)
 
-    outcomes = []
-    near = [*_turned("x", PITCHES), *_turned("y", TILTS), *_turned("z", TILTS)]
+    def outcomes(rotations: Iterable[NDArray]) -> list[_Outcome]:
+        """What the best ``STARTS`` of the starts lead to, those that stay in the image."""
+        found = []
+        for start in _starts(fixed, moving, around, rigid, rotations)[:STARTS]:
+            with contextlib.suppress(RuntimeError):
+                found.append(outcome(start))
+        return found
+
     whole = sitk.GetArrayViewFromImage(mask).all()
-    with contextlib.suppress(RuntimeError):  # the search left the image
-        usual = _best_start(fixed, moving, around, rigid, near)
-        outcomes.append(outcome(usual))
-    if not outcomes or (outcomes[0].dice < GOOD_DICE and not whole):
-        with contextlib.suppress(RuntimeError):
-            far = [*_right_angles(), *_turned("y", LARGE_TILTS), *_turned("z", LARGE_TILTS)]
-            turned = _best_start(fixed, moving, around, rigid, far)
-            if not outcomes or turned.value < usual.value:
-                outcomes.append(outcome(turned))
-    if not outcomes:
+    found = outcomes([*_turned("x", PITCHES), *_turned("y", TILTS), *_turned("z", TILTS)])
+    best = min(found, key=lambda outcome: outcome.value, default=None)
+    if best is None or (best.dice < GOOD_DICE and not whole):
+        far = [*_right_angles(), *_turned("y", LARGE_TILTS), *_turned("z", LARGE_TILTS)]
+        found += outcomes(far)
+    if not found:
         raise UserError(f"the image could not be registered to the template: {ASTRAY}")
-    best = min(outcomes, key=lambda outcome: outcome.value)
+    best = min(found, key=lambda outcome: outcome.value)
     return best.transform, None if whole else best.overlap
 
 
@@ -272,19 +277,19 @@ def _right_angles() -> list[NDArray[np.float64]]:
     return rotations
 
 
-def _best_start(
+def _starts(
     fixed: sitk.Image,
     moving: sitk.Image,
     mask: sitk.Image,
     start: sitk.Euler3DTransform,
     rotations: Iterable[NDArray],
-) -> _Start:
-    """The best of coarse rigid searches from each rotation (3 × 3) of the head: one that nods by
-    more than some 15 degrees otherwise ends in a wrong optimum, centimetres away.
+) -> list[_Start]:
+    """Coarse rigid searches from rotations (3 × 3) of the head, the best first, without those that
+    leave the image: a head that nods by more than some 15 degrees otherwise ends in a wrong
+    optimum, centimetres away.
 
     Heads are turned about the point that ``start`` takes the template's centre to. No set of three
     angles can be searched from every orientation, so the search's angles begin at 0 each time.
-    Raises ``RuntimeError`` where every search leaves the image.
     """
     centre = start.TransformPoint(start.GetCenter())
     found = []
@@ -301,14 +306,10 @@ def _best_start(
         )
         method.SetMovingInitialTransform(turn)
         method.SetInitialTransform(sitk.Euler3DTransform(start), inPlace=False)
-        try:
-            transform = _inner(method.Execute(fixed, moving))
-        except RuntimeError:  # the search left the image
-            continue
-        found.append(_Start(method.GetMetricValue(), turn, transform))
-    if not found:
-        raise RuntimeError("no start stayed in the image")
-    return min(found, key=lambda start: start.value)
+        with contextlib.suppress(RuntimeError):  # the search left the image
+            transform = sitk.Euler3DTransform(_inner(method.Execute(fixed, moving)))
+            found.append(_Start(method.GetMetricValue(), turn, transform))
+    return sorted(found, key=lambda start: start.value)
 
 
 def _search(
@@ -320,11 +321,11 @@ def _search(
 ) -> tuple[float, sitk.Transform]:
     """The metric's value, the lower the better, and the transform before ``turn`` that was found
     from a start."""
-    method = _method(32, 0.1)
+    method = _method(32, 0.2)
     method.SetMetricFixedMask(mask)
     method.SetShrinkFactorsPerLevel([4, 2])
     method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=1.0, minStep=2e-3, numberOfIterations=100, relaxationFactor=0.6
+        learningRate=2.0, minStep=2e-3, numberOfIterations=300, relaxationFactor=0.7
     )
     method.SetMovingInitialTransform(turn)
     method.SetInitialTransform(start, inPlace=False)
