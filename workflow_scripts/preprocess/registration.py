@@ -22,8 +22,9 @@ TILTS = (-20, 20)  # degrees about the other axes
 # Dice of the brains below which every right angle is tried, too, and larger tilts.
 GOOD_DICE = 0.93
 LARGE_TILTS = (-40, 40)
-# The best of the coarse searches that go on.
-STARTS = 3
+# Coarse searches that go on: the best ones, with at least this share of the best one's mutual
+# information.
+STARTS, STARTS_SHARE = 3, 0.85
 # Share of the unturned start's mutual information by which a turned start has to be better.
 MARGIN = 0.1
 
@@ -176,11 +177,13 @@ def register_to_template(
         return _Outcome(value, found, overlap, dice)
 
     def outcomes(rotations: Iterable[NDArray]) -> list[_Outcome]:
-        """What the best ``STARTS`` of the starts lead to, those that stay in the image."""
-        found = []
-        for start in _starts(fixed, moving, around, rigid, rotations)[:STARTS]:
-            with contextlib.suppress(RuntimeError):
-                found.append(outcome(start))
+        """What the best of the starts lead to, those that stay in the image."""
+        starts, found = _starts(fixed, moving, around, rigid, rotations), []
+        for start in starts[:STARTS]:
+            # The metric is mutual information with its sign changed.
+            if start.value <= STARTS_SHARE * starts[0].value:
+                with contextlib.suppress(RuntimeError):
+                    found.append(outcome(start))
         return found
 
     whole = sitk.GetArrayViewFromImage(mask).all()
