@@ -85,9 +85,14 @@ def table_of(rows: list[list[str]], headings: list[str]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
+def heading(title: str) -> str:
+    """A section's heading, with the command that makes its table."""
+    return f"{title}\n\nWritten by `make study`.\n"
+
+
 def progress_text(cells: pd.DataFrame) -> Iterator[str]:
     """What is finished of each cohort, by which commit, on which processor."""
-    yield "## What is finished\n"
+    yield heading("## What is finished")
     rows = []
     for cohort, setup in SETUPS.items():
         wanted, own = wanted_cells(cohort, setup.settings()), cells[cells["cohort"] == cohort]
@@ -102,7 +107,7 @@ def progress_text(cells: pd.DataFrame) -> Iterator[str]:
 
 def main_question(scores: pd.DataFrame, validation: pd.DataFrame) -> Iterator[str]:
     """The pooled comparison of the generator's arm that validation names with each rival."""
-    yield "## The main question\n"
+    yield heading("## The main question")
     scores = scores[scores["cohort"].isin(REAL) & (scores["region"] == REGION)]
     validation = validation[validation["cohort"].isin(REAL)]
     arms = scores["arm"].drop_duplicates().tolist()
@@ -139,7 +144,7 @@ def difference_cells(found: dict[str, float]) -> list[str]:
 
 def arms_text(scores: pd.DataFrame) -> Iterator[str]:
     """Mean Dice of each cohort, number of training patients and arm, by region."""
-    yield "## Each arm\n"
+    yield heading("## Each arm")
     yield "Mean Dice over test patients and seeds. HD95 and scores by lesion are in the table.\n"
     regions = scores["region"].drop_duplicates().tolist()
     rows = []
@@ -157,7 +162,7 @@ def arms_text(scores: pd.DataFrame) -> Iterator[str]:
 
 def generator_text(folder: Path) -> Iterator[str]:
     """Adherence, two-sample AUC and memory of each cohort and n, over the seeds."""
-    yield "## The generator\n"
+    yield heading("## The generator")
     keys = ["cohort", "n"]
     adherence = read_table(folder / "adherence.csv")
     adherence = adherence[adherence["draw"] == "first"]
