@@ -106,7 +106,7 @@ prior prior-brats: $(READY)
 	cp -r results-$@/prior/. $@/
 
 study: $(READY)
-	$(BIN)/python -m workflow_scripts.study.run $(COHORT) $(DATA)
+	$(BIN)/python -m workflow_scripts.study.run $(COHORT) $(if $(DATA),"$(DATA)")
 	$(BIN)/python -m workflow_scripts.study.write_study
 
 verdicts: $(READY)

@@ -1,7 +1,6 @@
 """The study: cells are run once, kept in tables, pooled over cohorts, and told in words."""
 
 import json
-import re
 import subprocess
 from pathlib import Path
 
@@ -141,6 +140,33 @@ def test_a_study_that_stopped_goes_on_with_the_cell_that_failed(runs, tmp_path, 
     assert cells["n"].tolist() == cells["training_patients"].tolist() == [5, 10]
 
 
+def test_a_run_of_another_split_adds_nothing(tmp_path):
+    fill(tmp_path / "results", Cell("lgg", 5, 0))
+    with pytest.raises(UserError, match="no scores of real.classical.* in n10-s0"):
+        add_cell(tmp_path / "t", Cell("lgg", 10, 0), tmp_path / "results", RECORD)
+    assert not (tmp_path / "t").exists()
+
+
+def test_patients_and_seeds_that_one_size_lacks_are_left_out():
+    def arm(gain):
+        rows = [
+            {"n": n, "seed": seed, "patient_id": f"p{p}", "dice": 0.5 + gain + 0.01 * p}
+            for n in (5, 10)
+            for seed in range(3 if n == 5 else 2)
+            for p in range(4 if n == 5 else 3)
+        ]
+        return pd.DataFrame(rows)
+
+    found = write_study.difference(arm(0.1), arm(0.0))
+    assert found.shape == (3, 2)
+    np.testing.assert_allclose(found, 0.1)
+
+
+def test_data_of_the_phantoms_are_refused():
+    with pytest.raises(UserError, match="phantoms: has no DATA"):
+        run.run_cells("phantoms", "/data", Path("t"), None)
+
+
 def test_data_that_are_not_there_are_named():
     with pytest.raises(UserError, match="brats: DATA=/nowhere does not exist; it is cohort.root"):
         run.run_cells("brats", "/nowhere", Path("t"), None)
@@ -150,24 +176,24 @@ def test_a_planted_gain_is_found_and_no_gain_is_not(tmp_path):
     for gain, verdict in ((GAIN, "better"), (0.0, "not decided"), (-GAIN, "worse")):
         folder = tmp_path / str(gain)
         for cohort in ("brats", "lgg"):
-            for seed in range(4):
+            for seed in range(5):
                 for n in (5, 10):
                     add(folder, tmp_path, Cell(cohort, n, seed), gain=gain)
         text = write_study.study_text(folder)
         lines = [line for line in text.splitlines() if line.startswith("| real+classical+cutmix")]
-        assert lines[0].endswith(f"| 24 | 4 | {verdict} |"), lines
-    assert "| brats | 8 of 10 | abc | CPU | 8.0 |" in text
+        assert lines[0].endswith(f"| 24 | 5 | {verdict} |"), lines
+    assert "| brats | 10 of 10 | abc | CPU | 10.0 |" in text
     assert "is **real+classical+synthetic**" in text
     assert "| brats | 5 | 0.97 | 4.0 | 0.80 | flair 0.60 |" in text
 
 
-def test_fewer_than_three_seeds_decide_nothing(tmp_path):
+def test_an_unfinished_study_has_no_verdict(tmp_path):
     for cohort in ("brats", "lgg"):
-        add(tmp_path / "t", tmp_path, Cell(cohort, 5, 0))
+        for seed in range(4):
+            add(tmp_path / "t", tmp_path, Cell(cohort, 5, seed))
     text = write_study.study_text(tmp_path / "t")
-    assert re.search(
-        r"real\+classical\+cutmix \| \+0\.0[45]\d \| – \| 24 \| 1 \| not decided", text
-    )
+    line = next(x for x in text.splitlines() if x.startswith("| real+classical+cutmix"))
+    assert line.endswith("| – | 24 | 4 | not finished |") and "brats, lgg" in line
 
 
 def test_pooled_means_weigh_patients_and_intervals_cover_the_truth():

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from workflow_scripts.common import fingerprint as fp
+from workflow_scripts.study.run import SETUPS, command_of
+from workflow_scripts.study.tables import Cell
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("--configfile", str(ROOT / "config" / "tiny.yaml"))
@@ -50,7 +52,7 @@ def test_a_typo_is_refused_in_one_line(snakemake, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "target", ["demo", "prior", "prior-brats", "study", "bench", "curves", "sampler", "archive"]
+    "target", ["demo", "prior", "prior-brats", "bench", "curves", "sampler", "archive"]
 )
 def test_make_s_commands_are_what_snakemake_takes(target, snakemake, tmp_path):
     make = ["make", "--dry-run", target]
@@ -59,6 +61,13 @@ def test_make_s_commands_are_what_snakemake_takes(target, snakemake, tmp_path):
     path, _, *arguments = shlex.split(next(line for line in lines if "/bin/snakemake " in line))
     assert path == "PYTHONPATH=terminal"
     given = [str(ROOT / a) if a.startswith("config/") else a for a in arguments]
+    done = snakemake(tmp_path, "--dry-run", *given, PYTHONPATH=str(ROOT / "terminal"))
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_cell_of_the_study_is_what_snakemake_takes(snakemake, tmp_path):
+    command = command_of(SETUPS["phantoms"], None, Cell("phantoms", 5, 3))
+    given = [str(ROOT / a) if a.startswith("config/") else a for a in command[3:]]
     done = snakemake(tmp_path, "--dry-run", *given, PYTHONPATH=str(ROOT / "terminal"))
     assert done.returncode == 0, done.stderr
 

@@ -119,10 +119,10 @@ def draw_adherence(
     rows = []
 
     def add(attribute: str, unit: str, asked: pd.DataFrame, found: dict[str, float]) -> None:
-        counts = {
-            "n_requests": len(asked),
-            "n_missing": int((asked[f"{side}_volume_ml"] == 0).sum()),
-        }
+        absent = asked[f"{side}_volume_ml"] == 0
+        if attribute in SHARES:  # a label with one region has none either
+            absent |= asked[f"{side}_{attribute}"].isna()
+        counts = {"n_requests": len(asked), "n_missing": int(absent.sum())}
         names = {"attribute": attribute, "unit": unit, "draw": draw, **counts}
         rows.append({**dict.fromkeys(COLUMNS, NAN), **names, **found})
 

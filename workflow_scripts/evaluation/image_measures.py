@@ -17,7 +17,7 @@ from workflow_scripts.common.patients import Patient
 DETAIL_VOXELS = 1.5
 # Voxels that are farther than this from the tumour are judged.
 FROM_TUMOUR_VOXELS = 4
-# Share of a tumour's voxels that count as its bright ones, and the voxels of a tumour that has any.
+# Share of a tumour's voxels that are its bright ones, and the least voxels of a tumour measured.
 BRIGHT, PIECE_VOXELS = 0.25, 50
 # Share of a tissue from which a template voxel is taken for that tissue.
 TISSUE = 0.8

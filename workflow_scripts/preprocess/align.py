@@ -11,6 +11,7 @@ from workflow_scripts.common.files import UserError
 from workflow_scripts.common.geometry import ASK, same_grid
 from workflow_scripts.preprocess.raw import Raw
 from workflow_scripts.preprocess.registration import (
+    LEAST_OVERLAP,
     register_rigid,
     register_to_template,
     turned_deg,
@@ -26,9 +27,8 @@ from workflow_scripts.preprocess.skull_strip import (
 from workflow_scripts.preprocess.template import load_template
 from workflow_scripts.preprocess.volumes import canonical_volume, to_image
 
-# Overlap of brain and template: below the first the registration failed, below the second it may
-# have.
-LEAST_OVERLAP, DOUBTFUL_OVERLAP = 0.8, 0.9
+# Overlap of brain and template below which a registration may have failed.
+DOUBTFUL_OVERLAP = 0.9
 # Heads nod by up to 30 degrees in scanners. A rotation above twice that means a wrong header.
 TURNED_DEG = 60.0
 

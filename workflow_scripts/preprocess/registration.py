@@ -21,6 +21,8 @@ TURNS = (-25, 0, 25)
 TILTS = (-20, 20)  # degrees about the other axes
 # Dice of the brains below which every right angle is tried, too, and larger tilts.
 GOOD_DICE = 0.93
+# Overlap of brain and template below which a registration has failed.
+LEAST_OVERLAP = 0.8
 LARGE_TILTS = (-40, 40)
 # Coarse searches that go on: the best ones, with at least this share of the best one's mutual
 # information.
@@ -141,9 +143,11 @@ def register_to_template(
     the ``overlap`` of the brains under it; ``None`` where the mask is the whole image, no brain.
 
     ``image`` is skull-stripped by ``mask``. The search starts from the masks' centres of mass,
-    from several pitches and tilts of the head, of which the best go on. Where the Dice of the
-    brains is then below ``GOOD_DICE``, it starts again from the 24 right-angle orientations
-    and from larger tilts; of all results, that with most mutual information is taken.
+    from several pitches and tilts of the head, of which the best go on. Where none stays in the
+    image, or the Dice of the brains is below ``GOOD_DICE`` (which small brains registered rigidly
+    never reach), the 24 right-angle orientations and larger tilts are tried as well. Of all results
+    whose brains overlap by ``LEAST_OVERLAP``, or else of all, that with most mutual information is
+    taken.
     """
     rigid = sitk.Euler3DTransform(
         sitk.CenteredTransformInitializer(
@@ -194,7 +198,9 @@ def register_to_template(
         found += outcomes(far)
     if not found:
         raise UserError(f"the image could not be registered to the template: {ASTRAY}")
-    best = min(found, key=lambda outcome: outcome.value)
+    # Samples beyond the image do not count, so that brains which hardly overlap may agree well.
+    overlapping = [outcome for outcome in found if outcome.overlap >= LEAST_OVERLAP]
+    best = min(overlapping or found, key=lambda outcome: outcome.value)
     return best.transform, None if whole else best.overlap
 
 

@@ -64,14 +64,16 @@ def command_of(setup: Setup, data: str | None, cell: Cell) -> list[str]:
 
 
 def commit() -> str:
-    """The commit that runs, with ``+changes`` where files of the workflow differ from it."""
+    """The commit that runs, as g and its number, with ``+changes`` where files of the workflow
+    differ from it."""
 
     def git(*arguments: str) -> str:
         made = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
         return made.stdout.strip() if made.returncode == 0 else ""
 
-    changed = git("status", "--porcelain", "-uno", "--", ".", f":!{TABLES}")
-    return (git("rev-parse", "--short=12", "HEAD") or "unknown") + ("+changes" if changed else "")
+    changed = git("status", "--porcelain", "-uno", "--", ".", ":!docs")
+    number = git("rev-parse", "--short=12", "HEAD")
+    return (f"g{number}" if number else "unknown") + ("+changes" if changed else "")
 
 
 def time_left(cohort: str, left: int, folder: Path) -> str:
@@ -87,6 +89,8 @@ def run_cells(cohort: str, data: str | None, folder: Path, most: int | None) -> 
     """Run the cells of a cohort that are left, ``most`` at most. Raises ``UserError`` naming the
     first that fails."""
     setup = SETUPS[cohort]
+    if data and not setup.key:
+        raise UserError(f"{cohort}: has no DATA; name COHORT=brats or COHORT=lgg")
     if setup.key and not (data and Path(data).exists()):
         raise UserError(f"{cohort}: DATA={data or ''} does not exist; it is cohort.{setup.key}")
     settings = setup.settings()
@@ -94,14 +98,14 @@ def run_cells(cohort: str, data: str | None, folder: Path, most: int | None) -> 
     left = cells_left(wanted_cells(cohort, settings), arms, folder)
     print(time_left(cohort, len(left), folder), flush=True)
     for cell in left[:most]:
-        started, clock = datetime.datetime.now(datetime.UTC), time.monotonic()
+        started, clock, code = datetime.datetime.now(datetime.UTC), time.monotonic(), commit()
         environment = {**os.environ, "PYTHONPATH": "terminal"}
         made = subprocess.run(command_of(setup, data, cell), env=environment, check=False)
         if made.returncode:
             raise UserError(f"{cohort} {cell.split}: the run failed; the same command goes on")
         record = {
             "arms": " ".join(arms),
-            "commit": commit(),
+            "commit": code,
             "processor": machine()["processor"],
             "torch": version("torch"),
             "started": started.isoformat(timespec="seconds"),

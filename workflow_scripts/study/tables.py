@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from workflow_scripts.cohort.splits import training_sizes
-from workflow_scripts.common.files import read_table, write_table
+from workflow_scripts.common.files import UserError, read_table, write_table
 
 CELL = ("cohort", "n", "seed")
 # Tables of a run's evaluation folder by their names here, and the columns that are kept of them.
@@ -56,7 +56,15 @@ def add_rows(path: Path, cell: Cell, rows: pd.DataFrame) -> None:
 
 def add_cell(folder: Path, cell: Cell, results: Path, record: dict[str, str | float]) -> None:
     """Add what a finished run of one split found to the tables in ``folder``; ``record`` is what
-    ``cells.csv`` says of the cell. Its row is written last, and so says that the cell is whole."""
+    ``cells.csv`` says of the cell, with its ``arms``. Its row is written last, and so says that the
+    cell is whole. Raises ``UserError`` where the run is of another split, or lacks an arm."""
+    scores = read_table(results / "evaluation" / "scores.csv")
+    lacking = set(record["arms"].split()) - set(scores.loc[scores["split"] == cell.split, "arm"])
+    if lacking:
+        raise UserError(
+            f"{results}/evaluation/scores.csv: has no scores of {', '.join(sorted(lacking))} in "
+            f"{cell.split}"
+        )
     for name, (source, columns) in KEPT.items():
         table = read_table(results / "evaluation" / source)
         table = table[table["split"] == cell.split]

@@ -4,6 +4,7 @@ python -m workflow_scripts.study.write_study
 """
 
 import argparse
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from workflow_scripts.evaluation.statistics import (
 )
 from workflow_scripts.evaluation.tables import number, p_text, replace_between, signed
 from workflow_scripts.study.run import SETUPS, TABLES, wanted_cells
-from workflow_scripts.study.tables import finished_cells
+from workflow_scripts.study.tables import CELL, finished_cells
 
 DOCUMENT = Path("docs/study.md")
 CONFIDENCE = 0.95
@@ -31,15 +32,17 @@ REGION, REAL = "WT", ("brats", "lgg")
 
 def difference(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """Dice of one arm minus another's (patients × seeds), averaged over the numbers of training
-    patients that a seed has in both; both tables hold one cohort and region."""
+    patients; both tables hold one cohort and region. Patients and seeds that are not in all of
+    them are left out."""
     parts = []
     for n in sorted(set(first["n"]) & set(second["n"])):
         pair = (patients_by_seeds(table[table["n"] == n], "dice") for table in (first, second))
         one, other = next(pair).align(next(pair), join="inner")
         parts.append(one - other)
-    seeds = [set(part.columns) for part in parts]
-    common = sorted(set.intersection(*seeds)) if seeds else []
-    return sum(part[common] for part in parts) / len(parts) if common else pd.DataFrame()
+    if not parts:
+        return pd.DataFrame()
+    total = functools.reduce(lambda a, b: a.add(b).dropna(axis=1, how="all"), parts)
+    return (total / len(parts)).dropna(axis=0, how="any")
 
 
 def pool(differences: list[pd.DataFrame]) -> dict[str, float]:
@@ -102,11 +105,19 @@ def progress_text(cells: pd.DataFrame) -> Iterator[str]:
         made = (", ".join(sorted(set(own[name]))) for name in ("commit", "processor"))
         hours = f"{own['seconds'].sum() / 3600:.1f}"
         rows.append([cohort, f"{len(own)} of {len(wanted)}", *made, hours])
-    yield table_of(rows, ["Cohort", "Cells", "Commit", "Processor", "Hours"])
+    yield table_of(rows, ["Cohort", "Cells", "Commit", "Processor", "Hours of the last attempts"])
 
 
-def main_question(scores: pd.DataFrame, validation: pd.DataFrame) -> Iterator[str]:
-    """The pooled comparison of the generator's arm that validation names with each rival."""
+def is_finished(cells: pd.DataFrame) -> bool:
+    """Whether all cells of the real patients' cohorts are in ``cells.csv``."""
+    known = set(zip(*(cells[name] for name in CELL), strict=True))
+    wanted = [cell for name in REAL for cell in wanted_cells(name, SETUPS[name].settings())]
+    return known >= {(cell.cohort, cell.n, cell.seed) for cell in wanted}
+
+
+def main_question(scores: pd.DataFrame, validation: pd.DataFrame, finished: bool) -> Iterator[str]:
+    """The pooled comparison of the generator's arm that validation names with each rival. Until the
+    study is finished there is no verdict: looking again and again would find one by chance."""
     yield heading("## The main question")
     scores = scores[scores["cohort"].isin(REAL) & (scores["region"] == REGION)]
     validation = validation[validation["cohort"].isin(REAL)]
@@ -124,12 +135,16 @@ def main_question(scores: pd.DataFrame, validation: pd.DataFrame) -> Iterator[st
             tables.append(difference(*pair))
         tables = [table for table in tables if table.size]
         if tables:
-            rows.append([rival, *difference_cells(pool(tables))])
-    yield table_of(rows, ["Against", "Dice difference", "p", "Patients", "Seeds", "Verdict"])
+            cohorts = ", ".join(sorted(scores["cohort"].unique()))
+            rows.append([rival, cohorts, *difference_cells(pool(tables), finished)])
+    yield table_of(
+        rows, ["Against", "Cohorts", "Dice difference", "p", "Patients", "Seeds", "Verdict"]
+    )
 
 
-def difference_cells(found: dict[str, float]) -> list[str]:
-    """A pooled difference as text: with its interval, p, patients, seeds and verdict."""
+def difference_cells(found: dict[str, float], finished: bool) -> list[str]:
+    """A pooled difference as text: with its interval, p, patients, seeds and verdict. Of a study
+    that is not ``finished`` there is neither p nor verdict."""
     interval = ""
     if np.isfinite(found["low"]):
         interval = f" [{number(found['low'], 3)}, {number(found['high'], 3)}]"
@@ -139,7 +154,10 @@ def difference_cells(found: dict[str, float]) -> list[str]:
     elif found["high"] < 0:
         verdict = "worse"
     counts = (f"{found[name]:.0f}" for name in ("patients", "seeds"))
-    return [signed(found["mean"], 3) + interval, p_text(found["p"]), *counts, verdict]
+    p = p_text(found["p"])
+    if not finished:
+        p, verdict = "–", "not finished"
+    return [signed(found["mean"], 3) + interval, p, *counts, verdict]
 
 
 def arms_text(scores: pd.DataFrame) -> Iterator[str]:
@@ -191,7 +209,8 @@ def study_text(folder: Path) -> str:
     if len(cells):
         scores = read_table(folder / "segmentation.csv")
         validation = read_table(folder / "validation.csv")
-        parts += [*main_question(scores, validation), *arms_text(scores), *generator_text(folder)]
+        parts += main_question(scores, validation, is_finished(cells))
+        parts += [*arms_text(scores), *generator_text(folder)]
     return "\n".join(parts)
 
 
