@@ -78,6 +78,7 @@ rule encode_patients:
         tumours=f"{AUTOENCODER}/tumours.npy",
         tissue=f"{AUTOENCODER}/tissue.npy",
         contrasts=f"{AUTOENCODER}/contrasts.npy",
+        intensities=f"{AUTOENCODER}/intensities.npy",
         rendered=f"{AUTOENCODER}/rendered.npy",
         attributes=f"{AUTOENCODER}/attributes.tsv",
         brain=f"{AUTOENCODER}/brain.nii.gz",
@@ -97,6 +98,7 @@ rule encode_patients:
         copies=CONFIG.autoencoder.copies,
         # A denoiser that is told no anatomy adds to nothing.
         render=CONFIG.diffusion.anatomy == "tissue",
+        layout=CONFIG.diffusion.layout is not None,
         warp=settings("autoencoder")["warp"],
         seed=split_seed,
         code=code("autoencoder/encode_patients"),

@@ -12,7 +12,9 @@ rule train_diffusion:
         latents=rules.encode_patients.output.latents,
         tissue=rules.encode_patients.output.tissue,
         contrasts=rules.encode_patients.output.contrasts,
+        intensities=rules.encode_patients.output.intensities,
         rendered=rules.encode_patients.output.rendered,
+        tumours=rules.encode_patients.output.tumours,
         attributes=rules.encode_patients.output.attributes,
     output:
         weights=f"{DIFFUSION}/model/weights.safetensors",

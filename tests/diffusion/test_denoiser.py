@@ -27,7 +27,7 @@ from workflow_scripts.diffusion.latents import (
 )
 from workflow_scripts.diffusion.process import Process, Sampler
 from workflow_scripts.diffusion.settings import DiffusionSettings
-from workflow_scripts.diffusion.train import DiffusionTraining, LatentBatches
+from workflow_scripts.diffusion.train import Denoisers, DiffusionTraining, LatentBatches
 from workflow_scripts.preprocess.contrasts import TERMS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +40,7 @@ def settings_with(**changes):
     values = yaml.safe_load((ROOT / "config.yaml").read_text())["diffusion"]
     del values["prior"]
     small = {"widths": [8, 16], "blocks": [1, 1], "attention": [False, False], "norm_groups": 4}
+    small["layout"] = None
     return DiffusionSettings.model_validate(values | small | {"precision": "fp32"} | changes)
 
 
@@ -179,10 +180,14 @@ def test_a_new_denoiser_has_the_loss_of_predicting_nothing(loss):
     settings = settings_with(loss=loss, tumour_share=0)
     space = space_of(latents())
     net = build_model(settings, space, GRID)
-    training = DiffusionTraining(net, Process(settings), space, settings, seed=0)
+    training = training_of(net, space, settings)
     found = float(training.losses(batch_of(latents()), 0)["loss"])
     # Of targets with unit variance.
     assert found == pytest.approx({"l2": 1.0, "l1": (2 / np.pi) ** 0.5}[loss], rel=0.1)
+
+
+def training_of(net, space, settings):
+    return DiffusionTraining(Denoisers(net), Process(settings), space, settings, GRID, seed=0)
 
 
 def batch_of(values, count=4):
@@ -196,7 +201,7 @@ def test_the_null_is_trained_by_dropped_samples_only():
     for drop, learns in ((0.0, False), (0.9999, True)):
         settings, space = settings_with(drop=drop), space_of(latents())
         net = denoiser(settings, space)
-        training = DiffusionTraining(net, Process(settings), space, settings, seed=0)
+        training = training_of(net, space, settings)
         training.losses(batch_of(latents()), 0)["loss"].backward()
         gradient = net.null.grad
         assert bool(gradient is not None and gradient.abs().sum() > 0) == learns
@@ -209,7 +214,7 @@ def test_the_tumour_has_its_share_of_the_loss_whatever_its_size(monkeypatch):
         for axis in (20.0, 60.0):
             settings, space = settings_with(tumour_share=share), space_of(latents())
             net = denoiser(settings, space)
-            training = DiffusionTraining(net, Process(settings), space, settings, seed=0)
+            training = training_of(net, space, settings)
             centre = space.points[:, 4, 4, 12].tolist()
             ellipsoids = torch.tensor([[*centre, axis, axis, axis]])
             inside = (space.tumour(ellipsoids) > 0.5).float()[:, None]
@@ -233,7 +238,7 @@ def test_a_sample_does_not_depend_on_its_company_and_follows_its_anatomy():
     settings, space = settings_with(), space_of(latents())
     bundle = Bundle(denoiser(settings, space), space).eval()
     table = random_attributes(3)
-    generator = Generator(bundle, settings, Scaling.fit(table))
+    generator = Generator(bundle, settings, Scaling.fit(table), GRID, True)
     sampler, tissue, rendered = Sampler(3, 10, 0.1), tissue_of(3), rendered_of(3)
 
     def random(*seeds):
@@ -259,7 +264,10 @@ def test_what_is_sampled_is_what_the_rendered_brain_leaves():
     torch.testing.assert_close(space.mean, torch.from_numpy((values - rendered).mean(0)))
     table, one = random_attributes(1), 100 * rendered_of(1, 5)
     bundle = Bundle(build_model(settings, space, GRID), space).eval()
-    generator, random = Generator(bundle, settings, Scaling.fit(table)), [torch.Generator()]
+    generator, random = (
+        Generator(bundle, settings, Scaling.fit(table), GRID, True),
+        [torch.Generator()],
+    )
     found = generator.sample(table, tissue_of(1), one, random, Sampler(16, 60, 1e-3), "fp32")
     left = space.standardise(found - one)
     assert left.mean().abs() < 0.1
@@ -269,6 +277,13 @@ def test_what_is_sampled_is_what_the_rendered_brain_leaves():
 def test_contrasts_of_training_samples_are_kept():
     contrasts = np.random.default_rng(0).normal(size=(3, 3, TERMS, MODALITIES)).astype(np.float32)
     space = space_of(latents())
-    space.keep_contrasts(contrasts)
+    means = np.random.default_rng(1).random((3, 3, MODALITIES), np.float32)
+    means[0, 2], means[:, 0] = np.nan, np.nan
+    space.keep_contrasts(contrasts, means)
     kept = {row.tobytes() for row in space.contrasts.numpy()}
     assert kept == {row.tobytes() for row in contrasts}
+    first = (space.contrasts == torch.from_numpy(contrasts[0])).flatten(1).all(1)
+    filled = space.intensities[first][0].numpy()
+    # A region that this tumour lacks is as the others', one that all lack as all regions.
+    of_all = np.nanmean(means.reshape(-1, MODALITIES), 0)
+    np.testing.assert_allclose(filled, [of_all, means[0, 1], means[1:, 2].mean(0)], rtol=1e-6)

@@ -2,9 +2,17 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from workflow_scripts.common.grid import Grid
-from workflow_scripts.preprocess.contrasts import TERMS, draw_contrasts, fit_contrasts
+from workflow_scripts.preprocess.contrasts import (
+    TERMS,
+    draw_contrasts,
+    fill_intensities,
+    fit_contrasts,
+    paint_regions,
+    region_intensities,
+)
 
 GRID = Grid((24, 32, 16), (6.0, 5.0, 7.0))
 
@@ -78,3 +86,84 @@ def test_a_tissue_that_is_missing_is_no_error(tissue):
     found = fit_contrasts(image, two, np.zeros(GRID.shape, np.uint8), GRID)
     assert not found[2].any()
     np.testing.assert_allclose(draw(found, two), image, atol=0.01)
+
+
+def regions_in_a_brain():
+    """A label of oedema with an enhancing core in it, and a brain of an even grey."""
+    label = np.zeros((24, 20, 18), np.uint8)
+    label[4:18, 5:16, 4:14], label[8:15, 8:13, 6:12] = 2, 3
+    return label, np.full((2, *label.shape), 0.4, np.float32)
+
+
+def test_planted_intensities_of_regions_are_found():
+    label, brain = regions_in_a_brain()
+    planted = np.array([[np.nan, np.nan], [0.7, 0.3], [0.5, 0.9]], np.float32)
+    image = paint_regions(brain, label, planted)
+    image += np.random.default_rng(0).normal(0, 0.03, image.shape).astype(np.float32)
+    means = region_intensities(image, brain, label)
+    assert np.isnan(means[0]).all()  # no necrosis
+    np.testing.assert_allclose(means[1:], planted[1:], atol=0.01)
+    # A voxel thick, a rim is mixed with what lies on both sides of it.
+    rim = np.where(ndimage.binary_erosion(label == 3), 1, label).astype(np.uint8)
+    planted[0] = 0.1
+    painted = paint_regions(brain, rim, planted)
+    assert painted[1, rim == 3].mean() < 0.8
+    np.testing.assert_allclose(region_intensities(painted, brain, rim), planted, atol=0.02)
+
+
+@pytest.mark.parametrize("voxels", [1, 2, 4])
+def test_a_region_of_a_few_voxels_is_about_as_bright_as_they_are(voxels):
+    label, brain = regions_in_a_brain()
+    label[10, 10, 8 : 8 + voxels] = 1
+    image = brain.copy()
+    for value, level in ((1, 0.9), (2, 0.7), (3, 0.5)):
+        image[:, label == value] = level
+    image = ndimage.gaussian_filter(image, (0, 0.6, 0.6, 0.6))
+    means = region_intensities(image, brain, label)
+    assert (means[0] > image[:, label == 1].mean(1) - 0.05).all()
+    assert (means[0] < 1.1).all()
+
+
+def test_a_thin_bright_rim_is_painted_as_bright_as_it_is():
+    """Its intensity, if it filled its voxels, may be above 1."""
+    label, brain = regions_in_a_brain()
+    label[ndimage.binary_erosion(label == 3)] = 1
+    image = brain.copy()
+    for value, level in ((1, 0.1), (2, 0.4), (3, 0.95)):
+        image[:, label == value] = level
+    painted = paint_regions(brain, label, region_intensities(image, brain, label))
+    assert abs(painted - image)[:, label == 3].mean() < 0.08
+    assert painted.max() <= 1
+
+
+def test_nothing_is_painted_outside_the_head():
+    label, brain = regions_in_a_brain()
+    brain[:, :4] = 0
+    painted = paint_regions(brain, label, np.full((3, 2), 0.9, np.float32))
+    assert not painted[:, :4].any()
+
+
+def test_regions_are_painted_within_the_tumour_and_mixed_at_its_edge():
+    label, brain = regions_in_a_brain()
+    means = np.array([[0, 0], [0.7, 0.3], [0.5, 0.9]], np.float32)
+    painted = paint_regions(brain, label, means)
+    near = ndimage.binary_dilation(label > 0, np.ones((3, 3, 3)), iterations=2)
+    assert np.array_equal(painted[:, ~near], brain[:, ~near])
+    np.testing.assert_allclose(painted[:, 11, 10, 9], means[2], atol=0.01)
+    assert 0.45 < painted[0, 4, 10, 9] < 0.65
+    assert np.array_equal(paint_regions(brain, 0 * label, means), brain)
+    assert np.isnan(region_intensities(brain, brain, 0 * label)).all()
+
+
+def test_a_region_that_a_tumour_lacks_looks_as_in_the_others():
+    means = np.arange(18, dtype=np.float32).reshape(3, 3, 2)
+    gaps = means.copy()
+    gaps[0, 2] = np.nan
+    filled = fill_intensities(gaps)
+    np.testing.assert_array_equal(filled[0, 2], means[1:, 2].mean(0))
+    known = np.isfinite(gaps)
+    assert np.array_equal(filled[known], means[known])
+    gaps[:, 0] = np.nan
+    of_all = np.nanmean(gaps.reshape(-1, 2), 0)
+    np.testing.assert_allclose(fill_intensities(gaps)[:, 0], [of_all] * 3, rtol=1e-6)
+    assert not fill_intensities(np.full((2, 3, 2), np.nan, np.float32)).any()

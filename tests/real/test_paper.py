@@ -18,7 +18,7 @@ from workflow_scripts.diffusion.generator import build_model as build_denoiser
 from workflow_scripts.diffusion.latents import LatentSpace
 from workflow_scripts.diffusion.process import Process
 from workflow_scripts.diffusion.settings import DiffusionSettings
-from workflow_scripts.diffusion.train import DiffusionTraining
+from workflow_scripts.diffusion.train import Denoisers, DiffusionTraining
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -74,7 +74,9 @@ def test_denoiser_step(slices):
     space.points.copy_(latent_points(grid(), 8)[..., :slices])
     assert torch.equal(space.standardise(torch.from_numpy(latents)), torch.from_numpy(latents))
     network = build_denoiser(settings, space, grid())
-    training = DiffusionTraining(network, Process(settings), space, settings, seed=0)
+    training = DiffusionTraining(
+        Denoisers(network), Process(settings), space, settings, grid(), seed=0
+    )
     ellipsoids, nothing = ellipsoid_of(table), torch.zeros(1, 0)
-    batch = torch.from_numpy(latents), scaling.vectors(table), ellipsoids, nothing, nothing
+    batch = torch.from_numpy(latents), scaling.vectors(table), ellipsoids, nothing, nothing, nothing
     one_step(training, batch)

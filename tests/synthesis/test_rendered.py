@@ -7,12 +7,15 @@ import torch
 
 from tests.models import small_model
 from workflow_scripts.common.grid import Grid
-from workflow_scripts.preprocess.contrasts import TERMS
+from workflow_scripts.preprocess.contrasts import TERMS, paint_regions
+from workflow_scripts.synthesis import sampling
 from workflow_scripts.synthesis.requests import complete
 from workflow_scripts.synthesis.sampling import synthesise
 from workflow_scripts.synthesis.settings import SamplingSettings
 
 GRID = Grid((32, 32, 24), (5.0, 5.0, 6.0))
+# Of the regions of three training tumours.
+MEANS = np.random.default_rng(1).random((3, 3, 2), np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +32,7 @@ def model(tissue):
     built = small_model(GRID, anatomy=tissue)
     contrasts = np.zeros((3, 3, TERMS, 2), np.float32)
     contrasts[:, :, 0] = np.random.default_rng(0).uniform(0.2, 0.9, (3, 3, 2))
-    built.generator.bundle.space.keep_contrasts(contrasts)
+    built.generator.bundle.space.keep_contrasts(contrasts, MEANS)
     return built
 
 
@@ -39,15 +42,17 @@ def numbers(*seeds):
 
 def test_contrasts_are_those_of_training_samples_by_the_sample_s_own_numbers(model):
     kept = model.generator.bundle.space.contrasts
-    drawn = model.contrasts(numbers(*range(20)))
+    drawn, _ = model.contrasts(numbers(*range(20)))
     assert all((row == kept).flatten(1).all(1).any() for row in drawn)
     assert len(drawn.unique(dim=0)) == 3
-    assert torch.equal(model.contrasts(numbers(7))[0], drawn[7])
+    assert torch.equal(model.contrasts(numbers(7))[0][0], drawn[7])
 
 
 def test_what_is_rendered_is_the_encoded_brain(model, tissue):
-    contrasts = model.contrasts(numbers(0, 1))
-    rendered = model.rendered(np.stack([tissue, tissue[:, :, ::-1]]), contrasts)
+    contrasts, means = model.contrasts(numbers(0, 1))
+    healthy = np.zeros((2, *GRID.shape), np.uint8)
+    both = np.stack([tissue, tissue[:, :, ::-1]])
+    rendered = model.rendered(both, healthy, contrasts, means)
     for latent, maps, contrast in zip(
         rendered, (tissue, tissue[:, :, ::-1]), contrasts, strict=True
     ):
@@ -69,6 +74,43 @@ def test_a_patient_has_the_contrasts_that_its_seed_draws(model):
     # Of a batch, processors add up each sample in an order of its own.
     np.testing.assert_allclose(first.image, second.image, atol=1e-4)
     changed = 1 - model.generator.bundle.space.contrasts.numpy()[:3]
-    model.generator.bundle.space.keep_contrasts(changed)
+    model.generator.bundle.space.keep_contrasts(changed, MEANS)
     other, _ = synthesise(requests, model, SamplingSettings.model_validate(values))
     assert not np.allclose(other.image, first.image, atol=1e-3)
+
+
+def test_a_layout_is_rendered_with_the_intensities_of_its_regions(model, tissue):
+    contrasts, means = model.contrasts(numbers(0))
+    label = np.zeros((1, *GRID.shape), np.uint8)
+    label[0, 18:22, 10:15, 10:14], label[0, 19:21, 11:14, 11:13] = 2, 3
+    rendered = model.rendered(tissue[None], label, contrasts, means)
+    brain = np.einsum("tm,txyz->mxyz", contrasts[0, :, 0].numpy(), tissue / 255)
+    image = paint_regions(brain.clip(0, 1).astype(np.float32), label[0], means[0].numpy())
+    assert np.abs(image - brain)[:, label[0] > 0].mean() > 0.05
+    expected = model.codec.encode(image, label[0])
+    np.testing.assert_allclose(rendered[0].numpy(), expected, atol=1e-3)
+
+
+def test_what_a_patient_adds_to_is_rendered_with_its_layout(model, monkeypatch):
+    """The layout reaches the denoiser, and what it makes."""
+    label = np.zeros((1, *GRID.shape), np.uint8)
+    label[0, 18:22, 10:15, 10:14] = 2
+    asked = pd.DataFrame({"volume_ml": [20.0], "seed": [1], "anatomy": ["phantom"]})
+    asked[["centroid_x_mm", "centroid_y_mm", "centroid_z_mm"]] = 20.0, -20.0, 10.0
+    requests = complete(asked, model.generator.scaling, 0)
+    seen = []
+    kind = type(model.generator)
+    monkeypatch.setattr(kind, "draw_labels", lambda *parts: label)
+    sample = kind.sample
+    monkeypatch.setattr(
+        kind, "sample", lambda self, *parts: seen.append(parts[2]) or sample(self, *parts)
+    )
+    values = {
+        "sampling_steps": 2, "sigma_max": 10, "sigma_min": 0.1, "stochasticity": 1, "order": 2,
+        "guidance": 1, "precision": "fp32", "batch": 2, "attempts": 1, "volume_tolerance": 1.5,
+        "centroid_tolerance_mm": 10,
+    }  # fmt: skip
+    synthesise(requests, model, SamplingSettings.model_validate(values))
+    tissue = model.anatomies.tissue(requests)
+    looks = model.contrasts([sampling.random_generator(int(requests["seed"][0]), 0)])
+    assert torch.equal(seen[0], model.rendered(tissue, label, *looks))

@@ -78,7 +78,10 @@ def test_the_schema_has_not_drifted():
         ({"diffusion": {"blocks": [1]}}, "blocks needs one value for each of widths"),
         ({"synthesis": {"sigma_min": 200}}, "sigma_min must be below sigma_max"),
         (
-            {"diffusion": {"anatomy": "none"}, "synthesis": {"anatomy": "patients"}},
+            {
+                "diffusion": {"anatomy": "none", "layout": None},
+                "synthesis": {"anatomy": "patients"},
+            },
             "the denoiser is told no anatomy",
         ),
         ({"preprocess": {"reference": "t2"}}, "'t2' is none of the modalities flair, t1ce"),

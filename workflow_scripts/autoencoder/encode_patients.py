@@ -1,6 +1,5 @@
 """Rule ``encode_patients``: latents, tumours, tissue maps, contrasts and attributes of the training
-patients and their copies, latents of what these brains look like without a tumour, and where they
-lie."""
+patients and their copies, latents of the same patients rendered, and where their brains lie."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,16 @@ from workflow_scripts.autoencoder.settings import WarpSettings
 from workflow_scripts.common.attributes import tumour_attributes
 from workflow_scripts.common.files import staged, write_table
 from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.labels import nested_masks
 from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.common.patients import Patient, steps_of
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.stored import pack_mask, write_row
-from workflow_scripts.preprocess.contrasts import fit_contrasts
+from workflow_scripts.preprocess.contrasts import (
+    draw_contrasts,
+    fit_contrasts,
+    region_intensities,
+)
 from workflow_scripts.preprocess.tissue import mirrored_around
 
 # A copy whose tumour shrank below this, or was pushed off the grid, teaches nothing.
@@ -131,21 +135,26 @@ def main(snakemake) -> None:
         staged(made.tumours) as tumours,
         staged(made.tissue) as tissue,
         staged(made.contrasts) as contrasts,
+        staged(made.intensities) as intensities,
         staged(made.rendered) as rendered,
     ):
         for row, (name, number, copy) in enumerate(loader):
             latent = codec.encode(copy.image, copy.label).astype(np.float16)
             write_row(latents, row, count, latent)
-            write_row(tumours, row, count, pack_mask(copy.label > 0))
+            write_row(tumours, row, count, pack_mask(nested_masks(copy.label)))
             found = fit_contrasts(copy.image, copy.tissue, copy.label, codec.grid)
             write_row(contrasts, row, count, found)
             rng = np.random.default_rng([params.seed, row])
             maps = without_seam(copy.tissue, copy.label, codec.grid, rng)
+            brain = draw_contrasts(found, maps, codec.grid)
+            regions = region_intensities(copy.image, brain, copy.label)
+            write_row(intensities, row, count, regions)
             write_row(tissue, row, count, steps_of(maps))
-            healthy = np.zeros(0)
+            drawn = np.zeros(0)
             if params.render:
-                healthy = render(found, maps, codec)
-            write_row(rendered, row, count, healthy.astype(np.float16))
+                label = copy.label if params.layout else np.zeros_like(copy.label)
+                drawn = render(found, maps, label, regions, codec)
+            write_row(rendered, row, count, drawn.astype(np.float16))
             rows.append({"patient_id": name, "copy": number, **copy.attributes})
             progress.done(row + 1)
     write_table(pd.DataFrame(rows), made.attributes)

@@ -33,8 +33,10 @@ the same steps on volumes of the same size, in turns, each in a process of its o
 
 *Training without encoding* is a step of the denoiser less the encoding of all slices: what the
 rivals would take if they stored their latents too. A synthetic patient takes the denoiser's
-evaluations, of which the systems need different numbers, and the decoding of all slices. A share of
-peak is of what the machine reaches in a product of two large matrices, in the same arithmetic.
+evaluations, of which the systems need different numbers, and the decoding of all slices; ours takes
+an evaluation of the denoiser of layouts with each, and an encoding of the rendered patient, which
+is not counted. A share of peak is of what the machine reaches in a product of two large matrices,
+in the same arithmetic.
 """
 MEASURED_BY = "Measured by `make bench`."
 NAMES = {

@@ -18,10 +18,11 @@ from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.training import Training
 from workflow_scripts.configuration import Config
 from workflow_scripts.diffusion.conditions import Scaling, ellipsoid_of
-from workflow_scripts.diffusion.generator import Bundle, build_model
+from workflow_scripts.diffusion.generator import Bundle, build_bundle
 from workflow_scripts.diffusion.latents import empty_space
+from workflow_scripts.diffusion.layouts import LAYOUT_SHAPE, MAPS_BESIDE, REGIONS
 from workflow_scripts.diffusion.process import Process
-from workflow_scripts.diffusion.train import DiffusionTraining, LatentBatches
+from workflow_scripts.diffusion.train import Denoisers, DiffusionTraining, LatentBatches
 from workflow_scripts.preprocess.tissue import TISSUES
 
 # Volumes that a training draws its latents from.
@@ -71,19 +72,22 @@ class SlicedSystem:
         settings = self.config.diffusion
         bundle = self._bundle()
         process = Process(settings)
-        training = DiffusionTraining(bundle.denoiser, process, bundle.space, settings, seed=0)
+        networks = Denoisers(bundle.denoiser, bundle.layout)
+        training = DiffusionTraining(networks, process, bundle.space, settings, self.grid, seed=0)
         training.to(device())
         requests = self._requests(STORED)
         latents = np.zeros((STORED, *self.latent_shape), np.float16)
         conditions = Scaling.fit(requests).vectors(requests)
         anatomy = self._anatomy(STORED) if settings.anatomy == "tissue" else None
+        bits = REGIONS * int(np.prod(self.grid.shape)) // 8
+        tumours = np.zeros((STORED, bits), np.uint8) if settings.layout else None
         batches = LatentBatches(
-            latents, conditions, ellipsoid_of(requests), anatomy, self.volumes, seed=0
+            latents, conditions, ellipsoid_of(requests), anatomy, self.volumes, 0, tumours
         )
         batch = tuple(part.to(device()) for part in batches(0))
         step = self._training_step(training, batch, settings)
         if not self.encodes_anew:
-            return Work(step, self.volumes, "volume", (bundle.denoiser,), settings.precision)
+            return Work(step, self.volumes, "volume", _networks(bundle), settings.precision)
         autoencoder, volume = self._autoencoder().eval(), self._volume(self.grid.shape[2])
 
         def encode_and_step() -> None:
@@ -91,10 +95,10 @@ class SlicedSystem:
                 _encode(autoencoder, *volume, self.config.autoencoder.precision)
             step()
 
-        return Work(encode_and_step, self.volumes, "volume", (bundle.denoiser,), settings.precision)
+        return Work(encode_and_step, self.volumes, "volume", _networks(bundle), settings.precision)
 
     def denoise(self) -> Work:
-        """One evaluation of the denoiser in sampling, of one volume."""
+        """One evaluation of the denoiser in sampling, and of that of layouts, of one volume."""
         settings = self.config.diffusion
         precision = self.config.synthesis.precision
         bundle = self._bundle().eval().to(device())
@@ -107,18 +111,22 @@ class SlicedSystem:
             anatomy = [torch.from_numpy(part).to(device()) for part in self._anatomy(1)]
         x = torch.randn(1, *bundle.space.folded_shape, device=device())
         sigma = torch.ones(1, device=device())
+        layout = torch.randn(1, *LAYOUT_SHAPE, device=device())
+        frame = torch.zeros(1, MAPS_BESIDE, *LAYOUT_SHAPE[1:], device=device())
 
         @torch.inference_mode()
         def call() -> Tensor:
             maps = bundle.space.beside(ellipsoid, present, *anatomy, settings)
             with autocast(precision, device()):
+                if bundle.layout:
+                    bundle.layout(layout, sigma, vectors, present, frame)
                 return process.denoised(
                     lambda scaled, level: bundle.denoiser(scaled, level, vectors, present, maps),
                     x,
                     sigma,
                 )
 
-        return Work(call, 1, "volume", (bundle.denoiser,), precision)
+        return Work(call, 1, "volume", _networks(bundle), precision)
 
     def decode(self) -> Work:
         """Slices of latents, as many as are decoded at once."""
@@ -159,7 +167,7 @@ class SlicedSystem:
         settings = self.config.diffusion
         modalities = len(self.config.modalities)
         space = empty_space(self.latent_shape, self.grid, modalities, settings)
-        return Bundle(build_model(settings, space, self.grid), space)
+        return build_bundle(settings, space, self.grid)
 
     def _anatomy(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         tissue = np.zeros((count, len(TISSUES), *self.grid.shape), np.uint8)
@@ -183,6 +191,11 @@ class SlicedSystem:
             training.average.update_parameters(training.model)
 
         return call
+
+
+def _networks(bundle: Bundle) -> tuple[torch.nn.Module, ...]:
+    """The denoiser, and that of layouts where there is one."""
+    return (bundle.denoiser, bundle.layout) if bundle.layout else (bundle.denoiser,)
 
 
 def _encode(model, images: np.ndarray, labels: np.ndarray, precision: str) -> None:

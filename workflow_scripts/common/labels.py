@@ -48,6 +48,18 @@ def canonical(raw: NDArray, scheme: str, where: str) -> NDArray[np.uint8]:
     return result
 
 
+def nested_masks(label: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whole tumour, core, and the core's necrotic and non-enhancing part (3, …) of canonical labels
+    (…): each lies in the one before."""
+    return np.stack([label > 0, (label == 1) | (label == 3), label == 1])
+
+
+def from_nested(masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Canonical labels (…) of nested masks (3, …), the inverse of ``nested_masks``."""
+    whole, core, necrosis = masks
+    return np.select([necrosis, core, whole], [1, 3, 2], 0).astype(np.uint8)
+
+
 def regions(labels: str) -> dict[str, tuple[int, ...]]:
     """Names of the scored regions, with the class values that make up each."""
     return REGIONS[labels]

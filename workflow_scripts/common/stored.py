@@ -34,10 +34,13 @@ def write_row(path: str | Path, index: int, count: int, row: NDArray) -> None:
 
 
 def pack_mask(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """A mask (X, Y, Z) with eight voxels a byte, (⌈XYZ/8⌉,)."""
+    """A mask (X, Y, Z), or several (n, X, Y, Z), with eight voxels a byte: (⌈nXYZ/8⌉,)."""
     return np.packbits(mask)
 
 
-def unpack_mask(bits: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.bool_]:
-    """The mask (X, Y, Z) of the given shape that ``pack_mask`` packed."""
+def unpack_mask(bits: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """The masks of the given shape that ``pack_mask`` packed. A shape (X, Y, Z) gives the first of
+    several. Raises ``ValueError`` where fewer were packed."""
+    if 8 * len(bits) < np.prod(shape):
+        raise ValueError(f"{len(bits)} bytes do not hold masks of shape {shape}")
     return np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape) > 0

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from workflow_scripts.common.device import autocast, device
@@ -14,6 +16,15 @@ from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.weights import load_config, load_weights, settings_of
 from workflow_scripts.diffusion.conditions import VECTOR, Scaling, ellipsoid_of
 from workflow_scripts.diffusion.latents import LatentSpace, empty_space, map_channels
+from workflow_scripts.diffusion.layouts import (
+    LAYOUT_SHAPE,
+    build_layout,
+    frame_points,
+    label_of,
+    layout_maps,
+    layout_noise,
+    unscaled,
+)
 from workflow_scripts.diffusion.model import StackDenoiser
 from workflow_scripts.diffusion.process import Process, Sampler
 from workflow_scripts.diffusion.settings import DiffusionSettings
@@ -37,11 +48,20 @@ def build_model(settings: DiffusionSettings, space: LatentSpace, grid: Grid) -> 
 
 
 class Bundle(torch.nn.Module):
-    """What a diffusion model folder holds: the denoiser and the space it works in."""
+    """What a diffusion model folder holds: the denoiser, the space it works in, and the denoiser of
+    tumour layouts where those are drawn first."""
 
-    def __init__(self, denoiser: StackDenoiser, space: LatentSpace) -> None:
+    def __init__(
+        self, denoiser: StackDenoiser, space: LatentSpace, layout: StackDenoiser | None = None
+    ) -> None:
         super().__init__()
-        self.denoiser, self.space = denoiser, space
+        self.denoiser, self.space, self.layout = denoiser, space, layout
+
+
+def build_bundle(settings: DiffusionSettings, space: LatentSpace, grid: Grid) -> Bundle:
+    """The untrained networks that a configuration asks for, in a space."""
+    layout = build_layout(settings.layout) if settings.layout else None
+    return Bundle(build_model(settings, space, grid), space, layout)
 
 
 def load_bundle(folder: str | Path) -> tuple[Bundle, DiffusionSettings, Scaling]:
@@ -51,25 +71,82 @@ def load_bundle(folder: str | Path) -> tuple[Bundle, DiffusionSettings, Scaling]
     settings = settings_of(config, DiffusionSettings, folder)
     shape, grid = config["latent_shape"], Grid.from_settings(config["grid"])
     space = empty_space(shape, grid, len(config["modalities"]), settings)
-    bundle = Bundle(build_model(settings, space, grid), space)
+    bundle = build_bundle(settings, space, grid)
     load_weights(folder, bundle)
     return bundle, settings, Scaling(**config["scaling"])
 
 
 @dataclass(frozen=True)
 class Generator:
-    """Requests to stacks of scaled latents."""
+    """Requests to stacks of scaled latents.
+
+    ``regions`` tells whether the training patients' labels told regions of a tumour apart.
+    """
 
     bundle: Bundle
     settings: DiffusionSettings
     scaling: Scaling
+    grid: Grid
+    regions: bool
 
     @classmethod
     def load(cls, folder: str | Path) -> "Generator":
         """Load a model folder written by ``train_diffusion``, onto the GPU where there is one."""
         bundle, settings, scaling = load_bundle(folder)
         bundle.eval().requires_grad_(False).to(device())
-        return cls(bundle, settings, scaling)
+        config = load_config(folder)
+        grid = Grid.from_settings(config["grid"])
+        return cls(bundle, settings, scaling, grid, config["regions"])
+
+    @property
+    def draws_labels(self) -> bool:
+        """Whether tumours' labels are drawn before their images (``diffusion.layout``)."""
+        return self.bundle.layout is not None
+
+    @torch.inference_mode()
+    def draw_labels(
+        self,
+        requests: pd.DataFrame,
+        tissue: NDArray[np.uint8],
+        room: NDArray[np.bool_],
+        random: Sequence[torch.Generator],
+        sampler: Sampler,
+        precision: str,
+    ) -> NDArray[np.uint8]:
+        """Canonical labels (N, X, Y, Z) of completed requests, one row each, in brains with tissue
+        maps (N, 3, X, Y, Z), 0 to 255, within the ``room`` (N, X, Y, Z) that there is; empty ones
+        where they are not drawn first.
+
+        Noise is drawn as in ``sample``.
+        """
+        network = self.bundle.layout
+        if not self.draws_labels:
+            return np.zeros((len(requests), *self.grid.shape), np.uint8)
+        process = Process(layout_noise(self.settings))
+        target = self.bundle.space.mean.device
+        vectors = self.scaling.vectors(requests).to(target)
+        points = frame_points(ellipsoid_of(requests).to(target))
+        maps = layout_maps(torch.from_numpy(tissue).to(target), points, self.grid)
+
+        def denoise(x: Tensor, sigma: Tensor, conditioned: bool) -> Tensor:
+            present = torch.full((len(x),), conditioned, device=target)
+            with autocast(precision, target):
+                return process.denoised(
+                    lambda scaled, level: network(scaled, level, vectors, present, maps), x, sigma
+                )
+
+        def noise() -> Tensor:
+            drawn = [torch.randn(LAYOUT_SHAPE, generator=numbers) for numbers in random]
+            return torch.stack(drawn).to(target)
+
+        layouts = unscaled(sampler.sample(denoise, noise)).cpu().numpy()
+        rows = (row for _, row in requests.iterrows())
+        return np.stack(
+            [
+                label_of(layout, request, mask, self.grid, self.regions)
+                for layout, request, mask in zip(layouts, rows, room, strict=True)
+            ]
+        )
 
     @torch.inference_mode()
     def sample(
@@ -85,9 +162,9 @@ class Generator:
         """Scaled latents (N, C, h, w, Z) for requests with all nine attributes, one row each.
 
         ``tissue`` (N, 3, X, Y, Z), 0 to 255, is the anatomy of each, and ``rendered``
-        (N, C, h, w, Z) its scaled latents without a tumour; (N, 0) for a denoiser that is told
-        none. A sample's noise comes from its own of the ``random`` numbers, drawn on the CPU: it is
-        the same in any batch. What is returned lies on the CPU.
+        (N, C, h, w, Z) its scaled latents, with a tumour where its layout was drawn first; (N, 0)
+        for a denoiser that is told none. A sample's noise comes from its own of the ``random``
+        numbers, drawn on the CPU: it is the same in any batch. What is returned lies on the CPU.
 
         ``known`` are scaled latents (N, C, h, w, Z) that are kept, and how much of each place
         (N, 1, h, w, Z) is made anew, 0 to 1.
@@ -97,7 +174,7 @@ class Generator:
         vectors = self.scaling.vectors(requests).to(place)
         ellipsoids = ellipsoid_of(requests).to(place)
         tissue, rendered = tissue.to(place), rendered.to(place)
-        healthy = rendered if rendered.shape[1] else 0
+        base = rendered if rendered.shape[1] else 0
 
         def noise() -> Tensor:
             drawn = [torch.randn(space.folded_shape, generator=numbers) for numbers in random]
@@ -118,10 +195,10 @@ class Generator:
         keep = None
         if known:
             latents, anew = (part.to(place) for part in known)
-            stay = space.standardise(latents - healthy)
+            stay = space.standardise(latents - base)
             share = fold(anew.expand(latents.shape), space.patch)
 
             def keep(estimate: Tensor) -> Tensor:
                 return stay + share * (estimate - stay)
 
-        return (space.restore(sampler.sample(denoise, noise, keep)) + healthy).cpu()
+        return (space.restore(sampler.sample(denoise, noise, keep)) + base).cpu()

@@ -13,7 +13,7 @@ from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.stored import StoredRows
 from workflow_scripts.diffusion.conditions import MAPS, draw_maps, latent_points
 from workflow_scripts.diffusion.settings import DenoiserSettings
-from workflow_scripts.preprocess.contrasts import TERMS
+from workflow_scripts.preprocess.contrasts import REGION_VALUES, TERMS, fill_intensities
 from workflow_scripts.preprocess.tissue import TISSUES
 
 # A channel that hardly varies would otherwise be blown up without bound.
@@ -25,13 +25,14 @@ KEPT = 256
 class LatentSpace(nn.Module):
     """Takes latents to where the denoiser works, and back.
 
-    Where an anatomy is given, latents here are what those of the brain without a tumour leave
-    (``rendered``). The voxelwise ``mean`` (C, h, w, Z) is subtracted, each channel is divided by
-    its standard deviation ``sd`` (C), and neighbouring latents, a ``patch`` along x, y and z, are
-    folded into channels; a plain space leaves latents as they are, but for folding. Mean and
-    deviation come from the training latents and are saved with the denoiser's weights, and so are
-    the ``contrasts`` (``KEPT``, 3, ``TERMS``, M) of training samples, where an anatomy is given and
-    images have M ``modalities``; none otherwise.
+    Where an anatomy is given, latents here are what the ``rendered`` ones leave: those of the brain
+    without a tumour, or with its layout where that is drawn first. The voxelwise ``mean``
+    (C, h, w, Z) is subtracted, each channel is divided by its standard deviation ``sd`` (C), and
+    neighbouring latents, a ``patch`` along x, y and z, are folded into channels; a plain space
+    leaves latents as they are, but for folding. Mean and deviation come from the training latents
+    and are saved with the denoiser's weights, and so are the ``contrasts`` (``KEPT``, 3, ``TERMS``,
+    M) and the ``intensities`` of tumour regions (``KEPT``, 3, M) of training samples, where an
+    anatomy is given and images have M ``modalities``; none otherwise.
     """
 
     def __init__(self, shape: tuple[int, int, int, int], patch: Patch, modalities: int = 0) -> None:
@@ -42,6 +43,7 @@ class LatentSpace(nn.Module):
         self.register_buffer("sd", torch.ones(c))
         kept = torch.zeros(KEPT if modalities else 0, len(TISSUES), TERMS, modalities)
         self.register_buffer("contrasts", kept)
+        self.register_buffer("intensities", torch.zeros(len(kept), len(REGION_VALUES), modalities))
         # They follow from the grid, and are not kept with the weights.
         self.register_buffer("points", torch.zeros(3, *size), persistent=False)
 
@@ -73,7 +75,7 @@ class LatentSpace(nn.Module):
 
         Of ``draw_maps``, position and offset, which are linear, by their mean over a patch, and the
         ellipsoid folded as the latents are; then, folded, the tissue maps (B, 3, X, Y, Z), 0 to
-        255, and the ``rendered`` latents (B, C, h, w, Z) of the brain without a tumour.
+        255, and the ``rendered`` latents (B, C, h, w, Z).
         """
         maps = [ellipsoid.new_zeros(len(ellipsoid), 0, *self.folded_shape[1:])]
         if settings.maps:
@@ -87,12 +89,15 @@ class LatentSpace(nn.Module):
             maps.append(fold(rendered.to(ellipsoid), self.patch))
         return torch.cat(maps, 1)
 
-    def keep_contrasts(self, contrasts: NDArray[np.float32]) -> None:
-        """Keep those of training samples (N, 3, ``TERMS``, M), evenly chosen, or again and
-        again."""
+    def keep_contrasts(
+        self, contrasts: NDArray[np.float32], intensities: NDArray[np.float32]
+    ) -> None:
+        """Keep contrasts (N, 3, ``TERMS``, M) and intensities of tumour regions (N, 3, M), NaN
+        where a tumour lacks one, of training samples, evenly chosen, or again and again."""
         chosen = evenly_chosen(len(contrasts), KEPT)
         rows = np.resize(np.asarray(chosen), KEPT)
         self.contrasts.copy_(torch.from_numpy(contrasts[rows]))
+        self.intensities.copy_(torch.from_numpy(fill_intensities(intensities)[rows]))
 
     def tumour(self, ellipsoid: Tensor) -> Tensor:
         """Soft ellipsoids (B, h / px, w / py, Z / pz) of the tumours (``ellipsoid_of``)."""
@@ -117,8 +122,8 @@ def fit_latent_space(
     modalities: int,
     settings: DenoiserSettings,
 ) -> LatentSpace:
-    """The space of training latents (N, C, h, w, Z) of a grid, less those of the same brains
-    ``rendered`` without a tumour, where an anatomy is given; still without contrasts.
+    """The space of training latents (N, C, h, w, Z) of a grid, less those of the same patients
+    ``rendered``, where an anatomy is given; still without contrasts.
 
     They are read one by one. Raises ``UserError`` for a single patient without copies, who has no
     spread.

@@ -6,6 +6,9 @@ from pydantic import Field, PositiveInt, model_validator
 
 from workflow_scripts.common.settings import OptimiserSettings, Prior, Section
 
+# Cells of a tumour's layout along each axis.
+CELLS = 24
+
 
 class NoiseSettings(Section):
     """The diffusion process."""
@@ -22,6 +25,25 @@ class NoiseSettings(Section):
     timesteps: int = Field(description="diffusion steps T of a DDPM's schedule", ge=10)
     beta_start: float = Field(description="first beta of a DDPM's schedule", gt=0)
     beta_end: float = Field(description="last beta of a DDPM's schedule", gt=0)
+
+
+class LayoutSettings(Section):
+    """The denoiser of tumour layouts, the first of two."""
+
+    widths: list[PositiveInt] = Field(description="channels at each resolution", min_length=1)
+    blocks: list[PositiveInt] = Field(description="residual blocks at each resolution")
+    norm_groups: int = Field(description="groups of the group normalisation", ge=1)
+    noise_mean: float = Field(
+        description="mean of the logarithm of its noise levels, which are log-normal"
+    )
+    noise_sd: float = Field(description="standard deviation of that logarithm", gt=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "LayoutSettings":
+        _check_widths(self.widths, self.norm_groups, blocks=self.blocks)
+        if CELLS % 2 ** (len(self.widths) - 1):
+            raise ValueError(f"widths: {CELLS} cells cannot be halved {len(self.widths) - 1} times")
+        return self
 
 
 class DenoiserSettings(NoiseSettings):
@@ -47,15 +69,30 @@ class DenoiserSettings(NoiseSettings):
         description="learned vectors of each position below the first resolution"
     )
     maps: bool = Field(description="draw the requested tumour as maps beside the latents")
+    layout: LayoutSettings | None = Field(
+        description="a smaller denoiser draws the tumour's regions first, and the tumour is "
+        "rendered with the brain; null: the denoiser of the latents draws it from noise"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> "DenoiserSettings":
-        for name in ("attention", "blocks"):
-            if len(getattr(self, name)) != len(self.widths):
-                raise ValueError(f"{name} needs one value for each of widths")
-        if any(width % self.norm_groups for width in self.widths):
-            raise ValueError(f"norm_groups {self.norm_groups} must divide every width")
+        _check_widths(self.widths, self.norm_groups, attention=self.attention, blocks=self.blocks)
+        if self.layout and self.anatomy == "none":
+            raise ValueError(
+                "layout: a tumour is rendered into a rendered brain, and anatomy is none; set "
+                "layout to null"
+            )
         return self
+
+
+def _check_widths(widths: list[int], norm_groups: int, **lists: list) -> None:
+    """Raise ``ValueError`` where lists do not have a value for each width, or the groups do not
+    divide them."""
+    for name, values in lists.items():
+        if len(values) != len(widths):
+            raise ValueError(f"{name} needs one value for each of widths")
+    if any(width % norm_groups for width in widths):
+        raise ValueError(f"norm_groups {norm_groups} must divide every width")
 
 
 class DiffusionSettings(DenoiserSettings, OptimiserSettings):
@@ -64,6 +101,9 @@ class DiffusionSettings(DenoiserSettings, OptimiserSettings):
     loss: Literal["l1", "l2"] = Field(description="distance of prediction and target")
     tumour_share: float = Field(
         description="share of the loss that the tumour has, whatever its size", ge=0, lt=1
+    )
+    layout_repeats: PositiveInt = Field(
+        description="noise levels at which each layout of a batch is trained"
     )
     drop: float = Field(description="share of samples trained on the null condition", ge=0, lt=1)
     batch: int = Field(description="patients a step", ge=1)

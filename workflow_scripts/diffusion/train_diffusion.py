@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from workflow_scripts.common.attributes import SHARES
 from workflow_scripts.common.device import arithmetic
 from workflow_scripts.common.files import read_table, write_table
 from workflow_scripts.common.grid import Grid
@@ -14,11 +15,11 @@ from workflow_scripts.common.job import training_job
 from workflow_scripts.common.stored import StoredRows
 from workflow_scripts.common.weights import save_model
 from workflow_scripts.diffusion.conditions import Scaling, ellipsoid_of
-from workflow_scripts.diffusion.generator import Bundle, build_model, load_bundle
+from workflow_scripts.diffusion.generator import Bundle, build_bundle, load_bundle
 from workflow_scripts.diffusion.latents import fit_latent_space
 from workflow_scripts.diffusion.process import Process
 from workflow_scripts.diffusion.settings import DiffusionSettings
-from workflow_scripts.diffusion.train import DiffusionTraining, LatentBatches
+from workflow_scripts.diffusion.train import Denoisers, DiffusionTraining, LatentBatches
 
 
 def from_nothing(
@@ -33,7 +34,7 @@ def from_nothing(
     """An untrained denoiser, the space of the training latents (N, C, h, w, Z) and those that were
     ``rendered``, and the scaling of the conditions; ``patients`` is 0 for a prior's phantoms."""
     space = fit_latent_space(latents, rendered, grid, modalities, settings)
-    return Bundle(build_model(settings, space, grid), space), Scaling.fit(attributes, patients)
+    return build_bundle(settings, space, grid), Scaling.fit(attributes, patients)
 
 
 def main(snakemake) -> None:
@@ -44,25 +45,35 @@ def main(snakemake) -> None:
     latents = StoredRows(snakemake.input.latents)
     attributes = read_table(snakemake.input.attributes)
     rendered = StoredRows(snakemake.input.rendered) if settings.anatomy == "tissue" else None
+    grid = Grid.from_settings(params.grid)
     if prior := snakemake.input.prior:
         # The denoiser comes with the space and the scaling that it knows.
         start, _, scaling = load_bundle(Path(prior).parent)
         scaling = replace(scaling, patients=params.patients)
     else:
-        grid = Grid.from_settings(params.grid)
         start, scaling = from_nothing(
             settings, latents, rendered, attributes, grid, len(params.modalities), params.patients
         )
     anatomy = None
     if rendered is not None:
-        start.space.keep_contrasts(np.load(snakemake.input.contrasts))
+        kept = (np.load(snakemake.input[name]) for name in ("contrasts", "intensities"))
+        start.space.keep_contrasts(*kept)
         anatomy = StoredRows(snakemake.input.tissue), rendered
     process = Process(settings)
-    training = DiffusionTraining(start.denoiser, process, start.space, settings, params.seed)
+    networks = Denoisers(start.denoiser, start.layout)
+    # Whether the training patients' labels tell regions of a tumour apart.
+    regions = bool(attributes[list(SHARES)].notna().any(axis=None))
+    training = DiffusionTraining(
+        networks, process, start.space, settings, grid, params.seed, regions
+    )
     conditions, ellipsoids = scaling.vectors(attributes), ellipsoid_of(attributes)
-    batches = LatentBatches(latents, conditions, ellipsoids, anatomy, settings.batch, params.seed)
+    tumours = StoredRows(snakemake.input.tumours) if settings.layout else None
+    batches = LatentBatches(
+        latents, conditions, ellipsoids, anatomy, settings.batch, params.seed, tumours
+    )
     with training_job(snakemake, training, batches) as history:
-        bundle = Bundle(training.average.module, start.space).eval().cpu()
+        trained = training.average.module
+        bundle = Bundle(trained.denoiser, start.space, trained.layout).eval().cpu()
         config = {
             "settings": params.settings,
             "precision": arithmetic(settings.precision),
@@ -70,6 +81,7 @@ def main(snakemake) -> None:
             "latent_shape": list(latents.shape[1:]),
             "modalities": params.modalities,
             "scaling": scaling.to_dict(),
+            "regions": regions,
             # Of whose brains the anatomies of its synthetic patients are.
             "phantom": params.phantom,
             "preprocess": params.preprocess,

@@ -54,9 +54,9 @@ NOT_KNOWN = "not known: the model folder carries no training latents"
 class Trained:
     """What a denoiser was trained on.
 
-    ``latents`` are (N, C, X/d, Y/d, Z), ``tumours`` the masks (N, ⌈XYZ/8⌉) as ``pack_mask`` packs
-    them, and ``items`` has the columns patient_id and copy, 0 being the patient. ``brain`` is the
-    mask (X, Y, Z) in which latents are compared.
+    ``latents`` are (N, C, X/d, Y/d, Z), ``tumours`` nested masks as ``pack_mask`` packs them, the
+    whole tumour first, and ``items`` has the columns patient_id and copy, 0 being the patient.
+    ``brain`` is the mask (X, Y, Z) in which latents are compared.
     """
 
     latents: StoredRows

@@ -2,6 +2,7 @@
 
 With tissue maps f, an image is about sum_t f_t(v) b_t(v), where b_t is a polynomial of second
 degree in the position. That is most of an image away from the tumour, in a few numbers a patient.
+Each region of the tumour has one intensity in each modality.
 """
 
 import numpy as np
@@ -11,6 +12,12 @@ from scipy import ndimage
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.preprocess.tissue import TISSUES
 
+# Canonical values of the tumour's regions: necrotic core, oedema, enhancing tumour.
+REGION_VALUES = (1, 2, 3)
+# Standard deviation of the Gaussian that mixes regions at their edges, in voxels, chosen at 3 mm.
+EDGE_VOXELS = 0.6
+# Ridge of the regions' intensities, in voxels.
+REGION_RIDGE = 0.5
 # Coefficients of a polynomial of second degree in three variables.
 TERMS = 10
 # One unit of the positions.
@@ -49,3 +56,69 @@ def draw_contrasts(contrasts: NDArray, tissue: NDArray, grid: Grid) -> NDArray[n
     coefficients = contrasts.reshape(-1, contrasts.shape[-1])
     image[:, where] = (coefficients.T @ _predictors(tissue, where, grid)).clip(0, 1)
     return image
+
+
+def _shares(
+    label: NDArray[np.uint8], brain: NDArray[np.float32]
+) -> tuple[tuple[slice, ...], NDArray[np.float32]]:
+    """The part of a canonical label (X, Y, Z) around the tumour, and the share that each region has
+    of its voxels (3, x, y, z): voxels at an edge hold both sides of it. Outside the tumour and a
+    rendered ``brain`` (M, X, Y, Z) there is none."""
+    voxels = np.argwhere(label > 0)
+    low, high = voxels.min(0) - MARGIN_VOXELS, voxels.max(0) + MARGIN_VOXELS + 1
+    part = tuple(slice(max(0, a), b) for a, b in zip(low, high, strict=True))
+    masks = [(label[part] == value).astype(np.float32) for value in REGION_VALUES]
+    shares = np.stack([ndimage.gaussian_filter(mask, EDGE_VOXELS) for mask in masks])
+    inside = (label[part] > 0) | (brain[(slice(None), *part)] > 0).any(0)
+    return part, shares * inside
+
+
+def region_intensities(
+    image: NDArray, brain: NDArray[np.float32], label: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """Intensity (3, M) of each region of a tumour (``REGION_VALUES``) in an image (M, X, Y, Z) with
+    canonical label (X, Y, Z), by regression on their shares of the voxels, with a ridge towards the
+    region's mean; the rest of a voxel is ``brain`` (``draw_contrasts``). That of a thin bright
+    region may exceed 1. NaN for a region that the tumour lacks."""
+    intensities = np.full((len(REGION_VALUES), len(image)), np.nan, np.float32)
+    if not (label > 0).any():
+        return intensities
+    for row, value in enumerate(REGION_VALUES):
+        if (label == value).any():
+            intensities[row] = image[:, label == value].mean(1)
+    part, shares = _shares(label, brain)
+    here, means = (slice(None), *part), np.nan_to_num(intensities)
+    # What the regions' means leave, so that the ridge pulls towards them.
+    left = image[here] - (1 - shares.sum(0)) * brain[here]
+    left = left - np.einsum("kxyz,km->mxyz", shares, means)
+    predictors = shares.reshape(len(shares), -1).astype(np.float64)
+    gram = predictors @ predictors.T + REGION_RIDGE * np.eye(len(shares))
+    change = np.linalg.solve(gram, predictors @ left.reshape(len(image), -1).T)
+    return (intensities + change).astype(np.float32)
+
+
+def fill_intensities(intensities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Intensities (N, 3, M) of patients' regions with each NaN replaced by the mean over the
+    patients who have that region, or over all regions where nobody has it; 0 where there is no
+    tumour at all."""
+    known = np.isfinite(intensities)
+    values = np.where(known, intensities, 0)
+    of_region = values.sum(0) / known.sum(0).clip(1)
+    of_all = values.sum((0, 1)) / known.sum((0, 1)).clip(1)
+    means = np.where(known.any(0), of_region, of_all)
+    return np.where(known, intensities, means).astype(np.float32)
+
+
+def paint_regions(
+    image: NDArray[np.float32], label: NDArray[np.uint8], intensities: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """An image (M, X, Y, Z) in which each region of a canonical label (X, Y, Z) has its intensities
+    (3, M), mixed at the edges."""
+    if not (label > 0).any():
+        return image
+    part, shares = _shares(label, image)
+    here, painted = (slice(None), *part), image.copy()
+    # A region that this tumour lacks has no share.
+    added = np.einsum("kxyz,km->mxyz", shares, np.nan_to_num(intensities))
+    painted[here] = ((1 - shares.sum(0)) * image[here] + added).clip(0, 1)
+    return painted

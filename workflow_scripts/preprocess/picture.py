@@ -39,7 +39,8 @@ def draw_picture(
 
     modalities = list(stages[0][1])
     rows = len(modalities) + 1
-    figure = Figure(figsize=(2.1 * 3 * len(stages), 2.3 * rows + 0.4), facecolor="black")
+    size = 2.1 * 3 * len(stages), 2.3 * rows + 0.4
+    figure = Figure(figsize=size, facecolor="black", layout="constrained")
     axes = figure.subplots(rows, 3 * len(stages), squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
@@ -69,6 +70,5 @@ def draw_picture(
         ax.contour(plane(label > 0, centre, number), [0.5], colors="#ff5252", linewidths=0.7)
         ax.set_title(f"tissue without tumour, {view}", color="white", fontsize=7)
     figure.suptitle(title, color="white", fontsize=9)
-    figure.tight_layout(pad=0.3)
     with staged(path) as temporary:
         figure.savefig(temporary, dpi=110, facecolor="black", metadata={"Software": None})

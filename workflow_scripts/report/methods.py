@@ -154,8 +154,14 @@ def _anatomy(config: Config) -> str:
         return ""
     return (
         ", and by tissue maps (grey matter, white matter, CSF) of the brain; it adds to their "
-        "rendering with a training patient's contrasts"
+        f"rendering with a training patient's contrasts{_layout(config)}"
     )
+
+
+def _layout(config: Config) -> str:
+    if config.diffusion.layout is None:
+        return ""
+    return ", and with a tumour whose regions a smaller diffusion model had drawn before"
 
 
 def _process(diffusion, cite: Citations) -> str:

@@ -1,8 +1,8 @@
 """A model folder: all that is needed to synthesise patients.
 
 It holds no image, but it is made from the training patients: weights that learned from them, the
-sizes, shapes and places of their tumours, and the contrasts of their brains; without a prior also
-their mean latent.
+sizes, shapes and places of their tumours, the contrasts of their brains, and the intensities of
+their tumours' regions; without a prior also their mean latent.
 
 ======================================  ===========================================================
 ``autoencoder/``, ``diffusion/``        ``weights.safetensors`` and ``config.json`` (network, grid,
@@ -36,7 +36,7 @@ FILES = (
 )
 CHECKED = tuple(name for name in FILES if name not in (CHECKSUMS, SAMPLING))
 # What a rule names as its inputs of the training patients and their copies.
-COPIES = ("attributes", "latents", "tissue", "contrasts", "tumours")
+COPIES = ("attributes", "latents", "tissue", "contrasts", "intensities", "tumours")
 
 
 def write_checksums(folder: str | Path) -> None:

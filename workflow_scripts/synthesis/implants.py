@@ -17,12 +17,15 @@ from workflow_scripts.synthesis.training_copies import TrainingCopies
 
 @dataclass(frozen=True)
 class Background:
-    """What is kept of training patients: their latents (N, C, h, w, Z) and contrasts
-    (N, 3, terms, M), how much of each place is made anew (N, 1, h, w, Z), 0 to 1, and the voxels in
-    which the new tumour is measured (N, X, Y, Z)."""
+    """What is kept of training patients: their latents (N, C, h, w, Z), contrasts
+    (N, 3, terms, M), intensities of tumour regions (N, 3, M) and the canonical labels (N, X, Y, Z)
+    of their own tumours, empty where these are healed; how much of each latent is made anew
+    (N, 1, h, w, Z), 0 to 1, and the voxels in which the new tumour is measured (N, X, Y, Z)."""
 
     latents: Tensor
     contrasts: Tensor
+    intensities: Tensor
+    labels: NDArray[np.uint8]
     anew: Tensor
     measured: NDArray[np.bool_]
 
@@ -45,25 +48,55 @@ def inside(ellipsoid: Tensor, grid: Grid) -> NDArray[np.bool_]:
 
 
 def backgrounds(
-    requests: pd.DataFrame, copies: TrainingCopies, grid: Grid, settings: ImplantSettings
+    requests: pd.DataFrame,
+    layouts: NDArray[np.uint8],
+    copies: TrainingCopies,
+    grid: Grid,
+    settings: ImplantSettings,
 ) -> Background:
     """The backgrounds of requests, whose ``anatomy`` names a training patient or copy.
 
-    What is made anew is the requested ellipsoid, and the patient's own tumour where it is healed,
-    all of it there and less and less over the margin around it.
+    What is made anew is the tumour's layout (N, X, Y, Z), or the requested ellipsoid where that is
+    empty, and the patient's own tumour where it is healed: all of it there and less and less over
+    the margin around it.
     """
-    ellipsoids, latents, contrasts, anew, measured = ellipsoid_of(requests), [], [], [], []
-    for ellipsoid, name in zip(ellipsoids, requests["anatomy"], strict=True):
+    latents, labels, anew, measured = [], [], [], []
+    rows = [copies.row(name) for name in requests["anatomy"]]
+    names, ellipsoids = requests["anatomy"], ellipsoid_of(requests)
+    for ellipsoid, layout, name in zip(ellipsoids, layouts, names, strict=True):
         latents.append(torch.from_numpy(copies.latents[copies.row(name)].astype(np.float32)))
-        contrasts.append(torch.from_numpy(copies.contrasts[copies.row(name)]))
-        tumour = inside(ellipsoid, grid)
+        tumour = layout > 0 if layout.any() else inside(ellipsoid, grid)
+        labels.append(copies.label(name))
         if settings.own_tumour == "healed":
-            tumour |= copies.tumour(name)
+            tumour = tumour | (labels[-1] > 0)
+            labels[-1] = np.zeros_like(labels[-1])
         distance = distance_mm(tumour, grid)
         anew.append(_coarse(1 - distance / max(settings.margin_mm, 1e-6), latents[-1].shape[1:]))
-        measured.append(distance <= settings.margin_mm)
-    shares = torch.stack(anew)[:, None]
-    return Background(torch.stack(latents), torch.stack(contrasts), shares, np.stack(measured))
+        measured.append((distance <= settings.margin_mm) & (labels[-1] == 0))
+    kept = np.stack([copies.contrasts[row] for row in rows])
+    means = copies.intensities[rows]
+    return Background(
+        torch.stack(latents),
+        torch.from_numpy(kept),
+        torch.from_numpy(means),
+        np.stack(labels),
+        torch.stack(anew)[:, None],
+        np.stack(measured),
+    )
+
+
+def room_for(
+    requests: pd.DataFrame, copies: TrainingCopies, grid: Grid, settings: ImplantSettings
+) -> NDArray[np.bool_]:
+    """Where the tumours of requests may lie (N, X, Y, Z): in the brain that each names, farther
+    than the margin from the patient's own tumour where that is kept."""
+    rooms = []
+    for name in requests["anatomy"]:
+        room = copies.brain(name)
+        if settings.own_tumour == "kept":
+            room = room & (distance_mm(copies.tumour(name), grid) > settings.margin_mm)
+        rooms.append(room)
+    return np.stack(rooms)
 
 
 def _coarse(share: NDArray[np.float64], shape: tuple[int, ...]) -> Tensor:

@@ -24,7 +24,7 @@ from workflow_scripts.diffusion.generator import Generator
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.synthesis.anatomies import Anatomies, NoAnatomies, RequestedAnatomies
 from workflow_scripts.synthesis.folder import STAGES, check_model_folder
-from workflow_scripts.synthesis.implants import Background, backgrounds, is_implanted
+from workflow_scripts.synthesis.implants import Background, backgrounds, is_implanted, room_for
 from workflow_scripts.synthesis.request_table import is_training
 from workflow_scripts.synthesis.settings import ImplantSettings
 from workflow_scripts.synthesis.training_copies import TrainingCopies
@@ -50,32 +50,50 @@ class SynthesisModel:
     copies: TrainingCopies | None = None
     implant: ImplantSettings | None = None
 
-    def contrasts(self, random: Sequence[torch.Generator]) -> Tensor:
-        """Contrasts (N, 3, terms, M) of training samples, one drawn by each of the ``random``
-        numbers; none (0, 3, terms, 0) for a denoiser that is told no anatomy."""
-        kept = self.generator.bundle.space.contrasts.cpu()
-        if not len(kept):
-            return kept
-        rows = [torch.randint(len(kept), (1,), generator=numbers).item() for numbers in random]
-        return kept[rows]
+    def contrasts(self, random: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
+        """Contrasts (N, 3, terms, M) and intensities of tumour regions (N, 3, M) of training
+        samples, one drawn by each of the ``random`` numbers; none of either, (0, 3, terms, 0) and
+        (0, 3, 0), for a denoiser that is told no anatomy."""
+        space = self.generator.bundle.space
+        contrasts, intensities = space.contrasts.cpu(), space.intensities.cpu()
+        if not len(contrasts):
+            return contrasts, intensities
+        rows = [torch.randint(len(contrasts), (1,), generator=numbers).item() for numbers in random]
+        return contrasts[rows], intensities[rows]
 
-    def rendered(self, tissue: NDArray[np.uint8], contrasts: Tensor) -> Tensor:
-        """Scaled latents (N, C, h, w, Z) of brains with tissue maps (N, 3, X, Y, Z), 0 to 255, and
-        contrasts (N, 3, terms, M), without a tumour; (N, 0) for a denoiser that is told none."""
+    def rendered(
+        self,
+        tissue: NDArray[np.uint8],
+        labels: NDArray[np.uint8],
+        contrasts: Tensor,
+        intensities: Tensor,
+    ) -> Tensor:
+        """Scaled latents (N, C, h, w, Z) of patients with tissue maps (N, 3, X, Y, Z), 0 to 255,
+        canonical labels (N, X, Y, Z), contrasts (N, 3, terms, M) and intensities of tumour regions
+        (N, 3, M); (N, 0) for a denoiser that is told no anatomy."""
         if not tissue.shape[1]:
             return torch.zeros(len(tissue), 0)
+        parts = zip(contrasts.numpy(), tissue, labels, intensities.numpy(), strict=True)
         latents = [
-            render(contrast, maps / np.float32(255), self.codec)
-            for contrast, maps in zip(contrasts.numpy(), tissue, strict=True)
+            render(contrast, maps / np.float32(255), label, means, self.codec)
+            for contrast, maps, label, means in parts
         ]
         return torch.from_numpy(np.stack(latents))
 
-    def background(self, requests: pd.DataFrame) -> Background | None:
+    def room(self, requests: pd.DataFrame, tissue: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Where the tumours of requests may lie (N, X, Y, Z), in brains with tissue maps
+        (N, 3, X, Y, Z)."""
+        if is_implanted(requests):
+            return room_for(requests, self.copies, self.codec.grid, self.implant)
+        return tissue.any(1)
+
+    def background(self, requests: pd.DataFrame, layouts: NDArray[np.uint8]) -> Background | None:
         """What is kept of the training patients that requests name, where their background is to
-        be kept; nothing where patients are made as a whole."""
+        be kept around tumours of these layouts (N, X, Y, Z); nothing where patients are made as a
+        whole."""
         if not is_implanted(requests):
             return None
-        return backgrounds(requests, self.copies, self.codec.grid, self.implant)
+        return backgrounds(requests, layouts, self.copies, self.codec.grid, self.implant)
 
     def brain_for(self, request: pd.Series) -> NDArray[np.bool_]:
         """The brain (X, Y, Z) that a completed request asks for a tumour in. Raises ``UserError``

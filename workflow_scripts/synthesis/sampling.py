@@ -125,11 +125,19 @@ def _draw(
         settings.guidance,
         settings.order,
     )
-    background = model.background(requests)
-    known = (background.latents, background.anew) if background else None
-    contrasts = background.contrasts if background else model.contrasts(random)
-    anatomy = torch.from_numpy(tissue), model.rendered(tissue, contrasts)
-    latents = model.generator.sample(requests, *anatomy, random, sampler, settings.precision, known)
+    noise = random, sampler, settings.precision
+    room = model.room(requests, tissue)
+    labels = model.generator.draw_labels(requests, tissue, room, *noise)
+    background, known = model.background(requests, labels), None
+    if background:
+        known = background.latents, background.anew
+        intensities = background.contrasts, background.intensities
+        if model.generator.draws_labels:
+            labels = np.where(background.labels > 0, background.labels, labels)
+    else:
+        intensities = model.contrasts(random)
+    anatomy = torch.from_numpy(tissue), model.rendered(tissue, labels, *intensities)
+    latents = model.generator.sample(requests, *anatomy, *noise, known)
     where = background.measured if background else [None] * len(requests)
     return [
         decoded(request, latent, model.codec, settings, made)

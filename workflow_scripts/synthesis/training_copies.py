@@ -8,7 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from workflow_scripts.common.files import UserError, read_table
+from workflow_scripts.common.labels import from_nested
 from workflow_scripts.common.stored import StoredRows, unpack_mask
+from workflow_scripts.preprocess.contrasts import fill_intensities
 from workflow_scripts.synthesis.request_table import TRAINING
 
 
@@ -23,24 +25,32 @@ class TrainingCopies:
     """What a denoiser was trained on, by the names that requests give it.
 
     ``latents`` (N, C, h, w, Z), ``tissue`` (N, 3, X, Y, Z), 0 to 255, ``contrasts`` of
-    ``fit_contrasts`` and ``tumours`` (packed masks) lie on disk; ``rows`` are their numbers by
-    name.
+    ``fit_contrasts`` and ``tumours`` (packed nested masks) lie on disk; ``intensities`` (N, 3, M)
+    of tumour regions are complete (``fill_intensities``); ``rows`` are their numbers by name.
     """
 
     rows: dict[str, int]
     latents: StoredRows
     tissue: StoredRows
     contrasts: StoredRows
+    intensities: NDArray[np.float32]
     tumours: StoredRows
 
     @classmethod
     def load(
-        cls, attributes: str, latents: str, tissue: str, contrasts: str, tumours: str
+        cls,
+        attributes: str,
+        latents: str,
+        tissue: str,
+        contrasts: str,
+        intensities: str,
+        tumours: str,
     ) -> "TrainingCopies":
         """From the files of ``encode_patients``."""
         rows = {name: row for row, name in enumerate(copy_names(read_table(attributes)))}
-        files = latents, tissue, contrasts, tumours
-        return cls(rows, *(StoredRows(file) for file in files))
+        stored = (StoredRows(file) for file in (latents, tissue, contrasts))
+        complete = fill_intensities(np.load(intensities))
+        return cls(rows, *stored, complete, StoredRows(tumours))
 
     def row(self, name: str) -> int:
         """The number of a copy; raises ``UserError`` for a name that nobody has."""
@@ -52,6 +62,11 @@ class TrainingCopies:
         """Mask (X, Y, Z) of a copy's own tumour."""
         shape = self.tissue.shape[2:]
         return unpack_mask(self.tumours[self.row(name)], shape)
+
+    def label(self, name: str) -> NDArray[np.uint8]:
+        """Canonical label (X, Y, Z) of a copy's own tumour."""
+        shape = self.tissue.shape[2:]
+        return from_nested(unpack_mask(self.tumours[self.row(name)], (3, *shape)))
 
     def brain(self, name: str) -> NDArray[np.bool_]:
         """Where a copy has brain (X, Y, Z)."""
