@@ -16,6 +16,9 @@ DOCS := .venv-docs
 # Of `make study`: phantoms; brats with the folder of BraTS patients; lgg with a table of files.
 COHORT := phantoms
 DATA :=
+# Of both: one cell, as n5-s0, and some of the arms; all of them unless named.
+CELL :=
+ARMS :=
 # Of `make sampler`: a prior's model folder.
 MODEL := embedded
 # Their processes feed a GPU, or make phantoms.
@@ -25,7 +28,7 @@ PRIOR_RULES := make_phantoms train_autoencoder encode_patients train_diffusion
 # compiles torch and MONAI again, for some seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long test-hostile test-kills test-slurm test-report prior prior-brats study verdicts kept bench curves sampler archive docs lint \
+.PHONY: demo test test-long test-hostile test-kills test-slurm test-report prior prior-brats study study-cell verdicts kept bench curves sampler archive docs lint \
 	format lock schema help
 
 help:
@@ -41,6 +44,8 @@ help:
 	@echo "make prior-brats the same for four modalities and three tumour regions, in prior-brats/"
 	@echo "make study       five and ten patients, five seeds: do synthetic patients help? half a day;"
 	@echo "                 COHORT=brats DATA=<folder>, or COHORT=lgg DATA=<table>, on real patients"
+	@echo "make study-cell  one cell of the study again, and whether its scores are the committed ones: COHORT, DATA,"
+	@echo "                 CELL=n5-s0 and ARMS"
 	@echo "make verdicts    how often verdicts are wrong: simulated studies, for docs/numbers.md; a minute"
 	@echo "make kept        segmentation weights of the best validation check, or the last? half an hour"
 	@echo "make bench       time and memory beside the paper's networks and MONAI's; half an hour"
@@ -105,9 +110,14 @@ prior prior-brats: $(READY)
 	mkdir -p $@
 	cp -r results-$@/prior/. $@/
 
+CHOSEN = $(COHORT) $(if $(DATA),"$(DATA)") $(if $(CELL),--cell "$(CELL)") $(if $(ARMS),--arms "$(ARMS)")
+
 study: $(READY)
-	$(BIN)/python -m workflow_scripts.study.run $(COHORT) $(if $(DATA),"$(DATA)")
+	$(BIN)/python -m workflow_scripts.study.run $(CHOSEN)
 	$(BIN)/python -m workflow_scripts.study.write_study
+
+study-cell: $(READY)
+	$(BIN)/python -m workflow_scripts.study.repeat_cell $(CHOSEN)
 
 verdicts: $(READY)
 	$(BIN)/python -m workflow_scripts.evaluation.simulate_verdicts --write docs/numbers.md

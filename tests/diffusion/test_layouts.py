@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from tests.diffusion.test_denoiser import GRID, SHAPE, latents, settings_with, tissue_of
 from tests.models import random_attributes
-from workflow_scripts.common.attributes import tumour_attributes
+from workflow_scripts.common.attributes import sphericity, tumour_attributes
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import from_nested, nested_masks
 from workflow_scripts.common.masks import dice
@@ -25,6 +25,7 @@ from workflow_scripts.diffusion.layouts import (
     soft_masks,
     unscaled,
 )
+from workflow_scripts.diffusion.outlines import with_sphericity
 from workflow_scripts.diffusion.process import Process, Sampler
 from workflow_scripts.diffusion.settings import DiffusionSettings
 from workflow_scripts.diffusion.train import Denoisers, DiffusionTraining, LatentBatches
@@ -55,6 +56,15 @@ def request_for(label, grid=FINE):
 def layout_of(label, request, grid=FINE):
     masks = torch.from_numpy(nested_masks(label)[None])
     return soft_masks(masks, frame_points(ellipsoid_of(request)), grid)[0].numpy()
+
+
+def white_noise(seed=0):
+    return np.random.default_rng(seed).standard_normal(FINE.shape).astype(np.float32)
+
+
+def laid_down(layout, request, room=None, regions=True):
+    room = head() if room is None else room
+    return label_of(layout, request.iloc[0], room, white_noise(), FINE, regions)
 
 
 def head(radius=75):
@@ -88,7 +98,7 @@ def test_scaling_of_layouts_is_undone():
 def test_a_tumour_s_layout_laid_down_again_is_the_tumour(axes):
     label = glioma([28, -20, 12], axes)
     request = request_for(label)
-    back = label_of(layout_of(label, request), request.iloc[0], head(), FINE, True)
+    back = laid_down(layout_of(label, request), request)
     for ours, theirs in zip(nested_masks(back), nested_masks(label), strict=True):
         assert dice(ours, theirs) > 0.9
 
@@ -101,7 +111,7 @@ def test_volume_centroid_and_shares_are_the_requested_ones():
         request[f"centroid_{axis}_mm"] = value
     # Moved in its frame: the network need not centre what it draws.
     moved = np.roll(drawn, 3, axis=1)
-    measured = tumour_attributes(label_of(moved, request.iloc[0], head(), FINE, True), FINE.affine)
+    measured = tumour_attributes(laid_down(moved, request), FINE.affine)
     assert measured["volume_ml"] == pytest.approx(30, abs=0.03)
     assert measured["core_share"] == pytest.approx(0.5, abs=0.01)
     assert measured["enhancing_share"] == pytest.approx(0.1, abs=0.01)
@@ -113,7 +123,7 @@ def test_a_tumour_keeps_to_the_brain_and_its_volume():
     label = glioma([55, -20, 12], (20, 20, 20))
     request, brain = request_for(label), head(68)
     assert (label[~brain] > 0).sum() > 100
-    laid = label_of(layout_of(label, request), request.iloc[0], brain, FINE, True)
+    laid = laid_down(layout_of(label, request), request, brain)
     assert not laid[~brain].any()
     assert (laid > 0).sum() == (label > 0).sum()
 
@@ -124,10 +134,50 @@ def test_regions_that_are_not_requested_are_the_layout_s_own_and_absent_where_un
     shares = request[["core_share", "enhancing_share"]].iloc[0]
     drawn, unknown = layout_of(label, request), request.assign(core_share=None).astype(float)
     unknown["enhancing_share"] = np.nan
-    measured = tumour_attributes(label_of(drawn, unknown.iloc[0], head(), FINE, True), FINE.affine)
+    measured = tumour_attributes(laid_down(drawn, unknown), FINE.affine)
     assert measured["core_share"] == pytest.approx(shares["core_share"], abs=0.02)
     assert measured["enhancing_share"] == pytest.approx(shares["enhancing_share"], abs=0.03)
-    assert set(np.unique(label_of(drawn, request.iloc[0], head(), FINE, False))) == {0, 2}
+    assert set(np.unique(laid_down(drawn, request, regions=False))) == {0, 2}
+
+
+@pytest.mark.parametrize(
+    ("axes", "targets"),
+    [((9, 9, 9), [0.9]), ((20, 20, 20), [0.72, 0.9]), ((40, 16, 16), [0.72, 0.9])],
+)
+def test_an_outline_is_as_spherical_as_requested(axes, targets):
+    label = glioma([28, -20, 12], axes)
+    spacing = np.array(FINE.spacing_mm)
+    for target in targets:
+        changed = with_sphericity(label > 0, target, head(), white_noise(), FINE)
+        assert changed.sum() == (label > 0).sum()
+        assert sphericity(changed, spacing) == pytest.approx(target, abs=0.02)
+        assert ndimage.label(changed, np.ones((3, 3, 3)))[1] == 1
+        request = request_for(label).assign(sphericity=target)
+        measured = tumour_attributes(laid_down(layout_of(label, request), request), FINE.affine)
+        assert measured["sphericity"] == pytest.approx(target, abs=0.03)
+        offset = [
+            measured[name] - request[name][0]
+            for name in request
+            if "centroid" in name and "mm" in name
+        ]
+        assert np.linalg.norm(offset) < 3
+
+
+def test_other_noise_gives_another_outline():
+    mask = glioma([28, -20, 12], (20, 20, 20)) > 0
+    first, second = (with_sphericity(mask, 0.8, head(), white_noise(s), FINE) for s in (0, 1))
+    assert 0.5 < dice(first, second) < 0.9
+
+
+def test_an_outline_that_is_out_of_reach_keeps_its_volume():
+    mask = glioma([28, -20, 12], (40, 14, 14)) > 0
+    own, spacing = sphericity(mask, np.array(FINE.spacing_mm)), np.array(FINE.spacing_mm)
+    rough, smooth = (with_sphericity(mask, t, head(), white_noise(), FINE) for t in (0.1, 1.0))
+    assert rough.sum() == smooth.sum() == mask.sum()
+    assert sphericity(rough, spacing) < own - 0.1
+    assert own < sphericity(smooth, spacing) < 0.99
+    # A mask that is as requested stays so, but for single voxels.
+    assert dice(with_sphericity(mask, own, head(), white_noise(), FINE), mask) > 0.97
 
 
 def test_errors_around_a_tumour_add_nothing_to_its_regions():
@@ -135,7 +185,7 @@ def test_errors_around_a_tumour_add_nothing_to_its_regions():
     label = np.where(glioma([28, -20, 12], (20, 16, 14)) > 0, 2, 0).astype(np.uint8)
     request = request_for(label)
     noise = np.random.default_rng(0).normal(0, 0.02, (3, 24, 24, 24))
-    laid = label_of(layout_of(label, request) + noise, request.iloc[0], head(), FINE, True)
+    laid = laid_down(layout_of(label, request) + noise, request)
     assert (laid > 0).sum() == (label > 0).sum()
     assert (laid == 3).sum() + (laid == 1).sum() < 0.02 * (label > 0).sum()
 
@@ -143,7 +193,7 @@ def test_errors_around_a_tumour_add_nothing_to_its_regions():
 def test_a_requested_share_that_enhances_is_met_without_one_of_core():
     label = glioma([28, -20, 12], (20, 16, 14))
     request = request_for(label).assign(core_share=np.nan, enhancing_share=0.4)
-    laid = label_of(layout_of(label, request), request.iloc[0], head(), FINE, True)
+    laid = laid_down(layout_of(label, request), request)
     measured = tumour_attributes(laid, FINE.affine)
     assert measured["enhancing_share"] == pytest.approx(0.4, abs=0.01)
 

@@ -1,9 +1,11 @@
 """A brain's contrasts: those that were planted are found, and drawn."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import ndimage
 
+from workflow_scripts.common.attributes import tumour_attributes
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.preprocess.contrasts import (
     TERMS,
@@ -12,6 +14,7 @@ from workflow_scripts.preprocess.contrasts import (
     fit_contrasts,
     paint_regions,
     region_intensities,
+    region_volumes,
 )
 
 GRID = Grid((24, 32, 16), (6.0, 5.0, 7.0))
@@ -155,15 +158,31 @@ def test_regions_are_painted_within_the_tumour_and_mixed_at_its_edge():
     assert np.isnan(region_intensities(brain, brain, 0 * label)).all()
 
 
-def test_a_region_that_a_tumour_lacks_looks_as_in_the_others():
-    means = np.arange(18, dtype=np.float32).reshape(3, 3, 2)
-    gaps = means.copy()
+def test_a_region_that_a_tumour_lacks_is_as_in_the_patient_whose_brain_is_most_alike():
+    means = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
+    contrasts = np.stack([planted(0), planted(1), 3 * planted(1), planted(0)]).astype(np.float32)
+    gaps, volumes = means.copy(), np.full((4, 3), 5.0)
     gaps[0, 2] = np.nan
-    filled = fill_intensities(gaps)
-    np.testing.assert_array_equal(filled[0, 2], means[1:, 2].mean(0))
-    known = np.isfinite(gaps)
-    assert np.array_equal(filled[known], means[known])
+    # The last one has too little of it to tell.
+    volumes[3, 2] = 0.2
+    filled = fill_intensities(gaps, contrasts, volumes)
+    np.testing.assert_array_equal(filled[0, 2], means[1, 2])
+    np.testing.assert_array_equal(filled[3, 2], means[1, 2])
+    assert np.array_equal(filled[1:3], means[1:3])
+    assert np.array_equal(filled[:, :2], means[:, :2])
+    # Where all have too little, their own count.
+    np.testing.assert_array_equal(fill_intensities(means, contrasts, 0 * volumes), means)
     gaps[:, 0] = np.nan
     of_all = np.nanmean(gaps.reshape(-1, 2), 0)
-    np.testing.assert_allclose(fill_intensities(gaps)[:, 0], [of_all] * 3, rtol=1e-6)
-    assert not fill_intensities(np.full((2, 3, 2), np.nan, np.float32)).any()
+    filled = fill_intensities(gaps, contrasts, volumes)
+    np.testing.assert_allclose(filled[:, 0], [of_all] * 4, rtol=1e-6)
+    assert not fill_intensities(np.full_like(means, np.nan), contrasts, volumes).any()
+
+
+def test_volumes_of_regions_follow_from_their_shares():
+    label = np.zeros(GRID.shape, np.uint8)
+    label[4:14, 5:15, 3:12], label[6:12, 7:13, 5:10], label[8:10, 9:11, 6:9] = 2, 3, 1
+    table = pd.DataFrame([tumour_attributes(x, GRID.affine) for x in (label, 2 * (label > 0))])
+    expected = [(label == value).sum() * GRID.voxel_ml for value in (1, 2, 3)]
+    whole = (label > 0).sum() * GRID.voxel_ml
+    np.testing.assert_allclose(region_volumes(table), [expected, [0, whole, 0]])

@@ -8,27 +8,31 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workflow_scripts.common.files import UserError, read_table, write_table
-from workflow_scripts.study import run, write_study
-from workflow_scripts.study.tables import KEPT, Cell, add_cell, add_rows, cells_left
+from workflow_scripts.common.files import UserError, read_table, write_json, write_table
+from workflow_scripts.study import repeat_cell, run, write_study
+from workflow_scripts.study.tables import OF_ARMS, Cell, add_arm, add_rows, arms_left
 
 ARMS = ["real+classical", "real+classical+cutmix", "real+classical+synthetic"]
 GAIN = 0.05
 
 
-def fill(results: Path, cell: Cell, regions=("WT",), gain=GAIN) -> None:
-    """What a finished run of one cell leaves, as far as the study reads it."""
+def scores_of(cell: Cell, gain=GAIN) -> pd.DataFrame:
+    """Scores of a run of one cell, the last arm's higher by ``gain``."""
     rng = np.random.default_rng([cell.seed, cell.n, len(cell.cohort)])
     rows = []
     for patient in range(12):
         level = 0.6 + 0.02 * patient
         for arm in ARMS:
-            for region in regions:
-                dice = level + gain * (arm == ARMS[-1]) + rng.normal(0, 0.01)
-                rows.append({"arm": arm, "patient_id": f"p{patient}", "region": region})
-                rows[-1] |= {"dice": dice, "n": cell.n, "seed": cell.seed, "split": cell.split}
-    scores = pd.DataFrame(rows)
-    for column in KEPT["segmentation"][1]:
+            dice = level + gain * (arm == ARMS[-1]) + rng.normal(0, 0.01)
+            rows.append({"arm": arm, "patient_id": f"p{patient}", "region": "WT", "dice": dice})
+            rows[-1] |= {**cell.key, "split": cell.split}
+    return pd.DataFrame(rows)
+
+
+def fill(results: Path, cell: Cell) -> None:
+    """What a finished run of one cell leaves, as far as the study reads it."""
+    scores = scores_of(cell).drop(columns="cohort")
+    for column in OF_ARMS["segmentation"][1]:
         if column not in scores:
             scores[column] = 1.0
     base = {"split": cell.split}
@@ -55,17 +59,28 @@ def fill(results: Path, cell: Cell, regions=("WT",), gain=GAIN) -> None:
         for k in range(count)
     ]
     write_table(pd.DataFrame(splits), results / "cohort" / "splits.tsv")
+    for arm in ARMS:
+        model = results / "segmentation" / cell.split / arm / "model"
+        model.mkdir(parents=True, exist_ok=True)
+        write_json({"precision": "fp32"}, model / "config.json")
 
 
 RECORD = {
-    "arms": " ".join(ARMS), "commit": "abc", "processor": "CPU", "torch": "2", "started": "now",
-    "seconds": 3600,
+    "commit": "abc", "processor": "CPU", "torch": "2", "started": "now", "seconds": 1200,
 }  # fmt: skip
 
 
-def add(folder: Path, tmp_path: Path, cell: Cell, **changes) -> None:
-    fill(tmp_path / "results", cell, **changes)
-    add_cell(folder, cell, tmp_path / "results", RECORD)
+def add(folder: Path, tmp_path: Path, cell: Cell, arms=ARMS, record=RECORD) -> None:
+    fill(tmp_path / "results", cell)
+    for arm in arms:
+        add_arm(folder, cell, arm, tmp_path / "results", record)
+
+
+def test_an_arm_that_is_added_again_replaces_its_rows_alone(tmp_path):
+    cell = Cell("lgg", 5, 0)
+    for arm in ("a", "b", "a"):
+        add_rows(tmp_path / "t.csv", cell, pd.DataFrame({"arm": [arm], "value": [arm]}), arm)
+    assert read_table(tmp_path / "t.csv")["arm"].tolist() == ["b", "a"]
 
 
 def test_a_cell_that_is_added_again_replaces_its_rows(tmp_path):
@@ -77,12 +92,18 @@ def test_a_cell_that_is_added_again_replaces_its_rows(tmp_path):
     assert table["value"].tolist() == [2, 2, 3, 3]
 
 
-def test_a_finished_cell_is_not_run_again_unless_it_lacks_an_arm(tmp_path):
+def test_only_arms_that_are_not_finished_are_left(tmp_path):
     cell, other = Cell("brats", 5, 0), Cell("brats", 5, 1)
-    assert cells_left([cell, other], ARMS, tmp_path) == [cell, other]
-    add(tmp_path, tmp_path, cell)
-    assert cells_left([cell, other], ARMS, tmp_path) == [other]
-    assert cells_left([cell, other], [*ARMS, "real"], tmp_path) == [cell, other]
+    everything = [(each, arm) for each in (cell, other) for arm in ARMS]
+    assert arms_left([cell, other], ARMS, tmp_path) == everything
+    add(tmp_path, tmp_path, cell, ARMS[:2])
+    assert arms_left([cell, other], ARMS, tmp_path) == everything[2:]
+    # The generator's tables come with its arm.
+    assert not (tmp_path / "quality.csv").exists()
+    add(tmp_path, tmp_path, cell, ARMS[2:])
+    assert (tmp_path / "quality.csv").is_file()
+    assert arms_left([cell, other], ARMS, tmp_path) == everything[3:]
+    assert arms_left([cell], [*ARMS, "real"], tmp_path) == [(cell, "real")]
 
 
 def test_every_cohort_of_the_study_has_a_configuration_that_fits(tmp_path):
@@ -94,57 +115,137 @@ def test_every_cohort_of_the_study_has_a_configuration_that_fits(tmp_path):
         assert settings["results"] == f"results-study-{cohort}"
 
 
-def test_the_command_of_a_cell_names_its_data_and_its_split():
-    command = run.command_of(run.SETUPS["brats"], "/da ta/x", Cell("brats", 10, 3))
-    cohort = json.loads(command[-1].removeprefix("cohort="))
-    assert cohort == {"splits": {"train_sizes": [10], "seeds": [3]}, "root": "/da ta/x"}
-    phantoms = run.command_of(run.SETUPS["phantoms"], None, Cell("phantoms", 5, 0))
-    assert "root" not in phantoms[-1] and "table" not in phantoms[-1]
+def values_of(command: list[str]) -> dict:
+    """What a command sets, by section."""
+    settings = (value.split("=", 1) for value in command if "={" in value)
+    return {name: json.loads(value) for name, value in settings}
+
+
+def test_the_command_of_an_arm_names_its_data_its_cell_and_its_tables():
+    cell = Cell("brats", 10, 3)
+    command = run.command_of(run.SETUPS["brats"], "/da ta/x", cell, ARMS[0], "r")
+    expected = {"splits": {"train_sizes": [10], "seeds": [3]}, "root": "/da ta/x"}
+    assert values_of(command) == {"cohort": expected, "segmentation": {"arms": [ARMS[0]]}}
+    assert command[-2:] == ["r/evaluation/scores.csv", "r/evaluation/validation.csv"]
+    phantoms = run.command_of(run.SETUPS["phantoms"], None, Cell("phantoms", 5, 0), ARMS[2], "r")
+    assert not {"root", "table"} & set(values_of(phantoms)["cohort"])
+    assert phantoms[-1] == "r/evaluation/memory.csv"
 
 
 @pytest.fixture()
 def runs(monkeypatch, tmp_path):
-    """Runs of a study of two cells, which are filled instead of run; the cells that were."""
+    """Runs of a study of two cells, which are filled instead of run; the trainings that were, of
+    which the second fails."""
     setup = run.SETUPS["lgg"].settings()
     setup["results"] = str(tmp_path / "results")
     setup["cohort"]["splits"] |= {"train_sizes": [5, 10], "seeds": [0]}
     setup["segmentation"]["arms"] = ARMS
     monkeypatch.setattr(run.Setup, "settings", lambda self: setup)
-    made = []
+    trainings = []
 
     def call(command, **kwargs):
         if command[0] == "git":
             return subprocess.CompletedProcess(command, 0, "abc", "")
-        splits = json.loads(command[-1].removeprefix("cohort="))["splits"]
+        values = values_of(command)
+        splits = values["cohort"]["splits"]
         cell = Cell("lgg", splits["train_sizes"][0], splits["seeds"][0])
-        made.append(cell)
-        fill(tmp_path / "results", cell)
-        return subprocess.CompletedProcess(command, int(cell.n == 10 and len(made) == 2))
+        trainings.append((cell.n, *values["segmentation"]["arms"]))
+        [results] = [Path(v[8:]) for v in command if v.startswith("results=")]
+        fill(results, cell)
+        return subprocess.CompletedProcess(command, int(len(trainings) == 2))
 
     monkeypatch.setattr(run.subprocess, "run", call)
     monkeypatch.setattr(run, "machine", lambda: {"processor": "CPU"})
-    return made
+    return trainings
 
 
-def test_a_study_that_stopped_goes_on_with_the_cell_that_failed(runs, tmp_path, capsys):
+@pytest.fixture()
+def study(tmp_path):
+    """The study of those runs, and its cells."""
     data = tmp_path / "lgg.tsv"
     data.touch()
-    with pytest.raises(UserError, match="lgg n10-s0: the run failed"):
-        run.run_cells("lgg", str(data), tmp_path / "tables", None)
-    run.run_cells("lgg", str(data), tmp_path / "tables", None)
-    assert [cell.n for cell in runs] == [5, 10, 10]
-    assert "lgg: 1 cells are left, some 0.0 hours" in capsys.readouterr().out
-    run.run_cells("lgg", str(data), tmp_path / "tables", None)
-    assert len(runs) == 3
-    cells = read_table(tmp_path / "tables" / "cells.csv")
-    assert cells["n"].tolist() == cells["training_patients"].tolist() == [5, 10]
+    return run.Study("lgg", str(data), tmp_path / "tables", str(tmp_path / "results"))
+
+
+CELLS = [Cell("lgg", 5, 0), Cell("lgg", 10, 0)]
+
+
+def test_a_study_that_stopped_goes_on_with_the_arm_that_failed(runs, study, capsys):
+    with pytest.raises(UserError, match="lgg n5-s0 real.classical.cutmix: the run failed"):
+        study.run_arms(CELLS, ARMS)
+    study.run_arms(CELLS, ARMS)
+    assert runs == [
+        (5, ARMS[0]),
+        (5, ARMS[1]),
+        *((5, a) for a in ARMS[1:]),
+        *((10, a) for a in ARMS),
+    ]
+    assert "lgg: 5 trainings are left, some 0.0 hours" in capsys.readouterr().out
+    study.run_arms(CELLS, ARMS)
+    assert len(runs) == 7
+    records = read_table(study.folder / "arms.csv")
+    assert records["n"].tolist() == records["training_patients"].tolist() == [5] * 3 + [10] * 3
+    assert set(records["precision"]) == {"fp32"}
+
+
+def test_time_left_counts_each_arm_by_its_own(tmp_path):
+    add(tmp_path, tmp_path, CELLS[0], ARMS[:1], {**RECORD, "seconds": 3600})
+    add(tmp_path, tmp_path, CELLS[0], ARMS[2:], {**RECORD, "seconds": 7200})
+    assert "some 3.0 hours" in run.time_left("lgg", [ARMS[0], ARMS[2]], tmp_path)
+    # An arm that is not known takes the mean of those that are.
+    assert "some 1.5 hours" in run.time_left("lgg", [ARMS[1]], tmp_path)
 
 
 def test_a_run_of_another_split_adds_nothing(tmp_path):
     fill(tmp_path / "results", Cell("lgg", 5, 0))
-    with pytest.raises(UserError, match="no scores of real.classical.* in n10-s0"):
-        add_cell(tmp_path / "t", Cell("lgg", 10, 0), tmp_path / "results", RECORD)
+    with pytest.raises(UserError, match="no scores of real.classical in n10-s0"):
+        add_arm(tmp_path / "t", Cell("lgg", 10, 0), ARMS[0], tmp_path / "results", RECORD)
     assert not (tmp_path / "t").exists()
+
+
+def test_cells_and_arms_that_the_study_lacks_are_refused():
+    settings = run.SETUPS["brats"].settings()
+    with pytest.raises(UserError, match="CELL=n7-s0: is no cell of the study; they are n5-s0, n10"):
+        run.chosen_cells("brats", settings, "n7-s0")
+    assert run.chosen_cells("brats", settings, "n10-s4") == [Cell("brats", 10, 4)]
+    with pytest.raises(UserError, match="ARMS: synthetic is no arm of the study; they are real"):
+        run.chosen_arms(settings, "real+classical synthetic")
+    assert run.chosen_arms(settings, " ".join(ARMS)) == ARMS
+
+
+def repeat(monkeypatch, tmp_path, study, cell="n5-s0") -> int:
+    """Exit status of ``make study-cell`` for two arms."""
+    monkeypatch.chdir(tmp_path)
+    arguments = ["lgg", study.data, "--tables", str(study.folder), "--arms", " ".join(ARMS[:2])]
+    monkeypatch.setattr("sys.argv", ["repeat_cell", *arguments, "--cell", cell])
+    with pytest.raises(SystemExit) as stop:
+        repeat_cell.main()
+    return stop.value.code
+
+
+def test_a_repeated_cell_is_compared_with_the_committed_scores(
+    runs, study, monkeypatch, tmp_path, capsys
+):
+    runs.append("the one that fails")
+    runs.append("is past")
+    assert "no cell of the study is finished" in repeat(monkeypatch, tmp_path, study)
+    study.run_arms(CELLS[:1], ARMS)
+    committed = (study.folder / "segmentation.csv").read_bytes()
+    assert repeat(monkeypatch, tmp_path, study) == 0
+    assert "The same to the third digit." in capsys.readouterr().out
+    assert (study.folder / "segmentation.csv").read_bytes() == committed
+    # Scores that differ are seen, and forgiven on another processor alone.
+    again = tmp_path / "results-again" / "study"
+    table = read_table(again / "segmentation.csv")
+    table["dice"] += 0.002 * (table["arm"] == ARMS[1])
+    write_table(table, again / "segmentation.csv")
+    assert repeat(monkeypatch, tmp_path, study) == 1
+    assert "Not the same to the third digit." in capsys.readouterr().out
+    records = read_table(again / "arms.csv").assign(processor="another")
+    write_table(records, again / "arms.csv")
+    assert repeat(monkeypatch, tmp_path, study) == 0
+    assert "The processor or its precision is another" in capsys.readouterr().out
+    assert "has no real+classical in lgg n10-s0" in repeat(monkeypatch, tmp_path, study, "n10-s0")
 
 
 def test_patients_and_seeds_that_one_size_lacks_are_left_out():
@@ -164,36 +265,51 @@ def test_patients_and_seeds_that_one_size_lacks_are_left_out():
 
 def test_data_of_the_phantoms_are_refused():
     with pytest.raises(UserError, match="phantoms: has no DATA"):
-        run.run_cells("phantoms", "/data", Path("t"), None)
+        run.check_data("phantoms", "/data")
 
 
 def test_data_that_are_not_there_are_named():
     with pytest.raises(UserError, match="brats: DATA=/nowhere does not exist; it is cohort.root"):
-        run.run_cells("brats", "/nowhere", Path("t"), None)
+        run.check_data("brats", "/nowhere")
 
 
-def test_a_planted_gain_is_found_and_no_gain_is_not(tmp_path):
+def answer(cells: list[Cell], gain: float, finished: bool) -> tuple[str, str]:
+    """The main question's row against CutMix, where scores have a planted gain; and all of it."""
+    scores = pd.concat([scores_of(cell, gain) for cell in cells])
+    validation = pd.DataFrame([
+        {**cell.key, "arm": arm, "validation_dice": 0.7} for cell in cells for arm in ARMS
+    ])  # fmt: skip
+    text = "\n".join(write_study.main_question(scores, validation, finished))
+    return next(x for x in text.splitlines() if x.startswith("| real+classical+cutmix")), text
+
+
+def test_a_planted_gain_is_found_and_no_gain_is_not():
+    cells = [Cell(c, n, seed) for c in ("brats", "lgg") for n in (5, 10) for seed in range(5)]
     for gain, verdict in ((GAIN, "better"), (0.0, "not decided"), (-GAIN, "worse")):
-        folder = tmp_path / str(gain)
-        for cohort in ("brats", "lgg"):
-            for seed in range(5):
-                for n in (5, 10):
-                    add(folder, tmp_path, Cell(cohort, n, seed), gain=gain)
-        text = write_study.study_text(folder)
-        lines = [line for line in text.splitlines() if line.startswith("| real+classical+cutmix")]
-        assert lines[0].endswith(f"| 24 | 5 | {verdict} |"), lines
-    assert "| brats | 10 of 10 | abc | CPU | 10.0 |" in text
-    assert "is **real+classical+synthetic**" in text
-    assert "| brats | 5 | 0.97 | 4.0 | 0.80 | flair 0.60 |" in text
+        line, text = answer(cells, gain, True)
+        assert line.endswith(f"| 24 | 5 | {verdict} |"), line
+        assert "is **real+classical+synthetic**" in text
+        line, _ = answer(cells, gain, False)
+        assert line.endswith("| – | 24 | 5 | not finished |") and "brats, lgg" in line
 
 
-def test_an_unfinished_study_has_no_verdict(tmp_path):
-    for cohort in ("brats", "lgg"):
-        for seed in range(4):
-            add(tmp_path / "t", tmp_path, Cell(cohort, 5, seed))
+def test_a_study_is_finished_when_each_arm_of_each_cell_is(monkeypatch):
+    settings = run.SETUPS["brats"].settings()
+    monkeypatch.setattr(run.Setup, "settings", lambda self: settings)
+    wanted = [
+        training for cohort in ("brats", "lgg") for training in write_study.wanted_arms(cohort)
+    ]
+    assert len(wanted) == 2 * 10 * 6
+    records = pd.DataFrame(wanted, columns=["cohort", "n", "seed", "arm"])
+    assert write_study.is_finished(records)
+    assert not write_study.is_finished(records.iloc[1:])
+
+
+def test_the_text_tells_what_is_finished_and_what_the_generator_made(tmp_path):
+    add(tmp_path / "t", tmp_path, Cell("brats", 5, 0))
     text = write_study.study_text(tmp_path / "t")
-    line = next(x for x in text.splitlines() if x.startswith("| real+classical+cutmix"))
-    assert line.endswith("| – | 24 | 4 | not finished |") and "brats, lgg" in line
+    assert "| brats | 3 of 60 | abc | CPU | fp32 | 1.0 |" in text
+    assert "| brats | 5 | 0.97 | 4.0 | 0.80 | flair 0.60 |" in text
 
 
 def test_pooled_means_weigh_patients_and_intervals_cover_the_truth():

@@ -116,9 +116,10 @@ def test_priors_that_cannot_be_are_named(snakemake, tmp_path, config, words):
     assert words in done.stderr
 
 
-def test_the_embedded_priors_fit_a_repository():
-    files = [file for folder in PRIORS.values() for file in folder.rglob("*") if file.is_file()]
-    assert sum(file.stat().st_size for file in files) < 24e6
+def test_the_embedded_priors_weights_fit_a_repository():
+    weights = [file for folder in PRIORS.values() for file in folder.rglob("*.safetensors")]
+    assert len(weights) == 2 * len(PRIORS)
+    assert sum(file.stat().st_size for file in weights) < 24e6
 
 
 @pytest.mark.parametrize("folder", PRIORS.values(), ids=PRIORS)

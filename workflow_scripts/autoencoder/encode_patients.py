@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from workflow_scripts.autoencoder.augment import augment_patient
 from workflow_scripts.autoencoder.codec import Codec
-from workflow_scripts.autoencoder.rendering import render
 from workflow_scripts.autoencoder.settings import WarpSettings
 from workflow_scripts.common.attributes import tumour_attributes
 from workflow_scripts.common.files import staged, write_table
@@ -25,6 +24,7 @@ from workflow_scripts.common.stored import pack_mask, write_row
 from workflow_scripts.preprocess.contrasts import (
     draw_contrasts,
     fit_contrasts,
+    paint_regions,
     region_intensities,
 )
 from workflow_scripts.preprocess.tissue import mirrored_around
@@ -146,14 +146,14 @@ def main(snakemake) -> None:
             write_row(contrasts, row, count, found)
             rng = np.random.default_rng([params.seed, row])
             maps = without_seam(copy.tissue, copy.label, codec.grid, rng)
+            write_row(tissue, row, count, steps_of(maps))
             brain = draw_contrasts(found, maps, codec.grid)
             regions = region_intensities(copy.image, brain, copy.label)
             write_row(intensities, row, count, regions)
-            write_row(tissue, row, count, steps_of(maps))
             drawn = np.zeros(0)
             if params.render:
                 label = copy.label if params.layout else np.zeros_like(copy.label)
-                drawn = render(found, maps, label, regions, codec)
+                drawn = codec.encode(paint_regions(brain, label, regions), label)
             write_row(rendered, row, count, drawn.astype(np.float16))
             rows.append({"patient_id": name, "copy": number, **copy.attributes})
             progress.done(row + 1)

@@ -39,16 +39,25 @@ def surface_area(mask: NDArray[np.bool_], spacing_mm: NDArray) -> float:
     return float(measure.mesh_surface_area(vertices, faces))
 
 
+def sphericity(mask: NDArray[np.bool_], spacing_mm: NDArray) -> float:
+    """Sphericity of a mask (X, Y, Z): ``π^(1/3) (6 V)^(2/3) / A`` (Wadell 1935), at most 1."""
+    volume_mm3 = np.count_nonzero(mask) * float(np.prod(spacing_mm))
+    return _sphericity(volume_mm3, surface_area(mask, spacing_mm))
+
+
+def _sphericity(volume_mm3: float, surface_mm2: float) -> float:
+    return min(1.0, np.pi ** (1 / 3) * (6 * volume_mm3) ** (2 / 3) / surface_mm2)
+
+
 def tumour_attributes(
     label: NDArray, affine: NDArray, brain: NDArray | None = None
 ) -> dict[str, float]:
     """Attributes of the tumour, ``label > 0``, in a volume (X, Y, Z) with axes parallel to RAS+.
 
     ``affine`` (4 × 4) takes voxels to mm; ``brain`` (X, Y, Z), where given, is what the relative
-    centroid refers to: 0 and 1 are the sides of the brain's box. Sphericity is
-    ``π^(1/3) (6 V)^(2/3) / A`` (Wadell 1935), at most 1. ``core_share`` and ``enhancing_share``
-    are shares of the volume, NaN for a label with a single value, which tells no regions apart. An
-    empty mask has volume 0 and no components, and NaN in place of all else.
+    centroid refers to: 0 and 1 are the sides of the brain's box. ``core_share`` and
+    ``enhancing_share`` are shares of the volume, NaN for a label with a single value, which tells
+    no regions apart. An empty mask has volume 0 and no components, and NaN in place of all else.
     """
     label = np.asarray(label)
     mask = label > 0
@@ -65,7 +74,7 @@ def tumour_attributes(
     box = (voxels.max(0) - voxels.min(0) + 1) * spacing
     result["volume_ml"] = volume_mm3 / 1000
     result["surface_mm2"] = surface
-    result["sphericity"] = min(1.0, np.pi ** (1 / 3) * (6 * volume_mm3) ** (2 / 3) / surface)
+    result["sphericity"] = _sphericity(volume_mm3, surface)
     result["n_components"] = int(ndimage.label(mask, np.ones((3, 3, 3)))[1])
     for axis, name in enumerate(AXES):
         result[f"centroid_{name}_mm"] = float(centroid[axis])

@@ -140,13 +140,10 @@ class Generator:
             return torch.stack(drawn).to(target)
 
         layouts = unscaled(sampler.sample(denoise, noise)).cpu().numpy()
+        outlines = [torch.randn(self.grid.shape, generator=numbers).numpy() for numbers in random]
         rows = (row for _, row in requests.iterrows())
-        return np.stack(
-            [
-                label_of(layout, request, mask, self.grid, self.regions)
-                for layout, request, mask in zip(layouts, rows, room, strict=True)
-            ]
-        )
+        parts = zip(layouts, rows, room, outlines, strict=True)
+        return np.stack([label_of(*part, self.grid, self.regions) for part in parts])
 
     @torch.inference_mode()
     def sample(

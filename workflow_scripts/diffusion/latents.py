@@ -13,7 +13,7 @@ from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.stored import StoredRows
 from workflow_scripts.diffusion.conditions import MAPS, draw_maps, latent_points
 from workflow_scripts.diffusion.settings import DenoiserSettings
-from workflow_scripts.preprocess.contrasts import REGION_VALUES, TERMS, fill_intensities
+from workflow_scripts.preprocess.contrasts import REGION_VALUES, TERMS
 from workflow_scripts.preprocess.tissue import TISSUES
 
 # A channel that hardly varies would otherwise be blown up without bound.
@@ -92,12 +92,12 @@ class LatentSpace(nn.Module):
     def keep_contrasts(
         self, contrasts: NDArray[np.float32], intensities: NDArray[np.float32]
     ) -> None:
-        """Keep contrasts (N, 3, ``TERMS``, M) and intensities of tumour regions (N, 3, M), NaN
-        where a tumour lacks one, of training samples, evenly chosen, or again and again."""
+        """Keep contrasts (N, 3, ``TERMS``, M) and complete intensities of tumour regions (N, 3, M)
+        of training samples, evenly chosen, or again and again."""
         chosen = evenly_chosen(len(contrasts), KEPT)
         rows = np.resize(np.asarray(chosen), KEPT)
         self.contrasts.copy_(torch.from_numpy(contrasts[rows]))
-        self.intensities.copy_(torch.from_numpy(fill_intensities(intensities)[rows]))
+        self.intensities.copy_(torch.from_numpy(intensities[rows]))
 
     def tumour(self, ellipsoid: Tensor) -> Tensor:
         """Soft ellipsoids (B, h / px, w / py, Z / pz) of the tumours (``ellipsoid_of``)."""

@@ -23,6 +23,7 @@ from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import from_nested
 from workflow_scripts.diffusion.conditions import VECTOR, ellipsoid_of
 from workflow_scripts.diffusion.model import StackDenoiser
+from workflow_scripts.diffusion.outlines import with_sphericity
 from workflow_scripts.diffusion.settings import CELLS, DenoiserSettings, LayoutSettings
 from workflow_scripts.preprocess.tissue import TISSUES
 
@@ -31,7 +32,7 @@ REACH = 2.0
 # Standard deviation of the Gaussian that softens masks, in cells.
 SOFTENING = 0.5
 # Corrections of a layout's position, until its centroid is the requested one.
-CORRECTIONS = 3
+CORRECTIONS = 2
 LAYOUT_SHAPE = (REGIONS, CELLS, CELLS, CELLS)
 # Maps of the tissues and of the position, beside layouts.
 MAPS_BESIDE = len(TISSUES) + 3
@@ -112,6 +113,7 @@ def label_of(
     layout: NDArray[np.float32],
     request: pd.Series,
     room: NDArray[np.bool_],
+    noise: NDArray[np.float32],
     grid: Grid,
     regions: bool,
 ) -> NDArray[np.uint8]:
@@ -119,10 +121,10 @@ def label_of(
     there is.
 
     The whole tumour is made of as many voxels as were requested, those where the layout is highest,
-    and the layout is moved until their centroid is the requested one, as far as there is room. Core
-    and enhancing tumour have the requested shares of it, or the layout's own: soft masks keep their
-    volume.
-    Without ``regions``, all of it is 2.
+    and the layout is moved until their centroid is the requested one, as far as there is room. The
+    outline is made as spherical as requested (``outlines.py``), from white ``noise`` (X, Y, Z).
+    Core and enhancing tumour have the requested shares of the whole, or the layout's
+    own: soft masks keep their volume. Without ``regions``, all of it is 2.
     """
     ellipsoid = ellipsoid_of(request.to_frame().T.infer_objects())[0].double().numpy()
     centre, axes = ellipsoid[:3].copy(), ellipsoid[3:]
@@ -140,11 +142,20 @@ def label_of(
     def highest(score: NDArray, allowed: NDArray[np.bool_], number: int) -> NDArray[np.bool_]:
         return largest_voxels(score - score.min() + 1, allowed, number)
 
+    def outlined(whole: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        mask = np.zeros(room.shape, bool)
+        mask[tuple(voxels[whole].T)] = True
+        return with_sphericity(mask, float(request["sphericity"]), room, noise, grid)[room]
+
     everywhere = np.ones(len(voxels), bool)
     for _ in range(CORRECTIONS):
         whole = highest(values(0), everywhere, count)
         centre += ellipsoid[:3] - mm[whole].mean(0)
-    whole = highest(values(0), everywhere, count)
+    for _ in range(CORRECTIONS):
+        # Another outline has another centroid.
+        whole = outlined(highest(values(0), everywhere, count))
+        centre += ellipsoid[:3] - mm[whole].mean(0)
+    whole = outlined(highest(values(0), everywhere, count))
     masks = np.zeros((REGIONS, *room.shape), bool)
     parts = [whole, np.zeros_like(whole), np.zeros_like(whole)]
     if regions:

@@ -20,6 +20,7 @@ from workflow_scripts.diffusion.latents import fit_latent_space
 from workflow_scripts.diffusion.process import Process
 from workflow_scripts.diffusion.settings import DiffusionSettings
 from workflow_scripts.diffusion.train import Denoisers, DiffusionTraining, LatentBatches
+from workflow_scripts.preprocess.contrasts import fill_intensities, region_volumes
 
 
 def from_nothing(
@@ -56,8 +57,11 @@ def main(snakemake) -> None:
         )
     anatomy = None
     if rendered is not None:
-        kept = (np.load(snakemake.input[name]) for name in ("contrasts", "intensities"))
-        start.space.keep_contrasts(*kept)
+        contrasts, intensities = (
+            np.load(snakemake.input[name]) for name in ("contrasts", "intensities")
+        )
+        volumes = region_volumes(attributes)
+        start.space.keep_contrasts(contrasts, fill_intensities(intensities, contrasts, volumes))
         anatomy = StoredRows(snakemake.input.tissue), rendered
     process = Process(settings)
     networks = Denoisers(start.denoiser, start.layout)

@@ -6,9 +6,12 @@ Each region of the tumour has one intensity in each modality.
 """
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
+from workflow_scripts.common.attributes import SHARES
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.preprocess.tissue import TISSUES
 
@@ -18,6 +21,8 @@ REGION_VALUES = (1, 2, 3)
 EDGE_VOXELS = 0.6
 # Ridge of the regions' intensities, in voxels.
 REGION_RIDGE = 0.5
+# A smaller region is all edge, and tells little of its intensity.
+LEAST_ML = 0.5
 # Coefficients of a polynomial of second degree in three variables.
 TERMS = 10
 # One unit of the positions.
@@ -97,16 +102,39 @@ def region_intensities(
     return (intensities + change).astype(np.float32)
 
 
-def fill_intensities(intensities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Intensities (N, 3, M) of patients' regions with each NaN replaced by the mean over the
-    patients who have that region, or over all regions where nobody has it; 0 where there is no
-    tumour at all."""
-    known = np.isfinite(intensities)
-    values = np.where(known, intensities, 0)
-    of_region = values.sum(0) / known.sum(0).clip(1)
-    of_all = values.sum((0, 1)) / known.sum((0, 1)).clip(1)
-    means = np.where(known.any(0), of_region, of_all)
-    return np.where(known, intensities, means).astype(np.float32)
+def region_volumes(attributes: pd.DataFrame) -> NDArray[np.float64]:
+    """Volumes in mL (N, 3) of each region (``REGION_VALUES``) of tumours by their attributes. A
+    tumour whose label tells no regions apart is oedema."""
+    core, enhancing = (attributes[name].fillna(0).to_numpy(float) for name in SHARES)
+    shares = np.stack([core - enhancing, 1 - core, enhancing], axis=1)
+    return shares * attributes[["volume_ml"]].to_numpy(float)
+
+
+def fill_intensities(
+    intensities: NDArray[np.float32], contrasts: NDArray[np.float32], volumes_ml: NDArray
+) -> NDArray[np.float32]:
+    """Intensities (N, 3, M) of patients' regions, complete.
+
+    Where a tumour lacks a region (NaN), or has less than ``LEAST_ML`` of it by ``volumes_ml``
+    (N, 3), they are those of another patient: of all who have that region, the one whose tissues
+    are most alike, by the constant terms of the ``contrasts`` (N, 3, ``TERMS``, M). A region that
+    nobody has is as the mean over all regions, and 0 where there is no tumour at all.
+    """
+    known = np.isfinite(intensities).all(-1)
+    filled = np.where(known[..., None], intensities, 0)
+    mean = filled.sum((0, 1)) / max(1, known.sum())
+    tissues = contrasts[:, :, 0].reshape(len(contrasts), -1)
+    for region in range(len(REGION_VALUES)):
+        own = known[:, region]
+        if not own.any():
+            filled[:, region] = mean
+            continue
+        enough = own & (volumes_ml[:, region] >= LEAST_ML)
+        donors = np.flatnonzero(enough if enough.any() else own)
+        _, nearest = cKDTree(tissues[donors]).query(tissues)
+        filled[:, region] = filled[donors[nearest], region]
+        filled[donors, region] = intensities[donors, region]
+    return filled.astype(np.float32)
 
 
 def paint_regions(

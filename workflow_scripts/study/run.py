@@ -1,9 +1,9 @@
-"""Run what is left of the study, one cell after the other: ``make study``.
+"""Run what is left of the study, one arm of one cell after the other: ``make study``.
 
     python -m workflow_scripts.study.run brats /data/BraTS2021
 
-Each cell's rows are added to the tables in ``docs/study`` when it is finished. A cell that was
-stopped goes on from its checkpoints; one that is in the tables is not run again.
+An arm's rows are added to the tables in ``docs/study`` when it is finished. An arm that was stopped
+goes on from its checkpoints; one that is in the tables is not run again.
 """
 
 import argparse
@@ -20,7 +20,15 @@ from pathlib import Path
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.provenance import machine
 from workflow_scripts.common.strict_yaml import read_yaml
-from workflow_scripts.study.tables import Cell, add_cell, cells_left, finished_cells
+from workflow_scripts.study.tables import (
+    OF_ARMS,
+    OF_GENERATORS,
+    Cell,
+    add_arm,
+    arms_left,
+    finished_arms,
+    needs_generator,
+)
 
 TABLES = Path("docs/study")
 
@@ -51,15 +59,23 @@ def wanted_cells(cohort: str, settings: dict) -> list[Cell]:
     return [Cell(cohort, n, seed) for seed in splits["seeds"] for n in splits["train_sizes"]]
 
 
-def command_of(setup: Setup, data: str | None, cell: Cell) -> list[str]:
-    """The Snakemake command of one cell; ``data`` is the path that ``setup.key`` names."""
+def command_of(setup: Setup, data: str | None, cell: Cell, arm: str, results: str) -> list[str]:
+    """The Snakemake command of one arm of a cell; ``data`` is the path that ``setup.key`` names.
+    Its targets are the tables that the study keeps."""
     cohort = {"splits": {"train_sizes": [cell.n], "seeds": [cell.seed]}}
     if setup.key:
         cohort[setup.key] = data
+    sources = [source for source, _ in OF_ARMS.values()]
+    if needs_generator(arm):
+        sources += OF_GENERATORS.values()
     # JSON is YAML, and quotes what a path may hold.
+    sections = {"cohort": cohort, "segmentation": {"arms": [arm]}}
     return [
         sys.executable, "-m", "snakemake", "--logger", "stages", "--cores", "all",
-        "--configfile", *setup.files, "--config", f"cohort={json.dumps(cohort)}",
+        "--configfile", *setup.files,
+        "--config", f"results={results}",
+        *(f"{name}={json.dumps(section)}" for name, section in sections.items()),
+        "--", *(f"{results}/evaluation/{source}" for source in sources),
     ]  # fmt: skip
 
 
@@ -76,54 +92,108 @@ def commit() -> str:
     return (f"g{number}" if number else "unknown") + ("+changes" if changed else "")
 
 
-def time_left(cohort: str, left: int, folder: Path) -> str:
-    """How many cells are left and, by those of the cohort that are finished, how long they take."""
-    known = finished_cells(folder)
-    seconds = known.loc[known["cohort"] == cohort, "seconds"]
+def time_left(cohort: str, left: list[str], folder: Path) -> str:
+    """How many trainings are left, by their ``left`` arms, and how long they take by those of the
+    cohort that are finished."""
+    known = finished_arms(folder)
+    seconds = known[known["cohort"] == cohort].groupby("arm")["seconds"].mean()
+    said = f"{cohort}: {len(left)} trainings are left"
     if not left or seconds.empty:
-        return f"{cohort}: {left} cells are left"
-    return f"{cohort}: {left} cells are left, some {left * seconds.mean() / 3600:.1f} hours"
+        return said
+    hours = sum(seconds.get(arm, seconds.mean()) for arm in left) / 3600
+    return f"{said}, some {hours:.1f} hours"
 
 
-def run_cells(cohort: str, data: str | None, folder: Path, most: int | None) -> None:
-    """Run the cells of a cohort that are left, ``most`` at most. Raises ``UserError`` naming the
-    first that fails."""
-    setup = SETUPS[cohort]
-    if data and not setup.key:
-        raise UserError(f"{cohort}: has no DATA; name COHORT=brats or COHORT=lgg")
-    if setup.key and not (data and Path(data).exists()):
-        raise UserError(f"{cohort}: DATA={data or ''} does not exist; it is cohort.{setup.key}")
-    settings = setup.settings()
-    arms = settings["segmentation"]["arms"]
-    left = cells_left(wanted_cells(cohort, settings), arms, folder)
-    print(time_left(cohort, len(left), folder), flush=True)
-    for cell in left[:most]:
+@dataclass(frozen=True)
+class Study:
+    """One cohort's study: where its data lie, the folder of the tables and the run's results."""
+
+    cohort: str
+    data: str | None
+    folder: Path
+    results: str
+
+    def run_arm(self, cell: Cell, arm: str) -> None:
+        """Run one arm of a cell and add its rows. Raises ``UserError`` where the run fails."""
         started, clock, code = datetime.datetime.now(datetime.UTC), time.monotonic(), commit()
+        command = command_of(SETUPS[self.cohort], self.data, cell, arm, self.results)
         environment = {**os.environ, "PYTHONPATH": "terminal"}
-        made = subprocess.run(command_of(setup, data, cell), env=environment, check=False)
-        if made.returncode:
-            raise UserError(f"{cohort} {cell.split}: the run failed; the same command goes on")
+        run = subprocess.run(command, env=environment, check=False)
+        label = f"{self.cohort} {cell.split} {arm}"
+        if run.returncode:
+            raise UserError(f"{label}: the run failed; the same command goes on")
         record = {
-            "arms": " ".join(arms),
             "commit": code,
             "processor": machine()["processor"],
             "torch": version("torch"),
             "started": started.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - clock),
         }
-        add_cell(folder, cell, Path(settings["results"]), record)
-        print(f"{cohort} {cell.split}: in {folder}", flush=True)
+        add_arm(self.folder, cell, arm, Path(self.results), record)
+        print(f"{label}: in {self.folder}", flush=True)
+
+    def run_arms(self, cells: list[Cell], arms: list[str]) -> None:
+        """Run those of the ``arms`` of the ``cells`` that are not in the tables. Raises
+        ``UserError`` naming the first that fails."""
+        left = arms_left(cells, arms, self.folder)
+        print(time_left(self.cohort, [arm for _, arm in left], self.folder), flush=True)
+        for cell, arm in left:
+            self.run_arm(cell, arm)
+
+
+def check_data(cohort: str, data: str | None) -> None:
+    """Raises ``UserError`` unless ``data`` are what the cohort needs."""
+    key = SETUPS[cohort].key
+    if data and not key:
+        raise UserError(f"{cohort}: has no DATA; name COHORT=brats or COHORT=lgg")
+    if key and not (data and Path(data).exists()):
+        raise UserError(f"{cohort}: DATA={data or ''} does not exist; it is cohort.{key}")
+
+
+def chosen_cells(cohort: str, settings: dict, name: str | None) -> list[Cell]:
+    """All cells of a cohort, or the one of a split's name, as ``n5-s0``. Raises ``UserError`` for
+    one that the study lacks."""
+    cells = wanted_cells(cohort, settings)
+    if not name:
+        return cells
+    if not (chosen := [cell for cell in cells if cell.split == name]):
+        known = ", ".join(cell.split for cell in cells)
+        raise UserError(f"CELL={name}: is no cell of the study; they are {known}")
+    return chosen
+
+
+def chosen_arms(settings: dict, names: str | None) -> list[str]:
+    """The configuration's arms, or those of them that ``names`` holds, with blanks between them.
+    Raises ``UserError`` for an arm that the configuration lacks."""
+    arms = settings["segmentation"]["arms"]
+    if not names:
+        return arms
+    chosen = names.split()
+    if unknown := [arm for arm in chosen if arm not in arms]:
+        raise UserError(f"ARMS: {unknown[0]} is no arm of the study; they are {', '.join(arms)}")
+    return chosen
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that ``make study`` and ``make study-cell`` share."""
+    parser.add_argument("cohort", choices=SETUPS)
+    parser.add_argument("data", nargs="?", help="the BraTS folder, or the table of files")
+    parser.add_argument("--cell", help="one cell alone, as n5-s0")
+    parser.add_argument("--arms", help="some of the arms, with blanks between them")
+    parser.add_argument("--tables", type=Path, default=TABLES, help="folder of the tables")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cohort", choices=SETUPS)
-    parser.add_argument("data", nargs="?", help="the BraTS folder, or the table of files")
-    parser.add_argument("--tables", type=Path, default=TABLES, help="folder of the tables")
-    parser.add_argument("--most", type=int, help="cells to run, at most")
+    add_options(parser)
     options = parser.parse_args()
     try:
-        run_cells(options.cohort, options.data, options.tables, options.most)
+        check_data(options.cohort, options.data)
+        settings = SETUPS[options.cohort].settings()
+        cells = chosen_cells(options.cohort, settings, options.cell)
+        arms = chosen_arms(settings, options.arms)
+        study = Study(options.cohort, options.data, options.tables, settings["results"])
+        study.run_arms(cells, arms)
     except UserError as error:
         sys.exit(f"Error: {error}")
 

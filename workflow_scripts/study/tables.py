@@ -1,7 +1,8 @@
-"""Tables of the study, to which each finished cell adds its rows.
+"""Tables of the study, to which each finished arm of a cell adds its rows.
 
-A cell is one cohort with one number of training patients and one seed. Its rows name it in the
-columns ``CELL``; a cell that is run again replaces its rows.
+A cell is one cohort with one number of training patients and one seed; in each cell one network is
+trained for each arm. Rows name their cell in the columns ``CELL``, and their arm where they are an
+arm's; what is run again replaces its rows.
 """
 
 from dataclasses import dataclass
@@ -10,21 +11,22 @@ from pathlib import Path
 import pandas as pd
 
 from workflow_scripts.cohort.splits import training_sizes
-from workflow_scripts.common.files import UserError, read_table, write_table
+from workflow_scripts.common.files import UserError, read_json, read_table, write_table
+from workflow_scripts.evaluation.comparisons import GENERATED
 
 CELL = ("cohort", "n", "seed")
 # Tables of a run's evaluation folder by their names here, and the columns that are kept of them.
-KEPT = {
+OF_ARMS = {
     "segmentation": ("scores.csv", (
         "arm", "patient_id", "region", "dice", "hd95_mm", "nsd", "reference_ml", "lesion_tp",
         "lesion_fp", "lesion_fn", "lesion_dice",
     )),
     "validation": ("validation.csv", ("arm", "validation_dice")),
-    "adherence": ("adherence.csv", None),
-    "quality": ("quality.csv", None),
-    "memory": ("memory.csv", None),
 }  # fmt: skip
-CELLS = "cells"
+# Those of the cell's generator, which all of its arms share.
+OF_GENERATORS = {name: f"{name}.csv" for name in ("adherence", "quality", "memory")}
+# What made each arm of each cell.
+RECORDS = "arms"
 
 
 @dataclass(frozen=True)
@@ -40,52 +42,70 @@ class Cell:
         """Its name in a run."""
         return f"n{self.n}-s{self.seed}"
 
+    @property
+    def key(self) -> dict[str, str | int]:
+        """Its values in the columns ``CELL``."""
+        return {name: getattr(self, name) for name in CELL}
 
-def add_rows(path: Path, cell: Cell, rows: pd.DataFrame) -> None:
-    """Write a cell's rows into a table, in place of those that it has there; cells stay in the
-    order of ``CELL``."""
-    named = rows.copy()
-    for place, name in enumerate(CELL):
-        named.insert(place, name, getattr(cell, name))
+
+def needs_generator(arm: str) -> bool:
+    """Whether an arm learns from patients of the cell's own generator."""
+    return bool(GENERATED & set(arm.split("+")))
+
+
+def add_rows(path: Path, cell: Cell, rows: pd.DataFrame, arm: str | None = None) -> None:
+    """Write the rows of a cell, or of one ``arm`` in it, into a table, in place of those that it
+    has there. Cells stay in the order of ``CELL``, arms in that in which they were added."""
+    own = {**cell.key, **({"arm": arm} if arm else {})}
+    named = pd.concat(
+        [pd.DataFrame(own, index=rows.index), rows.drop(columns="arm", errors="ignore")], axis=1
+    )
     if path.is_file():
         table = read_table(path)
-        own = (table[list(CELL)] == [getattr(cell, name) for name in CELL]).all(axis=1)
-        named = pd.concat([table[~own], named], ignore_index=True)
+        replaced = (table[list(own)] == list(own.values())).all(axis=1)
+        named = pd.concat([table[~replaced], named], ignore_index=True)
     write_table(named.sort_values(list(CELL), kind="stable"), path)
 
 
-def add_cell(folder: Path, cell: Cell, results: Path, record: dict[str, str | float]) -> None:
-    """Add what a finished run of one split found to the tables in ``folder``; ``record`` is what
-    ``cells.csv`` says of the cell, with its ``arms``. Its row is written last, and so says that the
-    cell is whole. Raises ``UserError`` where the run is of another split, or lacks an arm."""
-    scores = read_table(results / "evaluation" / "scores.csv")
-    lacking = set(record["arms"].split()) - set(scores.loc[scores["split"] == cell.split, "arm"])
-    if lacking:
-        raise UserError(
-            f"{results}/evaluation/scores.csv: has no scores of {', '.join(sorted(lacking))} in "
-            f"{cell.split}"
-        )
-    for name, (source, columns) in KEPT.items():
-        table = read_table(results / "evaluation" / source)
-        table = table[table["split"] == cell.split]
-        chosen = list(columns) if columns else table.columns.difference(["split"], sort=False)
-        add_rows(folder / f"{name}.csv", cell, table[chosen])
-    sizes = training_sizes(read_table(results / "cohort" / "splits.tsv"))
-    trained, validated = sizes[cell.split]
-    row = {**record, "training_patients": trained, "validation_patients": validated}
-    add_rows(folder / f"{CELLS}.csv", cell, pd.DataFrame([row]))
+def rows_of(results: Path, source: str, cell: Cell) -> pd.DataFrame:
+    """A cell's rows of a table in a run's evaluation folder, without the column of the split."""
+    table = read_table(results / "evaluation" / source)
+    return table[table["split"] == cell.split].drop(columns="split").reset_index(drop=True)
 
 
-def finished_cells(folder: Path) -> pd.DataFrame:
-    """``cells.csv``: a row for each finished cell, with ``seconds`` and the arms that it has."""
-    path = folder / f"{CELLS}.csv"
-    return read_table(path) if path.is_file() else pd.DataFrame(columns=[*CELL, "arms", "seconds"])
-
-
-def cells_left(wanted: list[Cell], arms: list[str], folder: Path) -> list[Cell]:
-    """Those of the ``wanted`` cells that are not in the tables, or lack one of the ``arms``."""
-    known = {
-        Cell(row["cohort"], row["n"], row["seed"]): set(row["arms"].split())
-        for _, row in finished_cells(folder).iterrows()
+def add_arm(folder: Path, cell: Cell, arm: str, results: Path, record: dict) -> None:
+    """Add what a finished run scored for one arm of a cell to the tables in ``folder``; ``record``
+    is what ``arms.csv`` says of it. That row is written last, and so says that the arm is whole.
+    Raises ``UserError`` where the run has no scores of the arm in this cell."""
+    scores = rows_of(results, OF_ARMS["segmentation"][0], cell)
+    if arm not in set(scores["arm"]):
+        raise UserError(f"{results}/evaluation/scores.csv: has no scores of {arm} in {cell.split}")
+    for name, (source, columns) in OF_ARMS.items():
+        table = rows_of(results, source, cell)[list(columns)]
+        add_rows(folder / f"{name}.csv", cell, table[table["arm"] == arm], arm)
+    if needs_generator(arm):
+        for name, source in OF_GENERATORS.items():
+            add_rows(folder / f"{name}.csv", cell, rows_of(results, source, cell))
+    trained, validated = training_sizes(read_table(results / "cohort" / "splits.tsv"))[cell.split]
+    model = read_json(results / "segmentation" / cell.split / arm / "model" / "config.json")
+    row = {
+        **record,
+        "precision": model["precision"],
+        "training_patients": trained,
+        "validation_patients": validated,
     }
-    return [cell for cell in wanted if not set(arms) <= known.get(cell, set())]
+    add_rows(folder / f"{RECORDS}.csv", cell, pd.DataFrame([row]), arm)
+
+
+def finished_arms(folder: Path) -> pd.DataFrame:
+    """``arms.csv``: a row for each finished arm of a cell, with its ``seconds``."""
+    path = folder / f"{RECORDS}.csv"
+    return read_table(path) if path.is_file() else pd.DataFrame(columns=[*CELL, "arm", "seconds"])
+
+
+def arms_left(wanted: list[Cell], arms: list[str], folder: Path) -> list[tuple[Cell, str]]:
+    """Those of the ``arms`` of the ``wanted`` cells that are not in the tables, cell by cell."""
+    table = finished_arms(folder)
+    known = set(zip(*(table[name] for name in (*CELL, "arm")), strict=True))
+    pairs = ((cell, arm) for cell in wanted for arm in arms)
+    return [(cell, arm) for cell, arm in pairs if (*cell.key.values(), arm) not in known]

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from workflow_scripts.common.files import UserError, read_table, write_text
-from workflow_scripts.evaluation.comparisons import GENERATED, without_generator
+from workflow_scripts.evaluation.comparisons import without_generator
 from workflow_scripts.evaluation.statistics import (
     LEAST_SEEDS,
     crossed_error,
@@ -22,7 +22,7 @@ from workflow_scripts.evaluation.statistics import (
 )
 from workflow_scripts.evaluation.tables import number, p_text, replace_between, signed
 from workflow_scripts.study.run import SETUPS, TABLES, wanted_cells
-from workflow_scripts.study.tables import CELL, finished_cells
+from workflow_scripts.study.tables import CELL, finished_arms, needs_generator
 
 DOCUMENT = Path("docs/study.md")
 CONFIDENCE = 0.95
@@ -79,7 +79,7 @@ def choose_arm(validation: pd.DataFrame, arms: list[str]) -> str | None:
 
 def ours(arms: list[str]) -> list[str]:
     """Arms that need the generator."""
-    return [arm for arm in arms if GENERATED & set(arm.split("+"))]
+    return [arm for arm in arms if needs_generator(arm)]
 
 
 def table_of(rows: list[list[str]], headings: list[str]) -> str:
@@ -93,26 +93,34 @@ def heading(title: str) -> str:
     return f"{title}\n\nWritten by `make study`.\n"
 
 
-def progress_text(cells: pd.DataFrame) -> Iterator[str]:
+def wanted_arms(cohort: str) -> list[tuple]:
+    """All trainings of a cohort's study: values of ``CELL``, and the arm."""
+    settings = SETUPS[cohort].settings()
+    cells = wanted_cells(cohort, settings)
+    return [(*cell.key.values(), arm) for cell in cells for arm in settings["segmentation"]["arms"]]
+
+
+def progress_text(records: pd.DataFrame) -> Iterator[str]:
     """What is finished of each cohort, by which commit, on which processor."""
     yield heading("## What is finished")
+    yield "A training is one network: of one arm, in one cell.\n"
     rows = []
-    for cohort, setup in SETUPS.items():
-        wanted, own = wanted_cells(cohort, setup.settings()), cells[cells["cohort"] == cohort]
+    for cohort in SETUPS:
+        wanted, own = len(wanted_arms(cohort)), records[records["cohort"] == cohort]
         if own.empty:
-            rows.append([cohort, f"0 of {len(wanted)}", "–", "–", "–"])
+            rows.append([cohort, f"0 of {wanted}", "–", "–", "–", "–"])
             continue
-        made = (", ".join(sorted(set(own[name]))) for name in ("commit", "processor"))
+        made = (", ".join(sorted(set(own[name]))) for name in ("commit", "processor", "precision"))
         hours = f"{own['seconds'].sum() / 3600:.1f}"
-        rows.append([cohort, f"{len(own)} of {len(wanted)}", *made, hours])
-    yield table_of(rows, ["Cohort", "Cells", "Commit", "Processor", "Hours of the last attempts"])
+        rows.append([cohort, f"{len(own)} of {wanted}", *made, hours])
+    headings = ["Cohort", "Trainings", "Commit", "Processor", "Precision", "Hours"]
+    yield table_of(rows, headings)
 
 
-def is_finished(cells: pd.DataFrame) -> bool:
-    """Whether all cells of the real patients' cohorts are in ``cells.csv``."""
-    known = set(zip(*(cells[name] for name in CELL), strict=True))
-    wanted = [cell for name in REAL for cell in wanted_cells(name, SETUPS[name].settings())]
-    return known >= {(cell.cohort, cell.n, cell.seed) for cell in wanted}
+def is_finished(records: pd.DataFrame) -> bool:
+    """Whether all trainings of the real patients' cohorts are in ``arms.csv``."""
+    known = set(zip(*(records[name] for name in (*CELL, "arm")), strict=True))
+    return known >= {training for cohort in REAL for training in wanted_arms(cohort)}
 
 
 def main_question(scores: pd.DataFrame, validation: pd.DataFrame, finished: bool) -> Iterator[str]:
@@ -124,7 +132,7 @@ def main_question(scores: pd.DataFrame, validation: pd.DataFrame, finished: bool
     arms = scores["arm"].drop_duplicates().tolist()
     arm = choose_arm(validation, ours(arms))
     if arm is None:
-        yield "No cell of real patients is finished.\n"
+        yield "No arm with a generator is finished on real patients.\n"
         return
     yield f"The generator's arm with the highest validation Dice so far is **{arm}**.\n"
     rows = []
@@ -204,13 +212,15 @@ def generator_text(folder: Path) -> Iterator[str]:
 
 def study_text(folder: Path) -> str:
     """What stands between the marks of ``docs/study.md``."""
-    cells = finished_cells(folder)
-    parts = [*progress_text(cells)]
-    if len(cells):
+    records = finished_arms(folder)
+    parts = [*progress_text(records)]
+    if len(records):
         scores = read_table(folder / "segmentation.csv")
         validation = read_table(folder / "validation.csv")
-        parts += main_question(scores, validation, is_finished(cells))
-        parts += [*arms_text(scores), *generator_text(folder)]
+        parts += main_question(scores, validation, is_finished(records))
+        parts += arms_text(scores)
+    if (folder / "quality.csv").is_file():
+        parts += generator_text(folder)
     return "\n".join(parts)
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workflow_scripts.autoencoder.codec import Codec
-from workflow_scripts.autoencoder.rendering import render
 from workflow_scripts.autoencoder.settings import AutoencoderSettings
 from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.files import UserError
@@ -21,6 +20,7 @@ from workflow_scripts.common.nifti import load_volume
 from workflow_scripts.common.provenance import checksum
 from workflow_scripts.common.weights import load_config, settings_of
 from workflow_scripts.diffusion.generator import Generator
+from workflow_scripts.preprocess.contrasts import draw_contrasts, paint_regions
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.synthesis.anatomies import Anatomies, NoAnatomies, RequestedAnatomies
 from workflow_scripts.synthesis.folder import STAGES, check_model_folder
@@ -74,10 +74,10 @@ class SynthesisModel:
         if not tissue.shape[1]:
             return torch.zeros(len(tissue), 0)
         parts = zip(contrasts.numpy(), tissue, labels, intensities.numpy(), strict=True)
-        latents = [
-            render(contrast, maps / np.float32(255), label, means, self.codec)
-            for contrast, maps, label, means in parts
-        ]
+        latents = []
+        for contrast, maps, label, means in parts:
+            brain = draw_contrasts(contrast, maps / np.float32(255), self.codec.grid)
+            latents.append(self.codec.encode(paint_regions(brain, label, means), label))
         return torch.from_numpy(np.stack(latents))
 
     def room(self, requests: pd.DataFrame, tissue: NDArray[np.uint8]) -> NDArray[np.bool_]:

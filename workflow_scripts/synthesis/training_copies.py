@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from workflow_scripts.common.files import UserError, read_table
 from workflow_scripts.common.labels import from_nested
 from workflow_scripts.common.stored import StoredRows, unpack_mask
-from workflow_scripts.preprocess.contrasts import fill_intensities
+from workflow_scripts.preprocess.contrasts import fill_intensities, region_volumes
 from workflow_scripts.synthesis.request_table import TRAINING
 
 
@@ -47,9 +47,11 @@ class TrainingCopies:
         tumours: str,
     ) -> "TrainingCopies":
         """From the files of ``encode_patients``."""
-        rows = {name: row for row, name in enumerate(copy_names(read_table(attributes)))}
+        table = read_table(attributes)
+        rows = {name: row for row, name in enumerate(copy_names(table))}
         stored = (StoredRows(file) for file in (latents, tissue, contrasts))
-        complete = fill_intensities(np.load(intensities))
+        volumes = region_volumes(table)
+        complete = fill_intensities(np.load(intensities), np.load(contrasts), volumes)
         return cls(rows, *stored, complete, StoredRows(tumours))
 
     def row(self, name: str) -> int:

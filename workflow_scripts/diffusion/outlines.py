@@ -1,0 +1,84 @@
+"""Outlines: a tumour's mask made rougher or smoother, until it is as spherical as requested.
+
+A layout is coarser than the grid, and its outline is smoother than a tumour's.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from workflow_scripts.cohort.tumour import largest_voxels
+from workflow_scripts.common.attributes import sphericity
+from workflow_scripts.common.grid import Grid
+
+Mask = NDArray[np.bool_]
+
+# Standard deviation of the Gaussian that smooths the noise of an outline: in mm, and at most as a
+# share of the radius of a ball of the tumour's volume.
+ROUGHNESS_MM, ROUGHNESS = 6.0, 0.35
+# The outline is moved, or smoothed, by at most this share of that radius.
+MOST = 0.5
+# Halvings of the interval in which the amount is sought.
+HALVINGS = 7
+# How often pieces that lie apart are taken away, and as many voxels added elsewhere.
+ATTEMPTS = 3
+
+
+def _part_around(mask: Mask, reach_mm: float, grid: Grid) -> tuple[slice, ...]:
+    """The box of a mask (X, Y, Z), widened by ``reach_mm``."""
+    voxels = np.argwhere(mask)
+    reach = np.ceil(reach_mm / np.array(grid.spacing_mm)).astype(int) + 1
+    low, high = (voxels.min(0) - reach).clip(0), voxels.max(0) + reach + 1
+    return tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+
+
+def _strays(changed: Mask, count: int) -> Mask:
+    """All pieces of a mask but the ``count`` largest."""
+    pieces, number = ndimage.label(changed)
+    sizes = np.bincount(pieces.ravel(), minlength=number + 1)[1:]
+    return np.isin(pieces, 1 + np.argsort(-sizes, kind="stable")[count:])
+
+
+def with_sphericity(
+    mask: Mask, target: float, room: Mask, noise: NDArray[np.float32], grid: Grid
+) -> Mask:
+    """A mask (X, Y, Z) of as many voxels in the ``room`` (X, Y, Z), whose sphericity is the target.
+
+    Voxels are ordered by their signed distance to the outline, d(v) in mm. Where the mask is too
+    spherical, d + a f takes its place, where f is white ``noise`` (X, Y, Z), smoothed, of standard
+    deviation 1, so that a is how far the outline moves, in mm. Where it is not spherical enough, d
+    is smoothed by a Gaussian of a standard deviation of a mm. The amount a is sought by bisection.
+    A target that is out of reach is met as nearly as ``MOST`` allows.
+    """
+    count, spacing = int(mask.sum()), np.array(grid.spacing_mm)
+    radius = (3 * count * float(spacing.prod()) / (4 * np.pi)) ** (1 / 3)
+    most = MOST * radius
+    part = _part_around(mask, 3 * most, grid)
+    inside, allowed = mask[part], room[part]
+    field = ndimage.gaussian_filter(noise[part], min(ROUGHNESS_MM, ROUGHNESS * radius) / spacing)
+    field /= field.std()
+    distance = ndimage.distance_transform_edt(np.pad(inside, 1), spacing)
+    distance -= ndimage.distance_transform_edt(~np.pad(inside, 1), spacing)
+    distance = distance[1:-1, 1:-1, 1:-1]
+    pieces = ndimage.label(inside)[1]
+    roughen = sphericity(inside, spacing) > target
+
+    def changed(amount: float) -> Mask:
+        score = distance + amount * field
+        if not roughen:
+            score = ndimage.gaussian_filter(distance, amount / spacing)
+        score += 1 - score.min()
+        result = largest_voxels(score, allowed, count)
+        for _ in range(ATTEMPTS):
+            score[_strays(result, pieces)] = 0
+            result = largest_voxels(score, allowed, count)
+        return result
+
+    low, high = 0.0, most
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        enough = (sphericity(changed(middle), spacing) > target) != roughen
+        low, high = (low, middle) if enough else (middle, high)
+    result = np.zeros_like(mask)
+    result[part] = changed((low + high) / 2)
+    return result
