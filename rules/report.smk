@@ -1,6 +1,7 @@
 """The run as pages that open from disk."""
 
 PAGE = ROOT / "workflow_scripts" / "report" / "page"
+VIEWED = CONFIG.cohort.splits.viewed
 
 
 rule write_report:
@@ -16,8 +17,10 @@ rule write_report:
                 for file in everybody(role, "picture.png")(wildcards)
             }
         ),
-        images=everybody("test", "image", splits=[SHOWN]),
-        tests=everybody("test", "label", "attributes.tsv", splits=[SHOWN]),
+        images=everybody("test", "image", splits=VIEWED),
+        tests=everybody("test", "label", "attributes.tsv", splits=VIEWED),
+        scores=rules.collect_scores.output.scores,
+        predictions=expand(rules.predict_segmentation.output.predictions, split=VIEWED, arm=ARMS),
         synthetic=expand(rules.synthesise_patients.output.patients, split=SHOWN),
         attributes=expand(rules.synthesise_patients.output.attributes, split=SHOWN),
         neighbours=expand(rules.evaluate_quality.output.neighbours, split=SHOWN),

@@ -38,11 +38,11 @@ def page(browser, address):
 def test_a_click_and_a_slider_make_a_patient_to_download(page, tmp_path):
     before = look(page, "where")
     box = page.locator("#where").bounding_box()
-    # In the axial view, left of the middle and behind it.
+    # In the axial view, on the picture's left, which is the patient's right, and behind the middle.
     page.mouse.click(box["x"] + box["width"] * 0.17, box["y"] + box["height"] * 0.8)
     assert differs(before, look(page, "where"))
     place = [float(page.input_value(f"#{axis}")) for axis in "xyz"]
-    assert place[0] < -10
+    assert place[0] > 10
     page.locator("#volume").fill("65")
     page.wait_for_function("!document.querySelector('#make').disabled")
     asked_ml = float(page.inner_text("#volume-text").removesuffix(" mL"))
@@ -83,7 +83,14 @@ def test_the_place_moves_by_keyboard(page):
     before = float(page.input_value("#x"))
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
-    assert float(page.input_value("#x")) > before
+    moved = float(page.input_value("#x"))
+    assert moved < before
+    # With the patient's left on the left, the same key goes the other way.
+    page.locator("#convention").select_option("neurological")
+    page.locator("#where").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert float(page.input_value("#x")) > moved
 
 
 def test_nobody_without_the_token_is_let_in(browser, address):

@@ -1,22 +1,48 @@
 """The page as a whole, from a run's files."""
 
+import base64
+import gzip
 import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from workflow_scripts.common.attributes import AXES
+from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.configuration import read_config
 from workflow_scripts.report import write_report
 from workflow_scripts.report.write_report import FIGURES, TRAINING, main
 
 ROOT = Path(__file__).resolve().parents[2]
+ARMS = ("real+classical", "real+classical+synthetic")
 NAMES = ("volume_ml", *(f"centroid_{axis}_mm" for axis in AXES), "sphericity")
+
+
+def write_scores_and_predictions(folder: Path, patients: list[Path]) -> None:
+    """Scores of both arms, the later patients' worse, and predictions that miss all but a voxel."""
+    rows = []
+    for arm in ARMS:
+        for number, patient in enumerate(patients):
+            dice = 0.9 - 0.4 * number - 0.1 * ARMS.index(arm)
+            rows.append(
+                {
+                    "split": "n8-s0", "n": 8, "seed": 0, "arm": arm, "patient_id": patient.name,
+                    "region": "WT", "dice": dice, "hd95_mm": 3.0, "volume_error_ml": -1.0,
+                    "lesion_tp": 1, "lesion_fn": number,
+                }
+            )  # fmt: skip
+            classes = np.zeros((32, 32, 24), np.uint8)
+            classes[ARMS.index(arm), 3, 5] = 1
+            file = folder / "n8-s0" / arm / "predictions" / patient.name / "label.nii.gz"
+            file.parent.mkdir(parents=True)
+            save_nifti(classes, np.eye(4), file, np.uint8)
+    pd.DataFrame(rows).to_csv(folder / "scores.csv", index=False)
 
 
 @pytest.fixture
@@ -56,9 +82,11 @@ def job(tmp_path, patients):
     pd.DataFrame(rows).to_csv(attributes, sep="\t", index=False)
     neighbours = tmp_path / "neighbours.csv"
     neighbours.write_text("patient_id,image_patient\nsynthetic-0002,ball-9\n")
+    write_scores_and_predictions(tmp_path, patients[:2])
     values = read_config(ROOT / "config.yaml", ROOT / "config" / "tiny.yaml").model_dump(
         mode="json"
     )
+    values["cohort"]["splits"]["train_sizes"] = [8]
     values["grid"] = {"shape": [32, 32, 24], "spacing_mm": [5.0, 5.0, 6.0]}
     given = {
         "summary": summary,
@@ -69,6 +97,8 @@ def job(tmp_path, patients):
         "synthetic": [made],
         "attributes": [attributes],
         "neighbours": [neighbours],
+        "scores": tmp_path / "scores.csv",
+        "predictions": [tmp_path / "n8-s0" / arm / "predictions" for arm in ARMS],
     }
     return SimpleNamespace(
         input=SimpleNamespace(**given),
@@ -130,7 +160,40 @@ def test_a_large_cohort_shows_as_many_as_a_page_holds(job, monkeypatch):
     monkeypatch.setattr(write_report, "VOLUMES", 1)
     main(job)
     files = sorted(file.stem for file in Path(job.output.report, "volumes").rglob("*.js"))
-    assert files == ["ball-0", "synthetic-0002"]
+    # The worst test patient, and a synthetic one.
+    assert files == ["ball-1", "synthetic-0002"]
+    page = Path(job.output.report, "index.html").read_text()
+    assert "the viewer has 1 of 2 test patients" in page
+    rows = re.findall(r'<th scope="row" data-key="([^"]+)">(<a)?', page)
+    assert rows == [("ball-1", "<a")] * 2 + [("ball-0", "")] * 2
+
+
+def test_each_arms_prediction_of_a_test_patient_is_in_the_viewer(job):
+    main(job)
+    folder = Path(job.output.report)
+    page = (folder / "index.html").read_text()
+    patients = json.loads(re.search(r"const SBLDM = (.*);</script>", page)[1])
+    by_name = {patient["name"]: patient for patient in patients}
+    labels = by_name["real/ball-1"]["labels"]
+    assert [label["name"] for label in labels] == ["label", *(f"prediction {arm}" for arm in ARMS)]
+    assert labels[2]["rows"][0] == ["Dice", "0.400"]
+    assert len(by_name["synthetic/synthetic-0002"]["labels"]) == 1
+    text = (folder / by_name["real/ball-1"]["file"]).read_text()
+    volumes = json.loads(text[text.index("{") : text.rindex("}") + 1])
+    for number, arm in enumerate(ARMS):
+        packed = gzip.decompress(base64.b64decode(volumes[f"prediction {arm}"]))
+        classes = np.asarray(nib.Nifti1Image.from_bytes(packed).dataobj)
+        assert np.argwhere(classes).tolist() == [[number, 3, 5]]
+
+
+def test_each_row_of_the_table_leads_to_a_prediction_that_is_there(job):
+    main(job)
+    page = (Path(job.output.report) / "index.html").read_text()
+    patients = json.loads(re.search(r"const SBLDM = (.*);</script>", page)[1])
+    known = {(p["name"], label["name"]) for p in patients for label in p["labels"]}
+    links = re.findall(r'data-patient="([^"]+)" data-prediction="([^"]+)"', page)
+    assert len(links) == 4
+    assert set(links) <= known
 
 
 def test_of_many_patients_some_pictures_are_shown(job, monkeypatch, tmp_path):

@@ -122,6 +122,14 @@ class SplitSettings(Section):
         return f"n{max(self.train_sizes)}-s{self.seeds[0]}"
 
     @property
+    def viewed(self) -> list[str]:
+        """The splits whose predictions the report's viewer shows: the split that is shown, and of
+        folds the others of its seed. Each test patient is in one of them."""
+        if self.scheme == "folds":
+            return self.names[: self.folds]
+        return [self.shown]
+
+    @property
     def patients_needed(self) -> int:
         """The smallest cohort that these splits can be drawn from."""
         if self.scheme == "folds":

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import regions
 from workflow_scripts.common.patients import Patient
+from workflow_scripts.preprocess.picture import mark_sides
 from workflow_scripts.segmentation.volumes import reference_masks
 
 REGION_COLOURS = {"WT": "#FFB000", "TC": "#FE6100", "ET": "#DC267F"}
-# Axes shown to the right and upwards, and the axis that is cut.
+# Axes shown across and upwards, and the axis that is cut. The patient's x runs to the left: the
+# patient's right is on the left.
 PLANES = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}
 MODALITY_NAMES = {"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"}
 
@@ -37,15 +39,20 @@ def _draw_slice(
     box: list[slice],
     names: Sequence[str],
     frame_mm: tuple[float, float],
+    mirrored: bool = False,
 ) -> None:
-    """Draw one slice with its contours in the middle of a frame of that width and height."""
-    right, up, cut = PLANES[plane]
+    """Draw one slice with its contours in the middle of a frame of that width and height.
+
+    A ``mirrored`` patient's left and right have changed places in the arrays.
+    """
+    across, up, cut = PLANES[plane]
 
     def section(array: NDArray) -> NDArray:
-        return np.take(array, index, axis=cut)[box[right], box[up]].T
+        found = np.take(array, index, axis=cut)[box[across], box[up]].T
+        return found[:, ::-1] if across == 0 else found
 
     image = section(volume)
-    extent = (0, image.shape[1] * spacing[right], 0, image.shape[0] * spacing[up])
+    extent = (0, image.shape[1] * spacing[across], 0, image.shape[0] * spacing[up])
     place = {"origin": "lower", "extent": extent}
     axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="bicubic", **place)
     for mask, name in zip(masks, names, strict=True):
@@ -54,6 +61,7 @@ def _draw_slice(
             axes.contour(inside, [0.5], colors=REGION_COLOURS[name], linewidths=0.9, **place)
     low, high = (np.array([extent[1], extent[3]]) + s * np.array(frame_mm) for s in (-1, 1))
     axes.set(aspect="equal", xlim=(low[0] / 2, high[0] / 2), ylim=(low[1] / 2, high[1] / 2))
+    mark_sides(axes, plane, 9, mirrored)
     axes.axis("off")
 
 
@@ -114,7 +122,8 @@ def side_by_side(
 
     ``heads`` stand above the left and the right ones. A column for each plane of the first
     modality, and the axial plane of the second, where there is one. Without ``contours`` a tumour
-    is seen by its contrast alone. ``numbered`` patients are counted from 1, row by row.
+    is seen by its contrast alone. Each patient is named above its tumour's volume, but
+    ``numbered`` ones, which are counted from 1, row by row.
     """
     box = _box([patient for pair in pairs for patient in pair])
     names = list(regions(labels)) if contours else []
@@ -133,10 +142,12 @@ def side_by_side(
                     int(middle[PLANES[plane][2]]),
                     (sides[PLANES[plane][0]], heights[row]),
                 )
-                draw(axes[row, column], image[m], masks, plane, index, frame_mm=frame_mm)
+                place = {"frame_mm": frame_mm, "mirrored": patient.mirrored}
+                draw(axes[row, column], image[m], masks, plane, index, **place)
             volume = f"{(patient.label() > 0).sum() * grid.voxel_ml:.0f} mL"
-            number = f"{2 * row + side + 1}: " * numbered
-            _corner(axes[row, first], number + volume + ", mirrored" * patient.mirrored)
+            # A name would tell what numbered patients are.
+            name = f"{2 * row + side + 1}: " if numbered else f"{patient.patient_id}\n"
+            _corner(axes[row, first], name + volume + ", mirrored" * patient.mirrored)
     for first, head in zip((0, len(views) + 1), heads, strict=True):
         for column, (m, plane) in enumerate(views, first):
             above = f"{head}\n" if column == first else ""

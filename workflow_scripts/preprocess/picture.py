@@ -14,10 +14,32 @@ TISSUE_COLOURS = ((0.55, 0.5, 0.45), (1.0, 1.0, 1.0), (0.15, 0.45, 0.85))
 
 
 def plane(volume: NDArray, index: Sequence[int], number: int) -> NDArray:
-    """The axial (0), coronal (1) or sagittal (2) slice of (X, Y, Z) through a voxel, to be shown
-    with front or top up and the patient's left on the left."""
+    """The axial (0), coronal (1) or sagittal (2) slice of (X, Y, Z), axes RAS+, through a voxel.
+
+    To be shown with its first row at the bottom: front or top is up, and of axial and coronal
+    slices the patient's right is on the left, as radiologists are used to.
+    """
     x, y, z = index
-    return (volume[:, :, z], volume[:, y, :], volume[x, :, :])[number].T
+    return (volume[::-1, :, z], volume[::-1, y, :], volume[x, :, :])[number].T
+
+
+def mark_sides(axes, view: str, size: float, mirrored: bool = False) -> None:
+    """Write the patient's R and L, in bold, at the edges of an axial or coronal slice.
+
+    The slice is in the radiological convention, or ``mirrored``: then the patient's right is on the
+    right. ``size`` is that of the letters in points.
+    """
+    from matplotlib.patheffects import withStroke
+
+    if view == "sagittal":
+        return
+    outline = [withStroke(linewidth=size / 5, foreground="black")]
+    letters = "LR" if mirrored else "RL"
+    for letter, x, side in zip(letters, (0.01, 0.99), ("left", "right"), strict=True):
+        axes.text(
+            x, 0.5, letter, transform=axes.transAxes, ha=side, va="center", color="white",
+            fontsize=size, fontweight="bold", path_effects=outline, zorder=9,
+        )  # fmt: skip
 
 
 def aspect(spacing: Sequence[float], number: int) -> float:
@@ -59,6 +81,7 @@ def draw_picture(
                     piece = plane(mask, centre, number)
                     if piece.any() and not piece.all():
                         ax.contour(piece, [0.5], colors=colour, linewidths=0.7)
+                mark_sides(ax, view, 8)
                 ax.set_title(f"{modality}, {view}, {name}", color="white", fontsize=7)
     _, _, _, label, spacing = stages[-1]
     centre = np.round(np.argwhere(label > 0).mean(0)).astype(int)
@@ -68,6 +91,7 @@ def draw_picture(
         colours = [plane(coloured[..., c], centre, number) for c in range(3)]
         ax.imshow(np.stack(colours, -1), origin="lower", aspect=aspect(spacing, number))
         ax.contour(plane(label > 0, centre, number), [0.5], colors="#ff5252", linewidths=0.7)
+        mark_sides(ax, view, 8)
         ax.set_title(f"tissue without tumour, {view}", color="white", fontsize=7)
     figure.suptitle(title, color="white", fontsize=9)
     with staged(path) as temporary:

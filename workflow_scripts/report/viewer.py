@@ -3,15 +3,17 @@
 import base64
 import gzip
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from workflow_scripts.common.labels import class_count, collapse, regions
+from workflow_scripts.common.nifti import load_volume
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.evaluation.slices import REGION_COLOURS
+from workflow_scripts.report.failures import Prediction
 
 
 def packed(array: NDArray, affine: NDArray[np.float64]) -> str:
@@ -22,12 +24,20 @@ def packed(array: NDArray, affine: NDArray[np.float64]) -> str:
 
 
 def packed_volumes(
-    patient: Patient, affine: NDArray, modalities: list[str], labels: str
+    patient: Patient,
+    affine: NDArray,
+    modalities: list[str],
+    labels: str,
+    predictions: Sequence[Prediction] = (),
 ) -> dict[str, str]:
-    """A patient's modalities, in 256 steps, and classes (``label``), each packed."""
+    """A patient's modalities, in 256 steps, classes (``label``) and ``predictions`` by their
+    names, each packed."""
     image = np.rint(255 * patient.image().clip(0, 1)).astype(np.uint8)
     volumes = {m: packed(volume, affine) for m, volume in zip(modalities, image, strict=True)}
-    return volumes | {"label": packed(collapse(patient.label(), labels), affine)}
+    volumes["label"] = packed(collapse(patient.label(), labels), affine)
+    for prediction in predictions:
+        volumes[prediction.name] = packed(load_volume(prediction.file)[0].astype(np.uint8), affine)
+    return volumes
 
 
 def script(name: str, volumes: dict[str, str]) -> str:

@@ -21,14 +21,22 @@ from workflow_scripts.common.provenance import package_versions
 from workflow_scripts.configuration import Config, check
 from workflow_scripts.evaluation.captions import CAPTIONS
 from workflow_scripts.evaluation.tables import markdown, number
-from workflow_scripts.report import viewer
+from workflow_scripts.report import failures, viewer
+from workflow_scripts.report.failures import Prediction
 from workflow_scripts.report.methods import methods
 from workflow_scripts.report.sections import html, sections
 from workflow_scripts.report.usage import usage
 from workflow_scripts.synthesis.request_table import PHANTOM, source_of
 
 PAGE = Path(__file__).parent / "page"
-COPIED = ("report.css", "viewer.js", "report.js", "niivue.umd.js", "NIIVUE-LICENSE.txt")
+COPIED = (
+    "report.css",
+    "viewer.js",
+    "report.js",
+    "failures.js",
+    "niivue.umd.js",
+    "NIIVUE-LICENSE.txt",
+)
 # Characters of all patients' volumes: with pictures and viewer the report stays under 40 MB.
 VOLUMES = 25_000_000
 PICTURE_WIDTH = 1200
@@ -37,6 +45,7 @@ PICTURES = 150
 VERDICT, PROBLEMS = "Did synthetic patients help?", "Problems"
 ASKED = "Do synthetic patients have the tumour that was asked for?"
 QUALITY = "Synthetic beside held-out patients"
+FAILURES = "Test patients, worst first"
 # Sections of the summary in the order of the report, and the figures of each.
 FIGURES = {
     PROBLEMS: (),
@@ -107,8 +116,11 @@ def centre(values: dict[str, float]) -> list[float] | None:
     return None if np.isnan(place).any() else place
 
 
-def held_out_patient(folder: Path, phantom: bool) -> dict[str, Any]:
-    """A preprocessed patient, or ``phantom``, as the page knows it."""
+def held_out_patient(
+    folder: Path, phantom: bool, predictions: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """A preprocessed patient, or ``phantom``, as the page knows it, with its reference and its
+    ``predictions`` (``prediction_facts``)."""
     values = read_table(folder / "attributes.tsv").iloc[0].to_dict()
     rows = zip(ROWS.values(), row_texts(values), strict=True)
     return {
@@ -116,6 +128,7 @@ def held_out_patient(folder: Path, phantom: bool) -> dict[str, Any]:
         "columns": ["tumour", "measured"],
         "rows": list(rows),
         "centre": centre(values),
+        "labels": [{"name": "label", "title": "reference"}, *predictions],
     }
 
 
@@ -133,30 +146,47 @@ def synthetic_patient(row: pd.Series) -> dict[str, Any]:
         "columns": ["tumour", "requested", "measured"],
         "rows": rows,
         "centre": centre(found),
+        "labels": [{"name": "label", "title": "label map"}],
         "synthetic": True,
     }
 
 
+def held_out_patients(
+    tests: list[Path],
+    phantom: bool,
+    predictions: dict[str, list[Prediction]],
+    scores: pd.DataFrame,
+) -> dict[str, dict[str, Any]]:
+    """What the page knows of each test patient, by its name there."""
+    return {
+        f"real/{path.name}": held_out_patient(
+            path,
+            phantom,
+            [failures.prediction_facts(scores, path.name, p) for p in predictions[path.name]],
+        )
+        for path in tests
+    }
+
+
 def write_volumes(
-    folder: Path, tests: list[Path], synthetic: list[Path], attributes: pd.DataFrame, config: Config
+    folder: Path,
+    known: dict[str, dict[str, Any]],
+    tests: list[Path],
+    synthetic: list[Path],
+    predictions: dict[str, list[Prediction]],
+    config: Config,
 ) -> list[dict[str, Any]]:
     """Write patients' volumes as scripts, real and synthetic in turns until the page is full, and
-    return what the page needs to know of them, real ones first."""
-    made = attributes.set_index("patient_id", drop=False)
-    phantom = config.cohort.made
-    known = {f"real/{path.name}": held_out_patient(path, phantom) for path in tests}
-    known |= {
-        f"synthetic/{path.name}": synthetic_patient(made.loc[path.name]) for path in synthetic
-    }
+    return what is ``known`` of them, real ones first."""
     pairs = zip_longest(
-        [(f"real/{path.name}", path) for path in tests],
-        [(f"synthetic/{path.name}", path) for path in synthetic],
+        [(f"real/{path.name}", path, predictions[path.name]) for path in tests],
+        [(f"synthetic/{path.name}", path, []) for path in synthetic],
     )
     affine = Grid.from_settings(config.grid.model_dump()).affine
     look = (affine, config.modalities, config.labels)
     scripts = (
-        (name, viewer.script(name, viewer.packed_volumes(Patient(path), *look)))
-        for name, path in filter(None, chain.from_iterable(pairs))
+        (name, viewer.script(name, viewer.packed_volumes(Patient(path), *look, labels)))
+        for name, path, labels in filter(None, chain.from_iterable(pairs))
     )
     patients = []
     for name, text in viewer.within(scripts, VOLUMES):
@@ -168,7 +198,17 @@ def write_volumes(
     return sorted(patients, key=lambda patient: patient["name"])
 
 
-def parts(snakemake, folder: Path, config: Config) -> list[dict]:
+def failures_section(scores: pd.DataFrame, splits: list[str], patients: list[dict]) -> dict:
+    """The part of the page with the scores of each test patient; ``patients`` are in the viewer."""
+    viewed = {p["name"].removeprefix("real/") for p in patients if not p.get("synthetic")}
+    text = failures.note(scores, splits, len(viewed))
+    table = failures.part(scores, viewed)
+    return section(FAILURES, text, kind="failures") | {"table": table}
+
+
+def parts(
+    snakemake, folder: Path, config: Config, scores: pd.DataFrame, patients: list[dict]
+) -> list[dict]:
     """All sections of the page, with their pictures copied."""
     given = snakemake.input
     text = sections(Path(given.summary).read_text(encoding="utf-8"))
@@ -189,13 +229,19 @@ def parts(snakemake, folder: Path, config: Config) -> list[dict]:
         if title in text
     ]
     place = next(i for i, part in enumerate(found) if part["title"] == ASKED)
-    found.insert(place, section("Look at patients", "", kind="viewer"))
+    found[place:place] = [
+        failures_section(scores, config.cohort.splits.viewed, patients),
+        section("Look at patients", "", kind="viewer"),
+    ]
     shown = [given.pictures[i] for i in evenly_chosen(len(given.pictures), PICTURES)]
     pictures = [
         copied(Path(p), folder / "pictures" / Path(p).parent.name, Path(p).parent.name)
         for p in shown
     ]
-    before = "Each patient as it came and after preprocessing; the tumour's outline is drawn."
+    before = (
+        "Each patient as it came and after preprocessing; the tumour's outline is drawn. L and R "
+        "are the patient's."
+    )
     if len(shown) < len(given.pictures):
         before += f" {len(shown)} of {len(given.pictures)}; all lie in `preprocess/`."
     splits = read_table(given.splits)
@@ -222,7 +268,10 @@ def facts(config: Config, splits: pd.DataFrame) -> str:
 def main(snakemake) -> None:
     given, params = snakemake.input, snakemake.params
     config = check(params.config)
-    tests = [Path(path).parent for path in given.images]
+    scores = failures.with_lesions(read_table(given.scores), config.cohort.splits.shown)
+    worst = failures.order_of_patients(failures.worst_first(scores))
+    tests = sorted((Path(p).parent for p in given.images), key=lambda p: worst.index(p.name))
+    predictions = failures.predictions_by_patient(given.predictions)
     synthetic = patient_folders(given.synthetic[0])
     with staged_directory(snakemake.output.report) as folder:
         for name in COPIED:
@@ -230,14 +279,17 @@ def main(snakemake) -> None:
         attributes = read_table(given.attributes[0]).merge(
             read_table(given.neighbours[0]), on="patient_id", how="left"
         )
-        patients = write_volumes(folder / "volumes", tests, synthetic, attributes, config)
+        made = attributes.set_index("patient_id", drop=False)
+        known = held_out_patients(tests, config.cohort.made, predictions, scores)
+        known |= {f"synthetic/{p.name}": synthetic_patient(made.loc[p.name]) for p in synthetic}
+        patients = write_volumes(folder / "volumes", known, tests, synthetic, predictions, config)
         loader = jinja2.FileSystemLoader(PAGE)
         environment = jinja2.Environment(loader=loader, autoescape=True)
         page = environment.get_template("report.html.j2").render(
             results=Path(snakemake.output.report).parent.name,
             facts=facts(config, read_table(given.splits)),
             phantoms=config.cohort.made,
-            sections=parts(snakemake, folder, config),
+            sections=parts(snakemake, folder, config, scores, patients),
             configuration=yaml.safe_dump(params.config, sort_keys=False),
             patients=patients,
             colours=viewer.class_colours(config.labels),

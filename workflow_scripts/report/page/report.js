@@ -38,14 +38,42 @@ const sbldm = (() => {
 
   async function showChosen(side) {
     const patient = SBLDM[element(`${side}-patient`).value];
+    fillLabels(side, patient);
+    const label = patient.labels[element(`${side}-label`).selectedIndex];
     const volumes = await volumesOf(patient);
     const colours = JSON.parse(element("viewer").dataset.colours);
     const image = volumes[element("modality").value];
-    await patientViewer.show(viewers[side], image, volumes.label, colours, patient.name);
+    await patientViewer.show(viewers[side], image, volumes[label.name], colours, patient.name);
     shown[side] = patient;
     setWindow();
-    element(`${side}-facts`).replaceChildren(patientViewer.table(patient.columns, patient.rows));
-    element(side).setAttribute("aria-label", `${patient.title}; arrow keys and page up and down move the cut`);
+    const facts = label.rows ? label : patient;
+    element(`${side}-facts`).replaceChildren(patientViewer.table(facts.columns, facts.rows));
+    element(side).setAttribute("aria-label",
+      `${patient.title}, ${label.title}; arrow keys and page up and down move the cut`);
+  }
+
+  // The labels that a patient has to show; what was chosen stays chosen where the patient has it.
+  function fillLabels(side, patient) {
+    const list = element(`${side}-label`);
+    const chosen = list.value;
+    fill(list, patient.labels.map((label) => [label.name, label.title]));
+    if (patient.labels.some((label) => label.name === chosen)) list.value = chosen;
+  }
+
+  // A test patient's reference on the left and an arm's prediction on the right.
+  function compare(name, prediction) {
+    return started.then(() => showBoth(name, prediction)).catch(failed);
+  }
+
+  async function showBoth(name, prediction) {
+    const index = SBLDM.findIndex((patient) => patient.name === name);
+    for (const [side, label] of [["left", "label"], ["right", prediction]]) {
+      element(`${side}-patient`).value = index;
+      fillLabels(side, SBLDM[index]);
+      element(`${side}-label`).value = label;
+      await show(side);
+    }
+    goToTumour("left");
   }
 
   // Both cut where this side's patient has the tumour.
@@ -65,8 +93,15 @@ const sbldm = (() => {
     for (const side of SIDES) viewers[side].setSliceType(view);
   }
 
-  function move(x, y, z) {
-    for (const side of SIDES) viewers[side].moveCrosshairInVox(x, y, z);
+  function setConvention() {
+    for (const side of SIDES) patientViewer.setConvention(viewers[side], element("convention").value);
+  }
+
+  // A window that was drawn with the mouse on one side, or reset there, is that of both.
+  function takeWindow(volume) {
+    element("low").value = volume.cal_min;
+    element("high").value = volume.cal_max;
+    setWindow();
   }
 
   function step(id, by) {
@@ -80,18 +115,13 @@ const sbldm = (() => {
     setWindow();
   }
 
-  function onKey(side, event) {
-    const actions = {
-      ArrowLeft: () => move(-1, 0, 0), ArrowRight: () => move(1, 0, 0),
-      ArrowDown: () => move(0, -1, 0), ArrowUp: () => move(0, 1, 0),
-      PageDown: () => move(0, 0, -1), PageUp: () => move(0, 0, 1),
+  function keysOf(side) {
+    return {
+      ...patientViewer.moves(() => Object.values(viewers)),
       n: () => step(`${side}-patient`, 1), p: () => step(`${side}-patient`, -1),
-      v: () => step("view", 1), m: toggleMask,
+      l: () => step(`${side}-label`, 1), v: () => step("view", 1),
+      c: () => step("convention", 1), m: toggleMask,
     };
-    if (event.ctrlKey || event.metaKey || event.altKey || !actions[event.key]) return;
-    event.preventDefault();
-    event.stopImmediatePropagation();
-    actions[event.key]();
   }
 
   function fill(list, names) {
@@ -106,8 +136,9 @@ const sbldm = (() => {
     fill(element("modality"), SBLDM[0].modalities.map((m) => [m, m]));
     for (const side of SIDES) {
       fill(element(`${side}-patient`), SBLDM.map((patient, index) => [index, patient.title]));
-      viewers[side] = await patientViewer.create(element(side));
-      element(side).addEventListener("keydown", (event) => onKey(side, event), true);
+      viewers[side] = await patientViewer.create(element(side), keysOf(side));
+      viewers[side].onIntensityChange = takeWindow;
+      element(`${side}-label`).addEventListener("change", () => show(side));
       element(`${side}-patient`).addEventListener("change", () => show(side).then(() => goToTumour(side)));
     }
     viewers.left.broadcastTo(viewers.right, { "2d": true, "3d": true });
@@ -116,6 +147,7 @@ const sbldm = (() => {
     element("right-patient").selectedIndex = Math.max(synthetic, 0);
     element("modality").addEventListener("change", () => SIDES.forEach(show));
     element("view").addEventListener("change", setView);
+    element("convention").addEventListener("change", setConvention);
     for (const id of ["opacity", "low", "high"]) element(id).addEventListener("input", setWindow);
     for (const side of SIDES) await show(side);
     goToTumour("right");
@@ -140,6 +172,7 @@ const sbldm = (() => {
     if (image.complete && !image.naturalWidth) leaveOut(image);
     else image.addEventListener("error", () => leaveOut(image));
   }
-  if (element("viewer")) start().catch(failed);
-  return { loaded, viewers };
+  const started = element("viewer") ? start() : Promise.resolve();
+  started.catch(failed);
+  return { loaded, viewers, compare };
 })();

@@ -3,6 +3,12 @@
 
 const patientViewer = (() => {
   const VIEWS = { axial: 0, coronal: 1, sagittal: 2, all: 3, render: 4 };
+  // Voxels along x (to the patient's right is less), y and z that a key moves the cut by, where the
+  // patient's left is on the left.
+  const MOVES = {
+    ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowDown: [0, -1, 0], ArrowUp: [0, 1, 0],
+    PageDown: [0, 0, -1], PageUp: [0, 0, 1],
+  };
 
   function supported() {
     const probe = document.createElement("canvas").getContext("webgl2");
@@ -10,16 +16,61 @@ const patientViewer = (() => {
     return Boolean(probe);
   }
 
-  async function create(canvas) {
+  // A viewer that leaves all keys to the page: those of NiiVue would change one of two viewers.
+  // ``actions`` names what the page does on a key.
+  async function create(canvas, actions) {
     const viewer = new niivue.Niivue({
       show3Dcrosshair: true, crosshairWidth: 0.4, crosshairWidthUnit: "percent",
       backColor: [0, 0, 0, 1], crosshairColor: [0.4, 0.8, 1, 0.7],
-      isRadiologicalConvention: false, isOrientationTextVisible: true, logLevel: "error",
+      isRadiologicalConvention: true, isOrientationTextVisible: true, logLevel: "error",
+      showAllOrientationMarkers: true, fontColor: [1, 1, 1, 1], fontMinPx: 17,
       multiplanarShowRender: 1, multiplanarLayout: 2, dragAndDropEnabled: false, loadingText: "",
     });
+    for (const kind of ["keydown", "keyup"]) {
+      canvas.addEventListener(kind, (event) => onKey(event, actions), true);
+    }
+    // Only the one of two viewers that has the focus moves the other.
+    canvas.addEventListener("pointerdown", () => canvas.focus({ preventScroll: true }));
     await viewer.attachToCanvas(canvas);
+    embolden(viewer);
     viewer.setSliceType(VIEWS.all);
     return viewer;
+  }
+
+  function onKey(event, actions) {
+    event.stopImmediatePropagation();
+    const action = actions[event.key];
+    if (event.ctrlKey || event.metaKey || event.altKey || !action) return;
+    event.preventDefault();
+    if (event.type === "keydown") action();
+  }
+
+  // NiiVue's one font is not bold: each letter is drawn three times, a little apart. L and R stand
+  // off the edges, where those of two slices would touch.
+  function embolden(viewer) {
+    const { drawText, drawTextLeft, drawTextRight } = viewer;
+    viewer.drawText = ([x, y], ...more) => {
+      for (const shift of [-0.05, 0, 0.05]) drawText.call(viewer, [x + shift * viewer.fontPx, y], ...more);
+    };
+    viewer.drawTextLeft = ([x, y], ...more) => drawTextLeft.call(viewer, [x - 0.3 * viewer.fontPx, y], ...more);
+    viewer.drawTextRight = ([x, y], ...more) => drawTextRight.call(viewer, [x + 0.3 * viewer.fontPx, y], ...more);
+  }
+
+  // What the keys that move the cut do to these viewers: left and right are those of the picture.
+  // The first is moved and the others follow it: one with the focus has moved them already.
+  function moves(viewers) {
+    const actions = Object.entries(MOVES).map(([key, [x, y, z]]) => [key, () => {
+      const [first, ...others] = viewers();
+      first.moveCrosshairInVox(first.opts.isRadiologicalConvention ? -x : x, y, z);
+      const place = first.frac2mm(first.scene.crosshairPos).slice(0, 3);
+      for (const viewer of others) goTo(viewer, place);
+    }]);
+    return Object.fromEntries(actions);
+  }
+
+  // Radiological: the patient's right is on the picture's left. Neurological: the other way round.
+  function setConvention(viewer, name) {
+    viewer.setRadiologicalConvention(name === "radiological");
   }
 
   // Class values 0 (nothing), 1, 2, … in the colours of the figures.
@@ -78,5 +129,5 @@ const patientViewer = (() => {
     return made;
   }
 
-  return { VIEWS, supported, create, show, setWindow, goTo, table };
+  return { VIEWS, supported, create, moves, setConvention, show, setWindow, goTo, table };
 })();

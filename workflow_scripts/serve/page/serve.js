@@ -102,7 +102,8 @@ const studio = (() => {
     rows.push(["draws", "", String(row.attempts)], ["outcome", "", row.outcome]);
     element("facts").replaceChildren(patientViewer.table(["tumour", "requested", "measured"], rows));
     if (patientViewer.supported()) {
-      viewers.made ??= await patientViewer.create(element("made"));
+      viewers.made ??= await patientViewer.create(element("made"), patientViewer.moves(() => [viewers.made]));
+      setConvention();
       const image = volumes[element("modality").value];
       await patientViewer.show(viewers.made, image, volumes.label, KNOWN.colours, name);
       setWindow();
@@ -115,27 +116,28 @@ const studio = (() => {
     if (viewers.made) patientViewer.setWindow(viewers.made, amount("low"), amount("high"), amount("opacity") / 100);
   }
 
-  function onKey(event) {
-    const steps = {
-      ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowDown: [0, -1, 0], ArrowUp: [0, 1, 0],
-      PageDown: [0, 0, -1], PageUp: [0, 0, 1],
-    };
-    const step = steps[event.key];
-    if (!step) return;
-    event.preventDefault();
-    event.stopImmediatePropagation();
-    viewers.where.moveCrosshairInVox(...step);
-    moved(viewers.where.frac2mm(viewers.where.scene.crosshairPos));
+  function setConvention() {
+    for (const viewer of Object.values(viewers)) {
+      patientViewer.setConvention(viewer, element("convention").value);
+    }
+  }
+
+  // The keys move the cut of the brain, and with it the centre that is asked for.
+  function keysOfWhere() {
+    const moves = Object.entries(patientViewer.moves(() => [viewers.where]));
+    return Object.fromEntries(moves.map(([key, move]) => [key, () => {
+      move();
+      moved(viewers.where.frac2mm(viewers.where.scene.crosshairPos));
+    }]));
   }
 
   async function start() {
     if (!patientViewer.supported()) throw new Error("This browser has no WebGL2: type the centre in.");
-    viewers.where = await patientViewer.create(element("where"));
+    viewers.where = await patientViewer.create(element("where"), keysOfWhere());
     await patientViewer.show(viewers.where, KNOWN.template, KNOWN.brain, ["#0B5F8A"], "template");
     viewers.where.volumes[1].opacity = 0.15;
     viewers.where.updateGLVolume();
     viewers.where.onLocationChange = (location) => moved(location.mm);
-    element("where").addEventListener("keydown", onKey, true);
     patientViewer.goTo(viewers.where, place());
   }
 
@@ -143,6 +145,7 @@ const studio = (() => {
   for (const id of ["volume", "sphericity", "guidance", "seed"]) element(id).addEventListener("input", changed);
   for (const axis of ["x", "y", "z"]) element(axis).addEventListener("change", typed);
   for (const id of ["opacity", "low", "high"]) element(id).addEventListener("input", setWindow);
+  element("convention").addEventListener("change", setConvention);
   for (const id of ["patient", "modality"]) element(id).addEventListener("change", show);
   element("wish").addEventListener("submit", ask);
   start()
