@@ -59,7 +59,8 @@ GRID = CONFIG.grid.model_dump(mode="json")
 wildcard_constraints:
     patient=r"[A-Za-z0-9._-]+",
     split=r"(n|fold)\d+-s\d+",
-    arm=r"[a-z+]+",
+    arm=r"[a-z0-9+]+",
+    rival=r"gan3d|ldm3d",
 
 
 # Phantoms on the grid are there to train a prior on, and nothing else.
@@ -102,6 +103,7 @@ else:
 include: "rules/autoencoder.smk"
 include: "rules/diffusion.smk"
 include: "rules/synthesis.smk"
+include: "rules/rivals.smk"
 include: "rules/segmentation.smk"
 include: "rules/evaluation.smk"
 include: "rules/report.smk"

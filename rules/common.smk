@@ -151,6 +151,10 @@ def synthetic_patients(wildcards):
         return expand(rules.make_arm_phantoms.output.patients, split=wildcards.split)
     if "copies" in parts:
         return expand(rules.make_arm_copies.output.patients, split=wildcards.split)
+    for rival in CONFIG.rivals.names:
+        if rival in parts:
+            patients = rules.sample_rival.output.patients
+            return expand(patients, split=wildcards.split, rival=rival)
     return []
 
 

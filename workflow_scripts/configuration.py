@@ -24,7 +24,8 @@ from workflow_scripts.diffusion.settings import DenoiserSettings, DiffusionSecti
 from workflow_scripts.evaluation.settings import EvaluationSettings
 from workflow_scripts.nnunet.settings import NNUNetSettings
 from workflow_scripts.preprocess.settings import PreprocessSettings
-from workflow_scripts.segmentation.settings import SegmentationSection
+from workflow_scripts.rivals.settings import RivalsSettings
+from workflow_scripts.segmentation.settings import GENERATED, SegmentationSection
 from workflow_scripts.synthesis.folder import CHECKSUMS, check_files, check_model_folder
 from workflow_scripts.synthesis.settings import SynthesisSettings
 
@@ -77,6 +78,7 @@ class Config(Section):
     autoencoder: AutoencoderSection
     diffusion: DiffusionSection
     synthesis: SynthesisSettings
+    rivals: RivalsSettings
     segmentation: SegmentationSection
     evaluation: EvaluationSettings
     nnunet: NNUNetSettings
@@ -107,6 +109,7 @@ class Config(Section):
     def _stages_fit_each_other(self) -> "Config":
         faults = [
             *_sizes_that_do_not_fit(self),
+            *_sizes_that_rivals_do_not_take(self),
             *_patients_that_do_not_fit(self),
             *_values_that_do_not_fit(self),
             *_priors_that_do_not_fit(self),
@@ -154,6 +157,19 @@ def _sizes_that_do_not_fit(config: Config) -> Iterator[str]:
             f"segmentation.patch: {list(patch)} is larger than the grid, "
             f"{list(config.grid.shape)}; null takes the whole volume"
         )
+
+
+def _sizes_that_rivals_do_not_take(config: Config) -> Iterator[str]:
+    """What of the grid the networks of the arms' rivals cannot take, in words."""
+    parts = {part for arm in config.segmentation.arms for part in arm.split("+")}
+    for name in config.rivals.names:
+        factor = getattr(config.rivals, name).factor
+        wrong = [n for n in config.grid.shape if n % factor]
+        if name in parts and wrong:
+            yield (
+                f"rivals.{name}: sides of {', '.join(map(str, wrong))} voxels are no multiple of "
+                f"{factor}, which its widths ask for; take fewer widths, or such a grid"
+            )
 
 
 def _values_that_do_not_fit(config: Config) -> Iterator[str]:
@@ -246,7 +262,7 @@ def _phantoms_without_a_prior(config: Config) -> Iterator[str]:
 def _opponents_that_do_not_fit(config: Config) -> Iterator[str]:
     """Where the arm that synthetic patients must beat is none of the run's, in words."""
     opponent, arms = config.evaluation.opponent, config.segmentation.arms
-    known = [arm for arm in arms if not {"synthetic", "implanted"} & set(arm.split("+"))]
+    known = [arm for arm in arms if not GENERATED & set(arm.split("+"))]
     if opponent != "validation" and opponent not in known:
         yield (
             f"evaluation.opponent = {opponent}: take one of segmentation.arms without synthetic "

@@ -26,6 +26,7 @@ PACKAGES = (
     "autoencoder",
     "diffusion",
     "synthesis",
+    "rivals",
     "segmentation",
     "evaluation",
     "report",

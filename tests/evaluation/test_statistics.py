@@ -190,6 +190,17 @@ def test_each_region_has_a_verdict_corrected_for_the_others():
     assert arms.loc[(ARMS[3], "WT"), "dice_ci_low"] == pytest.approx(row["ci_low"])
 
 
+def test_other_generators_are_compared_with_and_never_the_arm_to_beat():
+    arms = ["real+classical", "real+classical+gan3d", "real+classical+ldm3d", ARMS[3]]
+    table = scores({ARMS[3]: 0.1, arms[1]: 0.05}, arms=arms)
+    validation = table[["n", "seed", "arm"]].drop_duplicates()
+    validation = validation.assign(validation_dice=range(len(validation)))
+    assert choose_opponents(validation, "validation") == {8: "real+classical"}
+    found = compare(table, OPPONENT, {}, 0.95, SEED_SD).set_index("opponent")
+    assert found.index.tolist() == arms[:3]
+    assert found["difference"].tolist() == pytest.approx([0.1, 0.05, 0.1], abs=0.02)
+
+
 def test_phantoms_copies_and_other_runs_are_compared_too():
     arms = ["real+classical", "real+classical+phantoms", "real+classical+copies", ARMS[3]]
     table, other = (scores({ARMS[3]: gain}, arms=arms) for gain in (0.1, 0.0))

@@ -54,6 +54,17 @@ def test_where_training_started_and_whose_model_it_was_is_told():
     assert "steps of 16 slices" not in text
 
 
+def test_other_generators_are_told_where_an_arm_has_them():
+    config = read_config(ROOT / "config.yaml")
+    assert "3-D GAN" not in methods(config, SPLITS, {})
+    arms = ["real+classical", "real+classical+gan3d"]
+    segmentation = config.segmentation.model_copy(update={"arms": arms})
+    text = methods(config.model_copy(update={"segmentation": segmentation}), SPLITS, {})
+    steps = config.rivals.gan3d.steps
+    assert "a 3-D GAN of image and label (hinge loss" in text and f"{steps} steps of" in text
+    assert "latent diffusion model as in MONAI" not in text
+
+
 def test_phantoms_are_never_called_patients_of_a_hospital():
     assert "no figure below says anything about patients" in written()
 

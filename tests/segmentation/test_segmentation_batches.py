@@ -23,6 +23,8 @@ ARMS = (
     "real+synthetic",
     "real+classical+synthetic",
     "real+classical+phantoms",
+    "real+classical+gan3d",
+    "real+classical+ldm3d",
 )
 
 
@@ -36,7 +38,7 @@ def batches(arm, patients, settings, labels="whole_tumour", seed=0, **changes):
 def test_an_arm_sees_only_its_own_patients(arm, patients, settings):
     made = batches(arm, patients, settings)
     seen = {made.patient(sample).folder for sample in range(60)}
-    added = "synthetic" in arm or "phantoms" in arm
+    added = {"synthetic", "phantoms", "gan3d", "ldm3d"} & set(arm.split("+"))
     assert seen == set(patients if added else patients[:3])
 
 

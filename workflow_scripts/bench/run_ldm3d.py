@@ -11,12 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from workflow_scripts.autoencoder.reconstruct_patients import reconstruction_scores
-from workflow_scripts.bench.ldm3d import (
-    VolumeSystem,
-    at_timesteps,
-    noise_loss,
-    reconstruction_loss,
-)
+from workflow_scripts.bench.ldm3d import VolumeSystem, draw_generator
 from workflow_scripts.bench.work import optimiser_step
 from workflow_scripts.common.device import autocast, device
 from workflow_scripts.common.files import staged_directory, write_json, write_table
@@ -26,7 +21,7 @@ from workflow_scripts.common.masks import foreground
 from workflow_scripts.common.patients import Patient, save_patient
 from workflow_scripts.common.randomness import generator
 from workflow_scripts.configuration import Config, check
-from workflow_scripts.diffusion.process import Sampler
+from workflow_scripts.rivals.ldm3d_networks import noise_loss, reconstruction_loss, sample_latent
 
 # More than the example's 5e-6, since minutes hold few steps.
 RATE = 2e-4
@@ -56,7 +51,8 @@ class VolumeDiffusion:
         process = self.system.process
 
         def loss(x: Tensor) -> Tensor:
-            return noise_loss(self.denoiser, process, self.encode(x[0]).clone())
+            latent = self.encode(x[0]).clone()
+            return noise_loss(self.denoiser, process, latent, draw_generator(latent.device))
 
         self._train(self.denoiser, loss, steps)
 
@@ -80,20 +76,12 @@ class VolumeDiffusion:
     @torch.inference_mode()
     def sample(self, number: int) -> Decoded:
         """The synthetic patient of a number."""
-        system = self.system
-        random = generator(self.seed, number)
-        network = at_timesteps(self.denoiser, system.process)
-        lowest, highest = (float(system.process.schedule[end]) for end in (0, -1))
-        sampler = Sampler(system.evaluations, highest, lowest, stochasticity=0, order=1)
-
-        def noise() -> Tensor:
-            return torch.randn(1, *system.latent_shape, generator=random).to(device())
-
-        def answer(x: Tensor, sigma: Tensor, conditioned: bool) -> Tensor:
-            with autocast(system.precision, device()):
-                return system.process.denoised(network, x, sigma)
-
-        return self.decode(sampler.sample(answer, noise))
+        system, random = self.system, generator(self.seed, number)
+        latent = sample_latent(
+            self.denoiser, system.process, system.latent_shape, system.evaluations,
+            system.precision, random,
+        )  # fmt: skip
+        return self.decode(latent)
 
     def _train(self, network: nn.Module, loss: Callable[[Tensor], Tensor], steps: int) -> None:
         network.train()

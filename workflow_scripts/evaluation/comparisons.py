@@ -10,15 +10,17 @@ from workflow_scripts.evaluation.statistics import (
     arm_difference,
     family_coverage,
 )
+from workflow_scripts.segmentation.settings import GENERATED
 
 OURS = "real+classical+synthetic"
-GENERATED = {"synthetic", "implanted"}
 HELPED, HARMED, UNDECIDED = "helped", "harmed", "not decided"
 # Arms that synthetic patients are compared with beside the opponent, and what that asks.
 RIVALS = {
     "real+classical+phantoms": "synthetic patients in place of the prior's phantoms",
     "real+classical+implanted": "synthetic patients in place of tumours implanted into real ones",
     "real+classical+copies": "synthetic patients in place of the training patients' warped copies",
+    "real+classical+gan3d": "synthetic patients in place of those of a 3-D GAN",
+    "real+classical+ldm3d": "synthetic patients in place of those of 3-D latent diffusion",
     "real+classical+cutmix": "synthetic patients in place of CutMix",
     "real+classical+carvemix": "synthetic patients in place of CarveMix",
     "real+classical+tumorcp": "synthetic patients in place of TumorCP",
@@ -29,7 +31,7 @@ OTHER_RUN = "synthetic patients of this run in place of those of {run}"
 
 
 def without_generator(arms: list[str]) -> list[str]:
-    """Arms that need no synthetic patient, whole or implanted."""
+    """Arms that need no synthetic patient, of whichever generator."""
     return [arm for arm in arms if not GENERATED & set(arm.split("+"))]
 
 

@@ -21,6 +21,8 @@ ARM_COLOURS = {
     "real+classical+implanted": "#D55E00",
     "real+classical+phantoms": "#CC79A7",
     "real+classical+copies": "#56B4E9",
+    "real+classical+gan3d": "#882255",
+    "real+classical+ldm3d": "#332288",
     "real+classical+cutmix": "#F0E442",
     "real+classical+carvemix": "#000000",
     "real+classical+tumorcp": "#8B5A2B",

@@ -226,7 +226,7 @@ def _segmentation(config: Config, cite: Citations) -> str:
         f"({_listed([a.replace('+', ' + ') for a in segmentation.arms])}) for the same "
         f"{segmentation.steps} steps of {segmentation.batch} patients. Classical augmentation is "
         f"nnU-Net's {cite.nnunet}; in arms with synthetic patients, {share} of the samples were "
-        f"synthetic.{_mixed(config)}{_implanted(config)}"
+        f"synthetic.{_mixed(config)}{_implanted(config)}{_rivals(config)}"
     )
 
 
@@ -251,6 +251,24 @@ def _implanted(config: Config) -> str:
         " Implanted patients were training patients and warped copies of them, with a tumour that "
         f"the generator made in place, their own {implant.own_tumour}, within a margin of "
         f"{implant.margin_mm:g} mm."
+    )
+
+
+def _rivals(config: Config) -> str:
+    arms = "+".join(config.segmentation.arms).split("+")
+    gan, ldm = config.rivals.gan3d, config.rivals.ldm3d
+    papers = {
+        "gan3d": "a 3-D GAN of image and label (hinge loss, spectral normalisation; Miyato et al. "
+        f"2018; {gan.steps} steps of {gan.batch} volumes)",
+        "ldm3d": "a 3-D latent diffusion model as in MONAI's example (Pinaya et al. 2022; "
+        f"{ldm.autoencoder_steps} steps of the autoencoder and {ldm.steps - ldm.autoencoder_steps} "
+        f"of the denoiser, {ldm.batch} volumes each)",
+    }
+    if not (named := [text for name, text in papers.items() if name in arms]):
+        return ""
+    return (
+        f" For comparison, arms had synthetic patients of {_listed(named)}, unconditional and "
+        "trained from random weights on warped copies of the same training patients."
     )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.segmentation.classical import ClassicalAugmentation
 from workflow_scripts.segmentation.mixing import Volume, mixing_of
-from workflow_scripts.segmentation.settings import SegmentationSettings
+from workflow_scripts.segmentation.settings import ADDED, SegmentationSettings
 from workflow_scripts.segmentation.volumes import read_block, reference_masks
 
 Folders = Sequence[str | Path]
@@ -40,8 +40,7 @@ class SegmentationBatches:
     ) -> None:
         parts = arm.split("+")
         self.real = [Patient(folder) for folder in real]
-        added = {"synthetic", "implanted", "phantoms", "copies"} & set(parts)
-        self.synthetic = [Patient(f) for f in synthetic] if added else []
+        self.synthetic = [Patient(f) for f in synthetic] if ADDED & set(parts) else []
         self.fraction = settings.synthetic_fraction if self.synthetic else 0.0
         classical = ClassicalAugmentation(settings.classical, spacing_mm)
         self.augment = classical if "classical" in parts else None

@@ -7,8 +7,9 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 from workflow_scripts.common.settings import OptimiserSettings, Section, ordered_pair
 
 # Beside the real patients: classical augmentation, synthetic patients, training patients with
-# implanted tumours, phantoms as the prior saw, warped copies of the training patients; or two real
-# patients mixed into one (CutMix, CarveMix, TumorCP).
+# implanted tumours, phantoms as the prior saw, warped copies of the training patients, synthetic
+# patients of another generator (3-D GAN, 3-D latent diffusion); or two real patients mixed into
+# one (CutMix, CarveMix, TumorCP).
 Arm = Literal[
     "real",
     "real+classical",
@@ -17,10 +18,16 @@ Arm = Literal[
     "real+classical+implanted",
     "real+classical+phantoms",
     "real+classical+copies",
+    "real+classical+gan3d",
+    "real+classical+ldm3d",
     "real+classical+cutmix",
     "real+classical+carvemix",
     "real+classical+tumorcp",
 ]
+# Words of arms that learn from patients of a generator, and of all that learn from patients beside
+# the real ones.
+GENERATED = {"synthetic", "implanted", "gan3d", "ldm3d"}
+ADDED = GENERATED | {"phantoms", "copies"}
 
 
 class ClassicalSettings(Section):

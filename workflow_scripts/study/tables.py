@@ -12,7 +12,7 @@ import pandas as pd
 
 from workflow_scripts.cohort.splits import training_sizes
 from workflow_scripts.common.files import UserError, read_json, read_table, write_table
-from workflow_scripts.evaluation.comparisons import GENERATED
+from workflow_scripts.segmentation.settings import GENERATED
 
 CELL = ("cohort", "n", "seed")
 # Tables of a run's evaluation folder by their names here, and the columns that are kept of them.

@@ -1,0 +1,40 @@
+"""What the rivals have in common."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from workflow_scripts.common.training import Training
+
+
+class Rival(Protocol):
+    """A generator of volumes (C, X, Y, Z): modalities, then soft nested masks, 0 to 1
+    (``volumes.py``).
+
+    It is unconditional: no tumour is requested. It is built from its settings, the numbers of
+    modalities and masks, and the voxels along x, y and z.
+    """
+
+    def __init__(
+        self, settings: Any, modalities: int, masks: int, shape: Sequence[int]
+    ) -> None: ...
+
+    def make_training(self, held_out: list[Tensor], seed: int) -> "RivalTraining":
+        """The training of this network. ``held_out`` are the validation patients' volumes."""
+
+    def sample(self, random: torch.Generator) -> Tensor:
+        """A volume (C, X, Y, Z)."""
+
+
+class RivalTraining(Training):
+    """A training whose batches are volumes (B, C, X, Y, Z)."""
+
+    def trained(self) -> nn.Module:
+        """The rival whose weights are saved, on the CPU."""
+        raise NotImplementedError
+
+    def validation(self) -> dict[int, float]:
+        """Validation loss by step, where there is one."""
+        return {}

@@ -1,0 +1,89 @@
+"""Values of the ``rivals`` section."""
+
+from pydantic import Field, PositiveInt, model_validator
+
+from workflow_scripts.common.settings import OptimiserSettings, Section
+
+# Voxels of a volume for each of the 3-D autoencoder's latents, along each axis.
+DOWN = 4
+
+
+class GAN3DSettings(OptimiserSettings):
+    """The 3-D GAN, and its training."""
+
+    noise: int = Field(description="numbers in the noise vector", ge=1)
+    widths: list[PositiveInt] = Field(
+        description="channels of the generator at each resolution, the lowest first", min_length=3
+    )
+    norm_groups: int = Field(description="groups of the group normalisation", ge=1)
+    discriminator: int = Field(
+        description="channels of the discriminator's first layer, twice as many in each that "
+        "follows",
+        ge=1,
+    )
+    batch: int = Field(description="volumes a step, as many real as generated", ge=1)
+
+    @model_validator(mode="after")
+    def _groups_divide(self) -> "GAN3DSettings":
+        _check_groups(self.norm_groups, widths=self.widths)
+        return self
+
+    @property
+    def factor(self) -> int:
+        """Each side of the volume must be a multiple of this many voxels."""
+        return 2 ** (len(self.widths) - 1)
+
+
+class LDM3DSettings(OptimiserSettings):
+    """The 3-D latent diffusion model, and its training."""
+
+    autoencoder_widths: list[PositiveInt] = Field(
+        description="channels of the autoencoder at each resolution", min_length=3, max_length=3
+    )
+    denoiser_widths: list[PositiveInt] = Field(
+        description="channels of the denoiser at each resolution; attention at all but the first",
+        min_length=2,
+    )
+    norm_groups: int = Field(description="groups of the group normalisation", ge=1)
+    autoencoder_steps: int = Field(
+        description="how many of the steps train the autoencoder, the first ones; the others "
+        "train the denoiser",
+        ge=1,
+    )
+    batch: int = Field(description="volumes a step", ge=1)
+    validations: int = Field(
+        description="validation checks of each network; the weights of the best are kept", ge=1
+    )
+    sampling_steps: int = Field(description="steps of DDIM", ge=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "LDM3DSettings":
+        widths = {"autoencoder_widths": self.autoencoder_widths}
+        _check_groups(self.norm_groups, **widths, denoiser_widths=self.denoiser_widths)
+        if self.autoencoder_steps >= self.steps:
+            raise ValueError("autoencoder_steps must be below steps, the denoiser has the rest")
+        return self
+
+    @property
+    def factor(self) -> int:
+        """Each side of the volume must be a multiple of this many voxels."""
+        return DOWN * 2 ** (len(self.denoiser_widths) - 1)
+
+
+def _check_groups(groups: int, **widths: list[int]) -> None:
+    """Raise ``ValueError`` where the groups do not divide all widths of a list."""
+    for name, values in widths.items():
+        if any(width % groups for width in values):
+            raise ValueError(f"norm_groups {groups} must divide every one of {name}")
+
+
+class RivalsSettings(Section):
+    """Other generators, for arms of the segmentation study."""
+
+    gan3d: GAN3DSettings
+    ldm3d: LDM3DSettings
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The words that arms have."""
+        return tuple(type(self).model_fields)

@@ -1,0 +1,56 @@
+"""Rule ``train_rival``: another generator, from one split's training patients."""
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from workflow_scripts.autoencoder.settings import WarpSettings
+from workflow_scripts.common.device import arithmetic
+from workflow_scripts.common.files import write_table
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.job import training_job
+from workflow_scripts.common.weights import save_model
+from workflow_scripts.rivals.catalogue import build_rival
+from workflow_scripts.rivals.volumes import VolumeBatches, read_volume
+
+
+def with_validation(losses: pd.DataFrame, validation: dict[int, float]) -> pd.DataFrame:
+    """Losses by step, with the validation loss in the rows where one was taken."""
+    if not validation:
+        return losses
+    checks = pd.DataFrame({"step": list(validation), "validation_loss": validation.values()})
+    return losses.merge(checks, on="step", how="outer").sort_values("step")
+
+
+def main(snakemake) -> None:
+    params = snakemake.params
+    torch.set_num_threads(snakemake.threads)
+    torch.manual_seed(params.seed)
+    shape = params.grid["shape"]
+    model = build_rival(params.rival, params.settings, params.modalities, params.labels, shape)
+    folders, validation = (
+        [Path(path).parent for path in snakemake.input[name]] for name in ("images", "validation")
+    )
+    held_out = [read_volume(folder, params.labels) for folder in validation]
+    training = model.make_training(held_out, params.seed)
+    grid, warp = Grid.from_settings(params.grid), WarpSettings.model_validate(params.warp)
+    batch = model.settings.batch
+    batches = VolumeBatches(folders, params.labels, batch, grid, warp, params.seed)
+    with training_job(snakemake, training, batches) as losses:
+        config = {
+            "rival": params.rival,
+            "settings": params.settings,
+            "modalities": params.modalities,
+            "labels": params.labels,
+            "grid": params.grid,
+            "precision": arithmetic(model.settings.precision),
+        }
+        save_model(Path(snakemake.output.weights).parent, training.trained(), config)
+        write_table(with_validation(losses, training.validation()), snakemake.output.history)
+
+
+if __name__ == "__main__":
+    from workflow_scripts.common.script import run_script
+
+    run_script(main, snakemake)  # noqa: F821
