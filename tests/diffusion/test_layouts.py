@@ -142,7 +142,7 @@ def test_regions_that_are_not_requested_are_the_layout_s_own_and_absent_where_un
 
 @pytest.mark.parametrize(
     ("axes", "targets"),
-    [((9, 9, 9), [0.9]), ((20, 20, 20), [0.72, 0.9]), ((40, 16, 16), [0.72, 0.9])],
+    [((15, 12, 10), [0.75]), ((20, 20, 20), [0.72, 0.9]), ((40, 16, 16), [0.72, 0.9])],
 )
 def test_an_outline_is_as_spherical_as_requested(axes, targets):
     label = glioma([28, -20, 12], axes)

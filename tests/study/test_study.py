@@ -10,7 +10,14 @@ import pytest
 
 from workflow_scripts.common.files import UserError, read_table, write_json, write_table
 from workflow_scripts.study import repeat_cell, run, write_study
-from workflow_scripts.study.tables import OF_ARMS, Cell, add_arm, add_rows, arms_left
+from workflow_scripts.study.tables import (
+    OF_ARMS,
+    Cell,
+    add_arm,
+    add_rows,
+    arms_left,
+    needs_generator,
+)
 
 ARMS = ["real+classical", "real+classical+cutmix", "real+classical+synthetic"]
 GAIN = 0.05
@@ -74,6 +81,12 @@ def add(folder: Path, tmp_path: Path, cell: Cell, arms=ARMS, record=RECORD) -> N
     fill(tmp_path / "results", cell)
     for arm in arms:
         add_arm(folder, cell, arm, tmp_path / "results", record)
+
+
+def test_arms_of_other_generators_need_none_of_ours():
+    assert needs_generator("real+classical+implanted") and needs_generator(ARMS[2])
+    assert not any(map(needs_generator, [ARMS[0], "real+classical+gan3d"]))
+    assert write_study.ours([*ARMS, "real+classical+ldm3d"]) == [ARMS[2]]
 
 
 def test_an_arm_that_is_added_again_replaces_its_rows_alone(tmp_path):
@@ -234,15 +247,16 @@ def test_a_repeated_cell_is_compared_with_the_committed_scores(
     assert repeat(monkeypatch, tmp_path, study) == 0
     assert "The same to the third digit." in capsys.readouterr().out
     assert (study.folder / "segmentation.csv").read_bytes() == committed
+    # Each time it is run again.
+    assert runs[-2:] == [(5, arm) for arm in ARMS[:2]] and len(runs) == 2 + 3 + 2
     # Scores that differ are seen, and forgiven on another processor alone.
-    again = tmp_path / "results-again" / "study"
-    table = read_table(again / "segmentation.csv")
+    table = read_table(study.folder / "segmentation.csv")
     table["dice"] += 0.002 * (table["arm"] == ARMS[1])
-    write_table(table, again / "segmentation.csv")
+    write_table(table, study.folder / "segmentation.csv")
     assert repeat(monkeypatch, tmp_path, study) == 1
     assert "Not the same to the third digit." in capsys.readouterr().out
-    records = read_table(again / "arms.csv").assign(processor="another")
-    write_table(records, again / "arms.csv")
+    records = read_table(study.folder / "arms.csv").assign(processor="another")
+    write_table(records, study.folder / "arms.csv")
     assert repeat(monkeypatch, tmp_path, study) == 0
     assert "The processor or its precision is another" in capsys.readouterr().out
     assert "has no real+classical in lgg n10-s0" in repeat(monkeypatch, tmp_path, study, "n10-s0")
@@ -291,6 +305,15 @@ def test_a_planted_gain_is_found_and_no_gain_is_not():
         assert "is **real+classical+synthetic**" in text
         line, _ = answer(cells, gain, False)
         assert line.endswith("| – | 24 | 5 | not finished |") and "brats, lgg" in line
+
+
+def test_arms_are_chosen_by_the_cells_that_they_share():
+    rows = [(5, ARMS[2], 0.70), (5, "real+classical+implanted", 0.69)]
+    rows += [(10, "real+classical+implanted", 0.80)]
+    table = pd.DataFrame(rows, columns=["n", "arm", "validation_dice"]).assign(cohort="lgg", seed=0)
+    arms = [ARMS[2], "real+classical+implanted"]
+    assert write_study.choose_arm(table, arms) == ARMS[2]
+    assert write_study.choose_arm(table, ["none"]) is None
 
 
 def test_a_study_is_finished_when_each_arm_of_each_cell_is(monkeypatch):

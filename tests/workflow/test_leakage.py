@@ -1,4 +1,4 @@
-"""Labels of test patients reach no training and no prediction: others change no byte of them."""
+"""Given the splits, labels of test patients reach no training and no prediction."""
 
 import shutil
 from pathlib import Path

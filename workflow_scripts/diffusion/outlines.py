@@ -15,9 +15,9 @@ Mask = NDArray[np.bool_]
 
 # Standard deviation of the Gaussian that smooths the noise of an outline: in mm, and at most as a
 # share of the radius of a ball of the tumour's volume.
-ROUGHNESS_MM, ROUGHNESS = 6.0, 0.35
+ROUGHNESS_MM, ROUGHNESS = 6.0, 0.25
 # The outline is moved, or smoothed, by at most this share of that radius.
-MOST = 0.5
+MOST = 0.8
 # Halvings of the interval in which the amount is sought.
 HALVINGS = 7
 # How often pieces that lie apart are taken away, and as many voxels added elsewhere.
@@ -39,6 +39,18 @@ def _strays(changed: Mask, count: int) -> Mask:
     return np.isin(pieces, 1 + np.argsort(-sizes, kind="stable")[count:])
 
 
+def _balanced(
+    noise: NDArray[np.float32], near: Mask, spacing: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Noise (X, Y, Z) without its linear trend ``near`` the outline, which would move the tumour,
+    and with a standard deviation of 1 there."""
+    positions = np.stack(np.indices(noise.shape), -1) * spacing
+    terms = np.concatenate([np.ones((*noise.shape, 1)), positions], axis=-1)
+    trend, *_ = np.linalg.lstsq(terms[near], noise[near], rcond=None)
+    field = noise - terms @ trend
+    return field / field[near].std()
+
+
 def with_sphericity(
     mask: Mask, target: float, room: Mask, noise: NDArray[np.float32], grid: Grid
 ) -> Mask:
@@ -55,11 +67,11 @@ def with_sphericity(
     most = MOST * radius
     part = _part_around(mask, 3 * most, grid)
     inside, allowed = mask[part], room[part]
-    field = ndimage.gaussian_filter(noise[part], min(ROUGHNESS_MM, ROUGHNESS * radius) / spacing)
-    field /= field.std()
     distance = ndimage.distance_transform_edt(np.pad(inside, 1), spacing)
     distance -= ndimage.distance_transform_edt(~np.pad(inside, 1), spacing)
     distance = distance[1:-1, 1:-1, 1:-1]
+    smooth = ndimage.gaussian_filter(noise[part], min(ROUGHNESS_MM, ROUGHNESS * radius) / spacing)
+    field = _balanced(smooth, np.abs(distance) <= most, spacing)
     pieces = ndimage.label(inside)[1]
     roughen = sphericity(inside, spacing) > target
 
@@ -67,18 +79,27 @@ def with_sphericity(
         score = distance + amount * field
         if not roughen:
             score = ndimage.gaussian_filter(distance, amount / spacing)
+        # Noise breaks the ties of symmetric masks.
+        score += 1e-6 * field
         score += 1 - score.min()
         result = largest_voxels(score, allowed, count)
         for _ in range(ATTEMPTS):
-            score[_strays(result, pieces)] = 0
+            strays = _strays(result, pieces)
+            if not strays.any():
+                break
+            score[strays] = 0
             result = largest_voxels(score, allowed, count)
         return result
 
-    low, high = 0.0, most
+    low, high, best = 0.0, most, (np.inf, inside)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        enough = (sphericity(changed(middle), spacing) > target) != roughen
+        outlined = changed(middle)
+        reached = sphericity(outlined, spacing)
+        # Sphericity need not fall with every step.
+        best = min(best, (abs(reached - target), outlined), key=lambda pair: pair[0])
+        enough = (reached > target) != roughen
         low, high = (low, middle) if enough else (middle, high)
     result = np.zeros_like(mask)
-    result[part] = changed((low + high) / 2)
+    result[part] = best[1]
     return result

@@ -103,11 +103,11 @@ def region_intensities(
 
 
 def region_volumes(attributes: pd.DataFrame) -> NDArray[np.float64]:
-    """Volumes in mL (N, 3) of each region (``REGION_VALUES``) of tumours by their attributes. A
-    tumour whose label tells no regions apart is oedema."""
-    core, enhancing = (attributes[name].fillna(0).to_numpy(float) for name in SHARES)
+    """Volumes in mL (N, 3) of each region (``REGION_VALUES``) of tumours by their attributes.
+    Whichever region a tumour without shares consists of has all of its volume."""
+    core, enhancing = (attributes[name].to_numpy(float) for name in SHARES)
     shares = np.stack([core - enhancing, 1 - core, enhancing], axis=1)
-    return shares * attributes[["volume_ml"]].to_numpy(float)
+    return np.nan_to_num(shares, nan=1) * attributes[["volume_ml"]].to_numpy(float)
 
 
 def fill_intensities(

@@ -11,6 +11,8 @@ from workflow_scripts.evaluation.tables import DIGITS, HEADINGS, number, signed
 
 # Of these columns of ``scores.csv``, and whether high or low values are the bad ones.
 WORST = {"dice": "low", "hd95_mm": "high", "volume_error_ml": "high", "missed": "high"}
+# What rows are sorted by in place of a column.
+KEYS = {"volume_error_ml": "volume_error_size"}
 TITLES = {name: HEADINGS.get(name, "Lesions missed") for name in WORST}
 
 
@@ -44,6 +46,7 @@ def with_lesions(scores: pd.DataFrame, shown: str) -> pd.DataFrame:
     rows = scores[scores["n"] == n].copy()
     rows["patient_id"] = rows["patient_id"].astype(str)
     rows["missed"] = rows["lesion_fn"]
+    rows["volume_error_size"] = rows["volume_error_ml"].abs()
     rows["lesions"] = rows["lesion_tp"] + rows["lesion_fn"]
     return rows
 
@@ -51,7 +54,8 @@ def with_lesions(scores: pd.DataFrame, shown: str) -> pd.DataFrame:
 def worst_first(rows: pd.DataFrame) -> pd.DataFrame:
     """Means over the seeds, the worst Dice first: a row for each patient, arm and region."""
     keys = ["patient_id", "arm", "region"]
-    means = rows.groupby(keys, sort=False, as_index=False)[[*WORST, "lesions"]].mean()
+    values = [*WORST, "lesions", "volume_error_size"]
+    means = rows.groupby(keys, sort=False, as_index=False)[values].mean()
     return means.sort_values(["dice", *keys], ignore_index=True)
 
 
@@ -85,11 +89,12 @@ def prediction_facts(rows: pd.DataFrame, patient: str, prediction: Prediction) -
 def table_rows(means: pd.DataFrame, seeds: int, viewed: set[str]) -> list[dict[str, Any]]:
     """Rows of the page's table; of ``viewed`` patients the page has the volumes.
 
-    Beside each text stands the number to sort by: of an error of volume, its size.
+    Beside each text stands the number to sort by: of an error of volume, its mean size, since the
+    errors of several seeds may cancel.
     """
     found = []
     for _, row in means.iterrows():
-        keys = [abs(float(row[name])) for name in WORST]
+        keys = [float(row[KEYS.get(name, name)]) for name in WORST]
         cells = zip(texts(row, int(seeds > 1)), keys, strict=True)
         names = {name: row[name] for name in ("patient_id", "arm", "region")}
         found.append({**names, "viewed": row["patient_id"] in viewed, "cells": list(cells)})

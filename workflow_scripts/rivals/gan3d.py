@@ -56,7 +56,7 @@ class GAN3D(nn.Module):
     @torch.inference_mode()
     def sample(self, random: torch.Generator) -> Tensor:
         """A volume (C, X, Y, Z)."""
-        place = self.linear.weight.device
-        noise = torch.randn(1, self.settings.noise, generator=random).to(place)
-        with autocast(self.settings.precision, place):
+        target = self.linear.weight.device
+        noise = torch.randn(1, self.settings.noise, generator=random).to(target)
+        with autocast(self.settings.precision, target):
             return self(noise)[0].float()

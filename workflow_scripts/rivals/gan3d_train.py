@@ -14,7 +14,7 @@ BETAS = (0.0, 0.99)
 
 
 class Discriminator(nn.Module):
-    """MONAI's patch discriminator, with spectral normalisation (Miyato et al. 2018) in place of a
+    """MONAI's patch discriminator, with spectral normalisation (Miyato et al. 2018) in target of a
     normalisation of its features.
 
     It halves the volume ``halvings`` times, so that one of its outputs sees most of a head.

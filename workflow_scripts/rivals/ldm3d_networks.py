@@ -110,16 +110,16 @@ def sample_latent(
     random: torch.Generator,
 ) -> Tensor:
     """Latents (1, C, x, y, z) by DDIM; ``shape`` is (C, x, y, z)."""
-    place = next(denoiser.parameters()).device
+    target = next(denoiser.parameters()).device
     network = at_timesteps(denoiser, process)
     lowest, highest = (float(process.schedule[end]) for end in (0, -1))
     sampler = Sampler(steps, highest, lowest, stochasticity=0, order=1)
 
     def noise() -> Tensor:
-        return torch.randn(1, *shape, generator=random).to(place)
+        return torch.randn(1, *shape, generator=random).to(target)
 
     def answer(x: Tensor, sigma: Tensor, conditioned: bool) -> Tensor:
-        with autocast(precision, place):
+        with autocast(precision, target):
             return process.denoised(network, x, sigma)
 
     return sampler.sample(answer, noise)

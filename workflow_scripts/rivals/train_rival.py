@@ -7,7 +7,7 @@ import torch
 
 from workflow_scripts.autoencoder.settings import WarpSettings
 from workflow_scripts.common.device import arithmetic
-from workflow_scripts.common.files import write_table
+from workflow_scripts.common.files import UserError, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.job import training_job
 from workflow_scripts.common.weights import save_model
@@ -25,6 +25,9 @@ def with_validation(losses: pd.DataFrame, validation: dict[int, float]) -> pd.Da
 
 def main(snakemake) -> None:
     params = snakemake.params
+    if torch.cuda.is_available() and snakemake.resources.get("gpu", 1) > 1:
+        # In each phase of the training some weights rest, which several processes do not allow.
+        raise UserError("train_rival: it trains on one GPU; set its resource gpu to 1")
     torch.set_num_threads(snakemake.threads)
     torch.manual_seed(params.seed)
     shape = params.grid["shape"]

@@ -24,9 +24,10 @@ Arm = Literal[
     "real+classical+carvemix",
     "real+classical+tumorcp",
 ]
-# Words of arms that learn from patients of a generator, and of all that learn from patients beside
-# the real ones.
-GENERATED = {"synthetic", "implanted", "gan3d", "ldm3d"}
+# Words of arms that learn from patients of this workflow's generator, of any generator, and of all
+# that learn from patients beside the real ones.
+OURS = {"synthetic", "implanted"}
+GENERATED = OURS | {"gan3d", "ldm3d"}
 ADDED = GENERATED | {"phantoms", "copies"}
 
 

@@ -72,9 +72,11 @@ def pool(differences: list[pd.DataFrame]) -> dict[str, float]:
 
 
 def choose_arm(validation: pd.DataFrame, arms: list[str]) -> str | None:
-    """Of the arms the one with the largest mean validation Dice; ``None`` without any."""
-    means = validation[validation["arm"].isin(arms)].groupby("arm")["validation_dice"].mean()
-    return means.idxmax() if len(means) else None
+    """Of the arms the one with the largest mean validation Dice over the cells that all of them
+    have; ``None`` without any."""
+    own = validation[validation["arm"].isin(arms)]
+    table = own.pivot_table("validation_dice", list(CELL), "arm").dropna()
+    return table.mean().idxmax() if len(table) else None
 
 
 def ours(arms: list[str]) -> list[str]:
@@ -103,7 +105,10 @@ def wanted_arms(cohort: str) -> list[tuple]:
 def progress_text(records: pd.DataFrame) -> Iterator[str]:
     """What is finished of each cohort, by which commit, on which processor."""
     yield heading("## What is finished")
-    yield "A training is one network: of one arm, in one cell.\n"
+    yield (
+        "A training is one network: of one arm, in one cell. The first one of a cell includes "
+        "preprocessing, the first one with the generator includes that.\n"
+    )
     rows = []
     for cohort in SETUPS:
         wanted, own = len(wanted_arms(cohort)), records[records["cohort"] == cohort]
@@ -113,7 +118,7 @@ def progress_text(records: pd.DataFrame) -> Iterator[str]:
         made = (", ".join(sorted(set(own[name]))) for name in ("commit", "processor", "precision"))
         hours = f"{own['seconds'].sum() / 3600:.1f}"
         rows.append([cohort, f"{len(own)} of {wanted}", *made, hours])
-    headings = ["Cohort", "Trainings", "Commit", "Processor", "Precision", "Hours"]
+    headings = ["Cohort", "Trainings", "Commit", "Processor", "Precision", "Hours of last attempts"]
     yield table_of(rows, headings)
 
 
@@ -137,14 +142,14 @@ def main_question(scores: pd.DataFrame, validation: pd.DataFrame, finished: bool
     yield f"The generator's arm with the highest validation Dice so far is **{arm}**.\n"
     rows = []
     for rival in without_generator(arms):
-        tables = []
-        for _, table in scores.groupby("cohort"):
+        tables = {}
+        for cohort, table in scores.groupby("cohort"):
             pair = (table[table["arm"] == name] for name in (arm, rival))
-            tables.append(difference(*pair))
-        tables = [table for table in tables if table.size]
+            if (own := difference(*pair)).size:
+                tables[cohort] = own
         if tables:
-            cohorts = ", ".join(sorted(scores["cohort"].unique()))
-            rows.append([rival, cohorts, *difference_cells(pool(tables), finished)])
+            pooled = pool(list(tables.values()))
+            rows.append([rival, ", ".join(tables), *difference_cells(pooled, finished)])
     yield table_of(
         rows, ["Against", "Cohorts", "Dice difference", "p", "Patients", "Seeds", "Verdict"]
     )

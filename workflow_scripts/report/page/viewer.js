@@ -3,7 +3,7 @@
 
 const patientViewer = (() => {
   const VIEWS = { axial: 0, coronal: 1, sagittal: 2, all: 3, render: 4 };
-  // Voxels along x (to the patient's right is less), y and z that a key moves the cut by, where the
+  // Voxels along x (to the patient's left is less), y and z that a key moves the cut by, where the
   // patient's left is on the left.
   const MOVES = {
     ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowDown: [0, -1, 0], ArrowUp: [0, 1, 0],
