@@ -11,9 +11,10 @@ from workflow_scripts.common.files import read_table
 from workflow_scripts.common.provenance import checksum
 
 TINY = ("--configfile", str(Path(__file__).resolve().parents[2] / "config" / "tiny.yaml"))
-# All that is learned, made or predicted, and the images that predictions are made from.
+# All that is learned, made or predicted, and the images that predictions are made from; not the
+# test patients' reconstructions, which are made from their labels.
 COMPARED = (
-    "autoencoder/**/*.npy", "**/weights.safetensors", "synthesis/**/*.nii.gz",
+    "autoencoder/*/*.npy", "**/weights.safetensors", "synthesis/**/*.nii.gz",
     "segmentation/**/predictions/**/*.nii.gz", "preprocess/*/image.npy",
 )  # fmt: skip
 
