@@ -24,10 +24,10 @@ def build(name, values, **changes):
     return build_rival(name, values(name, **changes), MODALITIES, "whole_tumour", SHAPE)
 
 
-def train(model, folder, held_out=None, make_batch=planted, seed=0, every_s=600):
+def train(model, folder, validation_volumes=None, make_batch=planted, seed=0, every_s=600):
     """The training, done, and its losses; a checkpoint every so many seconds."""
-    held_out = list(planted()[0]) if held_out is None else held_out
-    training = model.make_training(held_out, seed)
+    validation_volumes = list(planted()[0]) if validation_volumes is None else validation_volumes
+    training = model.make_training(validation_volumes, seed)
     where = {"checkpoints": folder / "checkpoints", "log": folder / "log"}
     return training, fit(training, make_batch, seed=seed, checkpoint_seconds=every_s, **where)
 
@@ -132,8 +132,12 @@ def test_validation_patients_choose_weights_of_the_ldm_and_nothing_of_the_gan(va
     for name in RIVALS:
         changes = {"autoencoder_steps": 5, "validations": 5} if name == "ldm3d" else {}
         found = [
-            train(build(name, values, **changes), tmp_path / f"{name}-{k}", held_out=held_out)
-            for k, held_out in enumerate((None, others))
+            train(
+                build(name, values, **changes),
+                tmp_path / f"{name}-{k}",
+                validation_volumes=validation_volumes,
+            )
+            for k, validation_volumes in enumerate((None, others))
         ]
         (one, losses), (other, other_losses) = found
         steps = 5 if changes else 6

@@ -48,9 +48,9 @@ class GAN3D(nn.Module):
         """Volumes (B, C, X, Y, Z) of noise (B, N)."""
         return self.layers(self.linear(noise).unflatten(1, self.start))
 
-    def make_training(self, held_out: list[Tensor], seed: int) -> GAN3DTraining:
+    def make_training(self, validation_volumes: list[Tensor], seed: int) -> GAN3DTraining:
         """Its training, of so many steps: a GAN's loss does not tell when to stop, so that
-        ``held_out`` patients are not looked at."""
+        the validation patients are not looked at."""
         return GAN3DTraining(self, self.settings, seed)
 
     @torch.inference_mode()

@@ -39,10 +39,10 @@ class LDM3D(nn.Module):
         """Scaled mean latents (B, c, x, y, z) of volumes (B, C, X, Y, Z)."""
         return self.scale * self.autoencoder.encode(volumes)[0].float()
 
-    def make_training(self, held_out: list[Tensor], seed: int) -> LDM3DTraining:
-        """Its training, which keeps the weights that have the lowest losses of the ``held_out``
+    def make_training(self, validation_volumes: list[Tensor], seed: int) -> LDM3DTraining:
+        """Its training, which keeps the weights with the lowest loss on the validation patients'
         volumes."""
-        return LDM3DTraining(self, self.settings, held_out, seed)
+        return LDM3DTraining(self, self.settings, validation_volumes, seed)
 
     @torch.inference_mode()
     def sample(self, random: torch.Generator) -> Tensor:

@@ -30,10 +30,14 @@ class LDM3DTraining(RivalTraining):
     """
 
     def __init__(
-        self, model: nn.Module, settings: LDM3DSettings, held_out: list[Tensor], seed: int
+        self, model: nn.Module, settings: LDM3DSettings, validation_volumes: list[Tensor], seed: int
     ) -> None:
         super().__init__(model, settings)
-        self.held_out, self.seed, self.first = held_out, seed, settings.autoencoder_steps
+        self.validation_volumes, self.seed, self.first = (
+            validation_volumes,
+            seed,
+            settings.autoencoder_steps,
+        )
         self.dice = DiceLoss(batch=True)
         parts = ((0, self.first), (self.first, settings.steps))
         self.checks = {step for part in parts for step in _spread(*part, settings.validations)}
@@ -97,7 +101,7 @@ class LDM3DTraining(RivalTraining):
         ``NOISE_LEVELS`` random noise levels each, or the autoencoder's."""
         model = self.average.module.eval()
         loss = self.denoiser_loss if of_denoiser else self.autoencoder_loss
-        tried = self.held_out * (NOISE_LEVELS if of_denoiser else 1)
+        tried = self.validation_volumes * (NOISE_LEVELS if of_denoiser else 1)
         with autocast(self.optimiser.precision, self.device):
             losses = [
                 float(loss(model, volume[None].to(self.device), self._same_noise(number)))

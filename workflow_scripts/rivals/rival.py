@@ -21,8 +21,8 @@ class Rival(Protocol):
         self, settings: Any, modalities: int, masks: int, shape: Sequence[int]
     ) -> None: ...
 
-    def make_training(self, held_out: list[Tensor], seed: int) -> "RivalTraining":
-        """The training of this network. ``held_out`` are the validation patients' volumes."""
+    def make_training(self, validation_volumes: list[Tensor], seed: int) -> "RivalTraining":
+        """The training of this network; some choose their weights by the validation patients."""
 
     def sample(self, random: torch.Generator) -> Tensor:
         """A volume (C, X, Y, Z)."""

@@ -35,8 +35,8 @@ def main(snakemake) -> None:
     folders, validation = (
         [Path(path).parent for path in snakemake.input[name]] for name in ("images", "validation")
     )
-    held_out = [read_volume(folder, params.labels) for folder in validation]
-    training = model.make_training(held_out, params.seed)
+    validation_volumes = [read_volume(folder, params.labels) for folder in validation]
+    training = model.make_training(validation_volumes, params.seed)
     grid, warp = Grid.from_settings(params.grid), WarpSettings.model_validate(params.warp)
     batch = model.settings.batch
     batches = VolumeBatches(folders, params.labels, batch, grid, warp, params.seed)
