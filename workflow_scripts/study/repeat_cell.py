@@ -16,14 +16,7 @@ import pandas as pd
 
 from workflow_scripts.common.files import UserError, read_table
 from workflow_scripts.evaluation.tables import number
-from workflow_scripts.study.run import (
-    SETUPS,
-    Study,
-    add_options,
-    check_data,
-    chosen_arms,
-    chosen_cells,
-)
+from workflow_scripts.study.run import Study, add_options, chosen
 from workflow_scripts.study.tables import CELL, RECORDS, Cell
 
 # Mean Dice that agrees to the third digit.
@@ -84,15 +77,12 @@ def main() -> None:
     add_options(parser)
     options = parser.parse_args()
     try:
-        check_data(options.cohort, options.data)
-        settings = SETUPS[options.cohort].settings()
         if not options.cell:
             raise UserError("CELL: name one, as CELL=n5-s0")
-        [cell] = chosen_cells(options.cohort, settings, options.cell)
-        arms = chosen_arms(settings, options.arms)
+        of_study, [cell], arms = chosen(options)
         # What there is nothing to compare with is not run.
         rows_of_cell(options.tables, RECORDS, cell, arms)
-        results = f"{settings['results']}-again"
+        results = f"{of_study}-again"
         tables = Path(results) / "study"
         study = Study(options.cohort, options.data, tables, results)
         for arm in arms:

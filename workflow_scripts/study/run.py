@@ -183,16 +183,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tables", type=Path, default=TABLES, help="folder of the tables")
 
 
+def chosen(options: argparse.Namespace) -> tuple[str, list[Cell], list[str]]:
+    """The results folder, the cells and the arms of the options. Raises ``UserError`` for data,
+    a cell or an arm that the study lacks."""
+    check_data(options.cohort, options.data)
+    settings = SETUPS[options.cohort].settings()
+    cells = chosen_cells(options.cohort, settings, options.cell)
+    return settings["results"], cells, chosen_arms(settings, options.arms)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_options(parser)
     options = parser.parse_args()
     try:
-        check_data(options.cohort, options.data)
-        settings = SETUPS[options.cohort].settings()
-        cells = chosen_cells(options.cohort, settings, options.cell)
-        arms = chosen_arms(settings, options.arms)
-        study = Study(options.cohort, options.data, options.tables, settings["results"])
+        results, cells, arms = chosen(options)
+        study = Study(options.cohort, options.data, options.tables, results)
         study.run_arms(cells, arms)
     except UserError as error:
         sys.exit(f"Error: {error}")
