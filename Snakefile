@@ -59,7 +59,7 @@ GRID = CONFIG.grid.model_dump(mode="json")
 wildcard_constraints:
     patient=r"[A-Za-z0-9._-]+",
     split=r"(n|fold)\d+-s\d+",
-    arm=r"[a-z0-9+]+",
+    arm=r"[a-z0-9_+]+",
     rival=r"gan3d|ldm3d",
 
 

@@ -142,20 +142,20 @@ def everybody(role, *names, splits=SPLITS):
 
 def synthetic_patients(wildcards):
     """Input function: the split's synthetic patients, phantoms or copies that an arm trains on."""
-    parts = wildcards.arm.split("+")
-    if "synthetic" in parts:
-        return expand(rules.synthesise_patients.output.patients, split=wildcards.split)
-    if "implanted" in parts:
-        return expand(rules.synthesise_implants.output.patients, split=wildcards.split)
-    if "phantoms" in parts:
-        return expand(rules.make_arm_phantoms.output.patients, split=wildcards.split)
-    if "copies" in parts:
-        return expand(rules.make_arm_copies.output.patients, split=wildcards.split)
-    for rival in CONFIG.rivals.names:
-        if rival in parts:
-            patients = rules.sample_rival.output.patients
-            return expand(patients, split=wildcards.split, rival=rival)
-    return []
+    sources = {
+        "synthetic": "synthesise_patients",
+        "synthetic_first": "synthesise_patients",
+        "implanted": "synthesise_implants",
+        "phantoms": "make_arm_phantoms",
+        "copies": "make_arm_copies",
+        **dict.fromkeys(CONFIG.rivals.names, "sample_rival"),
+    }
+    folders = []
+    for word in wildcards.arm.split("+"):
+        if word in sources:
+            patients = getattr(rules, sources[word]).output.patients
+            folders += expand(patients, split=wildcards.split, rival=word)
+    return folders
 
 
 def prior(stage):

@@ -25,7 +25,7 @@ from workflow_scripts.evaluation.settings import EvaluationSettings
 from workflow_scripts.nnunet.settings import NNUNetSettings
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.rivals.settings import RivalsSettings
-from workflow_scripts.segmentation.settings import GENERATED, SegmentationSection
+from workflow_scripts.segmentation.settings import GENERATED, SegmentationSection, words_of
 from workflow_scripts.synthesis.folder import CHECKSUMS, check_files, check_model_folder
 from workflow_scripts.synthesis.settings import SynthesisSettings
 
@@ -161,11 +161,10 @@ def _sizes_that_do_not_fit(config: Config) -> Iterator[str]:
 
 def _sizes_that_rivals_do_not_take(config: Config) -> Iterator[str]:
     """What of the grid the networks of the arms' rivals cannot take, in words."""
-    parts = {part for arm in config.segmentation.arms for part in arm.split("+")}
     for name in config.rivals.names:
         factor = getattr(config.rivals, name).factor
         wrong = [n for n in config.grid.shape if n % factor]
-        if name in parts and wrong:
+        if name in config.segmentation.words and wrong:
             yield (
                 f"rivals.{name}: sides of {', '.join(map(str, wrong))} voxels are no multiple of "
                 f"{factor}, which its widths ask for; take fewer widths, or such a grid"
@@ -250,11 +249,9 @@ def _priors_that_do_not_fit(config: Config) -> Iterator[str]:
 def _phantoms_without_a_prior(config: Config) -> Iterator[str]:
     """Where an arm wants phantoms and nothing says what they look like, in words."""
     described = prior_file(config.diffusion.prior, "phantom.json")
-    if "real+classical+phantoms" in config.segmentation.arms and not (
-        described and described.is_file()
-    ):
+    if "phantoms" in config.segmentation.words and not (described and described.is_file()):
         yield (
-            "segmentation.arms: real+classical+phantoms needs the phantoms of a prior "
+            "segmentation.arms: an arm with phantoms needs the phantoms of a prior "
             f"(phantom.json in its folder), and diffusion.prior is {config.diffusion.prior}"
         )
 
@@ -262,7 +259,7 @@ def _phantoms_without_a_prior(config: Config) -> Iterator[str]:
 def _opponents_that_do_not_fit(config: Config) -> Iterator[str]:
     """Where the arm that synthetic patients must beat is none of the run's, in words."""
     opponent, arms = config.evaluation.opponent, config.segmentation.arms
-    known = [arm for arm in arms if not GENERATED & set(arm.split("+"))]
+    known = [arm for arm in arms if not words_of(arm) & set(GENERATED)]
     if opponent != "validation" and opponent not in known:
         yield (
             f"evaluation.opponent = {opponent}: take one of segmentation.arms without synthetic "
@@ -305,9 +302,9 @@ def _training_patients_that_synthesis_lacks(config: Config) -> Iterator[str]:
             "synthesis.anatomy = patients: a model folder (synthesis.model) carries no training "
             "patients; take phantom"
         )
-    if "real+classical+implanted" in config.segmentation.arms:
+    if "implanted" in config.segmentation.words:
         yield (
-            "segmentation.arms: real+classical+implanted needs the training patients' latents, "
+            "segmentation.arms: an arm with implanted needs the training patients' latents, "
             "which a model folder (synthesis.model) does not carry"
         )
 

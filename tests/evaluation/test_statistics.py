@@ -201,6 +201,15 @@ def test_other_generators_are_compared_with_and_never_the_arm_to_beat():
     assert found["difference"].tolist() == pytest.approx([0.1, 0.05, 0.1], abs=0.02)
 
 
+def test_what_the_generator_adds_to_mixing_is_asked():
+    arms = ["real+classical+tumorcp", "real+classical+tumorcp+synthetic"]
+    found = compare(scores({arms[1]: 0.1}, arms=arms), {8: arms[0]}, {}, 0.95, SEED_SD)
+    assert found[["question", "arm", "opponent"]].to_numpy().tolist() == [
+        ["synthetic patients beside TumorCP", arms[1], arms[0]]
+    ]
+    assert found["difference"].tolist() == pytest.approx([0.1], abs=0.02)
+
+
 def test_phantoms_copies_and_other_runs_are_compared_too():
     arms = ["real+classical", "real+classical+phantoms", "real+classical+copies", ARMS[3]]
     table, other = (scores({ARMS[3]: gain}, arms=arms) for gain in (0.1, 0.0))

@@ -42,6 +42,16 @@ def test_an_arm_sees_only_its_own_patients(arm, patients, settings):
     assert seen == set(patients if added else patients[:3])
 
 
+def test_synthetic_patients_come_before_all_real_ones(patients, settings):
+    made = batches(
+        "real+classical+synthetic_first", patients, settings, first=0.25, steps=40, batch=2
+    )
+    synthetic = [made.patient(sample).folder in patients[3:] for sample in range(80)]
+    assert synthetic == [True] * 20 + [False] * 60
+    seen = [made.patient(sample).patient_id for sample in range(20, 50)]
+    assert all(seen.count(f"p{k}") == 10 for k in range(3))
+
+
 @pytest.mark.parametrize("fraction", [0.25, 0.5, 0.3, 1.0])
 def test_the_share_of_synthetic_samples_is_exact(fraction, patients, settings):
     made = batches("real+synthetic", patients, settings, synthetic_fraction=fraction)

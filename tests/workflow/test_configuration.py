@@ -49,6 +49,16 @@ def test_the_schema_has_not_drifted():
         ({"diffusion": {"noise": "gauss"}}, "diffusion.noise = 'gauss'"),
         ({"autoencoder": {"norm_groups": 7}}, "norm_groups 7 must divide every width"),
         ({"modalities": ["flair", "flair"]}, "named twice"),
+        (
+            {"segmentation": {"arms": ["real+cutmx"]}},
+            "'cutmx' is no part of an arm; they are real, ",
+        ),
+        ({"segmentation": {"arms": ["synthetic+real"]}}, "write real.synthetic"),
+        ({"segmentation": {"arms": ["real+real"]}}, "write real"),
+        (
+            {"segmentation": {"arms": ["real+cutmix+tumorcp"]}},
+            "cutmix and tumorcp do not go together; take one",
+        ),
         ({"grid": {"shape": [64, 63, 48]}}, "multiple of 8"),
         (
             {"grid": {"shape": [64, 64, 56]}, "diffusion": {"patch": [1, 1, 4]}},

@@ -40,6 +40,23 @@ def test_splits_and_arms_multiply(snakemake, tmp_path):
     assert jobs["train_segmentation"] == 12
 
 
+@pytest.mark.parametrize(
+    ("arm", "sources"),
+    [
+        ("real+classical+tumorcp", set()),
+        ("real+classical+synthetic_first", {"patients"}),
+        ("real+cutmix+synthetic+implanted", {"patients", "implanted"}),
+    ],
+)
+def test_an_arm_learns_from_all_that_it_names(arm, sources, snakemake, tmp_path):
+    done = snakemake(tmp_path, "--dry-run", "--config", f"segmentation={{arms: [{arm}]}}")
+    assert done.returncode == 0, done.stderr
+    lines = (done.stdout + done.stderr).splitlines()
+    job = lines[lines.index("rule train_segmentation:") :]
+    inputs = next(line for line in job if line.startswith("    input: ")).split(", ")
+    assert {Path(file).name for file in inputs if "/synthesis/" in file} == sources
+
+
 def test_a_typo_is_refused_in_one_line(snakemake, tmp_path):
     done = snakemake(tmp_path, "--dry-run", "--config", "autoencoder={lrr: 0.5}")
     assert done.returncode != 0

@@ -1,5 +1,7 @@
 """The questions that a run answers, each with its verdict."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
@@ -10,12 +12,13 @@ from workflow_scripts.evaluation.statistics import (
     arm_difference,
     family_coverage,
 )
-from workflow_scripts.segmentation.settings import GENERATED
+from workflow_scripts.segmentation.settings import GENERATED, words_of
 
 OURS = "real+classical+synthetic"
 HELPED, HARMED, UNDECIDED = "helped", "harmed", "not decided"
 # Arms that synthetic patients are compared with beside the opponent, and what that asks.
 RIVALS = {
+    "real+classical+synthetic_first": "synthetic patients among the real ones in place of before",
     "real+classical+phantoms": "synthetic patients in place of the prior's phantoms",
     "real+classical+implanted": "synthetic patients in place of tumours implanted into real ones",
     "real+classical+copies": "synthetic patients in place of the training patients' warped copies",
@@ -25,6 +28,13 @@ RIVALS = {
     "real+classical+carvemix": "synthetic patients in place of CarveMix",
     "real+classical+tumorcp": "synthetic patients in place of TumorCP",
 }
+# The same of arms that mix real patients too: what the generator adds to the mixing alone.
+ADDITIONS = {
+    "synthetic": "synthetic patients",
+    "synthetic_first": "synthetic patients, before real ones,",
+    "implanted": "implanted tumours",
+}
+BESIDE = {"cutmix": "CutMix", "carvemix": "CarveMix", "tumorcp": "TumorCP"}
 MAIN = "synthetic patients against the arm to beat"
 REPLACED = "synthetic patients in place of classical augmentation"
 OTHER_RUN = "synthetic patients of this run in place of those of {run}"
@@ -32,7 +42,17 @@ OTHER_RUN = "synthetic patients of this run in place of those of {run}"
 
 def without_generator(arms: list[str]) -> list[str]:
     """Arms that need no synthetic patient, of whichever generator."""
-    return [arm for arm in arms if not GENERATED & set(arm.split("+"))]
+    return [arm for arm in arms if not words_of(arm) & set(GENERATED)]
+
+
+def additions(arm: str) -> Iterator[tuple[str, str]]:
+    """What an arm that mixes real patients asks of the generator, and the arm without the
+    generator's patients that answers it."""
+    words = arm.split("+")
+    for name, mixing in BESIDE.items():
+        for word, patients in ADDITIONS.items():
+            if name in words and word in words:
+                yield f"{patients} beside {mixing}", "+".join(w for w in words if w != word)
 
 
 def choose_opponents(validation: pd.DataFrame, named: str) -> dict[int, str]:
@@ -90,6 +110,9 @@ def _pairs(
     for rival, question in RIVALS.items():
         if rival != opponent:
             add(question, OURS, rival)
+    for arm in arms:
+        for question, base in additions(arm):
+            add(question, arm, base)
     for run, scores in others.items():
         same = (scores["n"] == table["n"].iloc[0]) & (scores["region"] == table["region"].iloc[0])
         chosen = scores[same & (scores["arm"] == OURS)]

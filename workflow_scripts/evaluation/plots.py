@@ -1,5 +1,6 @@
 """Figures of numbers. Each function draws one and returns it; the rule saves them."""
 
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +19,7 @@ ARM_COLOURS = {
     "real+classical": "#0072B2",
     "real+synthetic": "#E69F00",
     "real+classical+synthetic": "#009E73",
+    "real+classical+synthetic_first": "#44AA99",
     "real+classical+implanted": "#D55E00",
     "real+classical+phantoms": "#CC79A7",
     "real+classical+copies": "#56B4E9",
@@ -27,6 +29,7 @@ ARM_COLOURS = {
     "real+classical+carvemix": "#000000",
     "real+classical+tumorcp": "#8B5A2B",
 }
+
 ATTRIBUTE_NAMES = {
     "volume_ml": "Volume (mL)",
     "centroid_x_mm": "Centroid x (mm)",
@@ -36,6 +39,11 @@ ATTRIBUTE_NAMES = {
     "core_share": "Share of core",
     "enhancing_share": "Share of enhancing tumour",
 }
+
+
+def arm_colour(arm: str) -> str:
+    """An arm's colour, the same in all figures; arms of many words share those of ``COLOURS``."""
+    return ARM_COLOURS.get(arm) or COLOURS[zlib.crc32(arm.encode()) % len(COLOURS)]
 
 
 def _histories(axes, tables: dict[str, pd.DataFrame], column: str, colours: dict[str, str]) -> None:
@@ -73,7 +81,7 @@ def training_curves(
         (axes[1, 0], "loss", "Segmentation", "loss"),
         (axes[1, 1], "validation_dice", "Segmentation, validation patients", "Dice"),
     ):
-        _histories(panel, means, column, ARM_COLOURS)
+        _histories(panel, means, column, {arm: arm_colour(arm) for arm in arms})
         panel.set(title=title, ylabel=name)
     axes[1, 0].legend()
     return figure
@@ -167,7 +175,7 @@ def dice_by_arm(scores: pd.DataFrame, arms: Sequence[str], confidence: float) ->
             places = np.arange(len(shown)) + spread[:, None]
             panel.plot(places.T, wide[shown].to_numpy().T, color="#DDDDDD", lw=0.6, zorder=1)
             for x, arm in enumerate(shown):
-                values, colour = wide[arm].to_numpy(), ARM_COLOURS[arm]
+                values, colour = wide[arm].to_numpy(), arm_colour(arm)
                 low, high = mean_interval(scores, n, region, arm, confidence)
                 panel.scatter(
                     x + spread, values, s=16, color=colour, alpha=0.65, linewidths=0, zorder=2
@@ -212,7 +220,7 @@ def dice_by_n(scores: pd.DataFrame, arms: Sequence[str], confidence: float) -> F
             ends = [mean_interval(scores, n, region, arm, confidence) for n in sizes]
             bars = np.abs(np.array(ends).T - means)
             apart = np.array(sizes) * 1.03 ** (number - (len(arms) - 1) / 2)
-            look = {"color": ARM_COLOURS[arm], "label": arm.replace("+", " + "), "ms": 5}
+            look = {"color": arm_colour(arm), "label": arm.replace("+", " + "), "ms": 5}
             panel.errorbar(apart, means, bars, fmt="o-", lw=1.4, elinewidth=1.2, **look)
         panel.set(title=region, xlabel="training patients", xscale="log")
         panel.set_xticks(sizes, [str(size) for size in sizes])

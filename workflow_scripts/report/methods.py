@@ -226,7 +226,16 @@ def _segmentation(config: Config, cite: Citations) -> str:
         f"({_listed([a.replace('+', ' + ') for a in segmentation.arms])}) for the same "
         f"{segmentation.steps} steps of {segmentation.batch} patients. Classical augmentation is "
         f"nnU-Net's {cite.nnunet}; in arms with synthetic patients, {share} of the samples were "
-        f"synthetic.{_mixed(config)}{_implanted(config)}{_rivals(config)}"
+        f"synthetic.{_before(config)}{_mixed(config)}{_implanted(config)}{_rivals(config)}"
+    )
+
+
+def _before(config: Config) -> str:
+    if "synthetic_first" not in config.segmentation.words:
+        return ""
+    share = f"{100 * config.segmentation.first:g} %"
+    return (
+        f" With synthetic first, {share} of the steps had synthetic patients alone, then real ones."
     )
 
 
@@ -236,15 +245,15 @@ def _mixed(config: Config) -> str:
         "carvemix": "CarveMix (Zhang et al. 2021)",
         "tumorcp": "tumours copied after TumorCP (Yang et al. 2021)",
     }
-    arms = "+".join(config.segmentation.arms).split("+")
-    if not (named := [text for name, text in papers.items() if name in arms]):
+    words = config.segmentation.words
+    if not (named := [text for name, text in papers.items() if name in words]):
         return ""
     share = f"{100 * config.segmentation.mix:g} %"
     return f" With {_listed(named)}, {share} of the samples were mixed with another patient."
 
 
 def _implanted(config: Config) -> str:
-    if "real+classical+implanted" not in config.segmentation.arms:
+    if "implanted" not in config.segmentation.words:
         return ""
     implant = config.synthesis.implant
     return (
@@ -255,7 +264,6 @@ def _implanted(config: Config) -> str:
 
 
 def _rivals(config: Config) -> str:
-    arms = "+".join(config.segmentation.arms).split("+")
     gan, ldm = config.rivals.gan3d, config.rivals.ldm3d
     papers = {
         "gan3d": "a 3-D GAN of image and label (hinge loss, spectral normalisation; Miyato et al. "
@@ -264,7 +272,7 @@ def _rivals(config: Config) -> str:
         f"{ldm.autoencoder_steps} steps of the autoencoder and {ldm.steps - ldm.autoencoder_steps} "
         f"of the denoiser, {ldm.batch} volumes each)",
     }
-    if not (named := [text for name, text in papers.items() if name in arms]):
+    if not (named := [text for name, text in papers.items() if name in config.segmentation.words]):
         return ""
     return (
         f" For comparison, arms had synthetic patients of {_listed(named)}, unconditional and "

@@ -12,7 +12,7 @@ from torch import Tensor
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.segmentation.classical import ClassicalAugmentation
 from workflow_scripts.segmentation.mixing import Volume, mixing_of
-from workflow_scripts.segmentation.settings import ADDED, SegmentationSettings
+from workflow_scripts.segmentation.settings import ADDED, SegmentationSettings, words_of
 from workflow_scripts.segmentation.volumes import read_block, reference_masks
 
 Folders = Sequence[str | Path]
@@ -23,9 +23,10 @@ class SegmentationBatches:
 
     All is a function of the seed and the step. The arms draw their real patients in the same
     order; ``synthetic_fraction`` of all samples are synthetic, spread evenly over the steps, and
-    none where no synthetic patient could be made. In an arm with a mixing augmentation a share
-    ``mix`` of the samples is mixed with another of the real patients, before classical
-    augmentation.
+    none where no synthetic patient could be made. In an arm with ``synthetic_first`` all samples of
+    a share ``first`` of the steps are synthetic, and all later ones real. In an arm with a mixing
+    augmentation a share ``mix`` of the samples is mixed with another of the real patients, before
+    classical augmentation.
     """
 
     def __init__(
@@ -38,12 +39,17 @@ class SegmentationBatches:
         spacing_mm: tuple[float, float, float],
         seed: int,
     ) -> None:
-        parts = arm.split("+")
+        words = words_of(arm)
         self.real = [Patient(folder) for folder in real]
-        self.synthetic = [Patient(f) for f in synthetic] if ADDED & set(parts) else []
+        self.synthetic = [Patient(f) for f in synthetic] if words & set(ADDED) else []
         self.fraction = settings.synthetic_fraction if self.synthetic else 0.0
+        # How many samples come before the first real one.
+        self.before = 0
+        if self.synthetic and "synthetic_first" in words:
+            self.before = round(settings.first * settings.steps) * settings.batch
+            self.fraction = 0.0
         classical = ClassicalAugmentation(settings.classical, spacing_mm)
-        self.augment = classical if "classical" in parts else None
+        self.augment = classical if "classical" in words else None
         self.mixing, self.mix = mixing_of(arm, spacing_mm), settings.mix
         self.labels, self.batch, self.seed = labels, settings.batch, seed
         self.foreground, self.patch = settings.foreground, settings.patch
@@ -53,8 +59,10 @@ class SegmentationBatches:
 
         Each pool is gone through in a new order again and again, so that no patient is missed.
         """
-        synthetic_before = math.floor(sample * self.fraction)
-        is_synthetic = math.floor((sample + 1) * self.fraction) > synthetic_before
+        synthetic_before, synthetic_by_then = (
+            max(math.floor(n * self.fraction), min(n, self.before)) for n in (sample, sample + 1)
+        )
+        is_synthetic = synthetic_by_then > synthetic_before
         pool = self.synthetic if is_synthetic else self.real
         turn = synthetic_before if is_synthetic else sample - synthetic_before
         order = np.random.default_rng([self.seed, is_synthetic, turn // len(pool)])

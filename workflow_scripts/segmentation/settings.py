@@ -2,33 +2,50 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, field_validator, model_validator
 
 from workflow_scripts.common.settings import OptimiserSettings, Section, ordered_pair
 
-# Beside the real patients: classical augmentation, synthetic patients, training patients with
-# implanted tumours, phantoms as the prior saw, warped copies of the training patients, synthetic
-# patients of another generator (3-D GAN, 3-D latent diffusion); or two real patients mixed into
-# one (CutMix, CarveMix, TumorCP).
-Arm = Literal[
-    "real",
-    "real+classical",
-    "real+synthetic",
-    "real+classical+synthetic",
-    "real+classical+implanted",
-    "real+classical+phantoms",
-    "real+classical+copies",
-    "real+classical+gan3d",
-    "real+classical+ldm3d",
-    "real+classical+cutmix",
-    "real+classical+carvemix",
-    "real+classical+tumorcp",
+# Words of arms. An augmentation that mixes two real patients into one:
+MIXED = ("cutmix", "carvemix", "tumorcp")
+# Patients of this workflow's generator: synthetic ones, the same before all real ones, training
+# patients with implanted tumours.
+OURS = ("synthetic", "synthetic_first", "implanted")
+# Synthetic patients of another generator.
+OTHERS = ("gan3d", "ldm3d")
+GENERATED = (*OURS, *OTHERS)
+# All that a network learns from beside the real patients; phantoms are such as the prior saw,
+# copies are warped training patients.
+ADDED = (*OURS, "phantoms", "copies", *OTHERS)
+WORDS = ("real", "classical", *MIXED, *ADDED)
+
+
+def words_of(arm: str) -> set[str]:
+    """The words of an arm."""
+    return set(arm.split("+"))
+
+
+def check_arm(arm: str) -> str:
+    """An arm that is right: ``real``, then other ``WORDS`` in their order, joined by ``+``. Raises
+    ``ValueError`` for another."""
+    words = arm.split("+")
+    if unknown := [word for word in words if word not in WORDS]:
+        raise ValueError(f"{unknown[0]!r} is no part of an arm; they are {', '.join(WORDS)}")
+    ordered = "+".join(word for word in WORDS if word in ("real", *words))
+    if arm != ordered:
+        raise ValueError(f"write {ordered}")
+    for names in (MIXED, ("synthetic", "synthetic_first")):
+        if len(both := [word for word in words if word in names]) > 1:
+            raise ValueError(f"{' and '.join(both)} do not go together; take one")
+    return arm
+
+
+_WORD = "|".join(WORDS[1:])
+Arm = Annotated[
+    str,
+    AfterValidator(check_arm),
+    Field(json_schema_extra={"pattern": rf"^real(\+({_WORD}))*$"}),
 ]
-# Words of arms that learn from patients of this workflow's generator, of any generator, and of all
-# that learn from patients beside the real ones.
-OURS = {"synthetic", "implanted"}
-GENERATED = OURS | {"gan3d", "ldm3d"}
-ADDED = GENERATED | {"phantoms", "copies"}
 
 
 class ClassicalSettings(Section):
@@ -71,6 +88,12 @@ class SegmentationSettings(OptimiserSettings):
         gt=0,
         le=1,
     )
+    first: float = Field(
+        description="in arms with synthetic_first: share of the steps that learn from synthetic "
+        "patients alone; those after them learn from real patients alone",
+        gt=0,
+        lt=1,
+    )
     mix: float = Field(
         description="share of the samples that are mixed with another real patient, in arms with "
         "cutmix, carvemix or tumorcp; less where a patch of that patient has no tumour",
@@ -102,3 +125,8 @@ class SegmentationSection(SegmentationSettings):
         if len(set(arms)) < len(arms):
             raise ValueError("an arm is named twice")
         return arms
+
+    @property
+    def words(self) -> set[str]:
+        """The words of all arms."""
+        return {word for arm in self.arms for word in words_of(arm)}

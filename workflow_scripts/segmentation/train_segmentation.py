@@ -13,7 +13,7 @@ from workflow_scripts.common.patients import Patient, patient_folders
 from workflow_scripts.common.weights import save_model
 from workflow_scripts.segmentation.batches import SegmentationBatches
 from workflow_scripts.segmentation.segmenter import network_of
-from workflow_scripts.segmentation.settings import GENERATED, SegmentationSettings
+from workflow_scripts.segmentation.settings import GENERATED, SegmentationSettings, words_of
 from workflow_scripts.segmentation.train import (
     SegmentationTraining,
     initial_network,
@@ -27,7 +27,7 @@ def main(snakemake) -> None:
     torch.set_num_threads(snakemake.threads)
     real = [Path(path).parent for path in snakemake.input.images]
     synthetic = [f for d in snakemake.input.synthetic for f in patient_folders(d)]
-    if GENERATED & set(params.arm.split("+")) and not synthetic:
+    if words_of(params.arm) & set(GENERATED) and not synthetic:
         logging.warning("%s: no synthetic patient was made; it learns from real ones", params.arm)
     held_out = [Patient(Path(path).parent) for path in snakemake.input.validation]
     build = functools.partial(network_of, settings, params.modalities, params.labels)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from workflow_scripts.cohort.splits import training_sizes
 from workflow_scripts.common.files import UserError, read_json, read_table, write_table
-from workflow_scripts.segmentation.settings import OURS
+from workflow_scripts.segmentation.settings import OURS, words_of
 
 CELL = ("cohort", "n", "seed")
 # Tables of a run's evaluation folder by their names here, and the columns that are kept of them.
@@ -50,7 +50,7 @@ class Cell:
 
 def needs_generator(arm: str) -> bool:
     """Whether an arm learns from patients of the cell's own generator."""
-    return bool(OURS & set(arm.split("+")))
+    return bool(words_of(arm) & set(OURS))
 
 
 def add_rows(path: Path, cell: Cell, rows: pd.DataFrame, arm: str | None = None) -> None:

@@ -4,6 +4,7 @@ from workflow_scripts.segmentation.mixing.carvemix import CarveMix
 from workflow_scripts.segmentation.mixing.cutmix import CutMix
 from workflow_scripts.segmentation.mixing.tumorcp import TumorCP
 from workflow_scripts.segmentation.mixing.volume import Mixing, Volume
+from workflow_scripts.segmentation.settings import words_of
 
 __all__ = ["MIXINGS", "Mixing", "Volume", "mixing_of"]
 
@@ -13,4 +14,4 @@ MIXINGS: dict[str, type[Mixing]] = {"cutmix": CutMix, "carvemix": CarveMix, "tum
 def mixing_of(arm: str, spacing_mm: tuple[float, float, float]) -> Mixing | None:
     """The mixing augmentation that an arm has, for voxels with sides of ``spacing_mm``; ``None``
     where it has none."""
-    return next((MIXINGS[part](spacing_mm) for part in arm.split("+") if part in MIXINGS), None)
+    return next((MIXINGS[word](spacing_mm) for word in words_of(arm) if word in MIXINGS), None)
