@@ -193,10 +193,10 @@ def _patients_that_do_not_fit(config: Config) -> Iterator[str]:
             "labels: subregions cannot be told apart in labels of the scheme whole_tumour; "
             "set labels: whole_tumour"
         )
-    needed, made = cohort.splits.patients_needed, cohort.phantom.patients
-    if cohort.made and made is not None and made < needed:
+    needed, count = cohort.splits.patients_needed, cohort.phantom.patients
+    if cohort.made and count is not None and count < needed:
         yield (
-            f"cohort.phantom.patients = {made}: the splits need {needed} ({cohort.splits.needs}); "
+            f"cohort.phantom.patients = {count}: the splits need {needed} ({cohort.splits.needs}); "
             f"take more, or lower {cohort.splits.lower}"
         )
     if cohort.source == "phantom_on_grid" and cohort.phantom_count > MOST_ON_GRID:

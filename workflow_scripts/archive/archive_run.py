@@ -98,7 +98,7 @@ def describe(folder: Path, results: Path, files: list[Path]) -> None:
     workflow["name"] = "SBLDM"
     settings = crate.add_file(folder / RUN, RUN, properties={"name": "all values of the run"})
     crate.add_file(folder / "requirements.lock", "requirements.lock")
-    made = [
+    entities = [
         crate.add_file(folder / file, str(file), properties={"sha256": checksum(folder / file)})
         for file in files
     ]
@@ -110,7 +110,7 @@ def describe(folder: Path, results: Path, files: list[Path]) -> None:
         "description": f"{len(jobs)} jobs, {sum(job['seconds'] for job in jobs):.0f} seconds",
     }
     run = crate.add(ContextEntity(crate, "#run", action))
-    run["instrument"], run["object"], run["result"] = workflow, [settings], made
+    run["instrument"], run["object"], run["result"] = workflow, [settings], entities
     crate.root_dataset["mentions"] = [run]
     crate.metadata.write(folder)
 

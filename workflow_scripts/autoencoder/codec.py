@@ -80,14 +80,14 @@ class Codec:
     def decode_uncut(self, latent: NDArray) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Image (M, X, Y, Z) and class labels (X, Y, Z) of scaled latents, as the network gives
         them: with noise outside the foreground, and all pieces of a torn brain."""
-        place = next(self.model.parameters()).device
+        torch_device = next(self.model.parameters()).device
         stack = torch.from_numpy(latent / np.float32(self.scale)).permute(3, 0, 1, 2)
         positions = slice_positions(len(stack))
         images, labels = [], []
-        with autocast(self.precision, place):
-            for part in slices_at_once(len(stack), self.grid.shape[:2], place):
-                given = stack[part].contiguous().to(place), positions[part].to(place)
-                image, logits = self.model.decode(*given)
+        with autocast(self.precision, torch_device):
+            for part in slices_at_once(len(stack), self.grid.shape[:2], torch_device):
+                inputs = stack[part].contiguous().to(torch_device), positions[part].to(torch_device)
+                image, logits = self.model.decode(*inputs)
                 images.append(image.float().cpu())
                 labels.append(logits.argmax(1).cpu())
         image = torch.cat(images).permute(1, 2, 3, 0).numpy().clip(0, 1)
@@ -104,9 +104,9 @@ def cut_out(
     return image * brain, label * brain, brain
 
 
-def slices_at_once(count: int, size: tuple[int, ...], place: torch.device) -> list[slice]:
+def slices_at_once(count: int, size: tuple[int, ...], torch_device: torch.device) -> list[slice]:
     """Parts of a stack of ``count`` slices of ``size`` pixels that fit the memory."""
-    step = max(1, PIXELS_AT_ONCE[place.type] // int(np.prod(size)))
+    step = max(1, PIXELS_AT_ONCE[torch_device.type] // int(np.prod(size)))
     return [slice(first, first + step) for first in range(0, count, step)]
 
 
@@ -116,11 +116,13 @@ def encode_slices(
 ) -> Iterator[NDArray[np.float32]]:
     """Unscaled mean latents (n, C, X/d, Y/d) of a patient's slices (Z, M, X, Y) with their class
     values (Z, X, Y), a part at a time."""
-    place = next(model.parameters()).device
+    torch_device = next(model.parameters()).device
     positions = slice_positions(len(slices))
-    for part in slices_at_once(len(slices), slices.shape[2:], place):
-        image = torch.from_numpy(np.ascontiguousarray(slices[part], dtype=np.float32)).to(place)
-        label = torch.from_numpy(np.ascontiguousarray(classes[part])).to(place)
-        with autocast(precision, place):
-            mean, _ = model.encode(image, label, positions[part].to(place))
+    for part in slices_at_once(len(slices), slices.shape[2:], torch_device):
+        image = torch.from_numpy(np.ascontiguousarray(slices[part], dtype=np.float32)).to(
+            torch_device
+        )
+        label = torch.from_numpy(np.ascontiguousarray(classes[part])).to(torch_device)
+        with autocast(precision, torch_device):
+            mean, _ = model.encode(image, label, positions[part].to(torch_device))
         yield mean.float().cpu().numpy()

@@ -128,26 +128,26 @@ def main(snakemake) -> None:
     # A GPU encodes faster than one process warps.
     workers = snakemake.threads - 1 if torch.cuda.is_available() else 0
     progress = Progress(len(copies), "volumes encoded")
-    made, count = snakemake.output, len(copies)
+    outputs, count = snakemake.output, len(copies)
     loader = DataLoader(copies, batch_size=None, num_workers=workers, collate_fn=lambda item: item)
     with (
-        staged(made.latents) as latents,
-        staged(made.tumours) as tumours,
-        staged(made.tissue) as tissue,
-        staged(made.contrasts) as contrasts,
-        staged(made.intensities) as intensities,
-        staged(made.rendered) as rendered,
+        staged(outputs.latents) as latents,
+        staged(outputs.tumours) as tumours,
+        staged(outputs.tissue) as tissue,
+        staged(outputs.contrasts) as contrasts,
+        staged(outputs.intensities) as intensities,
+        staged(outputs.rendered) as rendered,
     ):
         for row, (name, number, copy) in enumerate(loader):
             latent = codec.encode(copy.image, copy.label).astype(np.float16)
             write_row(latents, row, count, latent)
             write_row(tumours, row, count, pack_mask(nested_masks(copy.label)))
-            found = fit_contrasts(copy.image, copy.tissue, copy.label, codec.grid)
-            write_row(contrasts, row, count, found)
+            coefficients = fit_contrasts(copy.image, copy.tissue, copy.label, codec.grid)
+            write_row(contrasts, row, count, coefficients)
             rng = np.random.default_rng([params.seed, row])
             maps = without_seam(copy.tissue, copy.label, codec.grid, rng)
             write_row(tissue, row, count, steps_of(maps))
-            brain = draw_contrasts(found, maps, codec.grid)
+            brain = draw_contrasts(coefficients, maps, codec.grid)
             regions = region_intensities(copy.image, brain, copy.label)
             write_row(intensities, row, count, regions)
             drawn = np.zeros(0)
@@ -157,11 +157,11 @@ def main(snakemake) -> None:
             write_row(rendered, row, count, drawn.astype(np.float16))
             rows.append({"patient_id": name, "copy": number, **copy.attributes})
             progress.done(row + 1)
-    write_table(pd.DataFrame(rows), made.attributes)
+    write_table(pd.DataFrame(rows), outputs.attributes)
     save_nifti(
         common_brain([Patient(folder) for folder in folders]),
         codec.grid.affine,
-        made.brain,
+        outputs.brain,
         np.uint8,
     )
 

@@ -39,10 +39,10 @@ class SliceAutoencoder(nn.Module):
         }
         extra = int(position)
         seen = (modalities + classes - 1) * stem**2
-        made = (modalities + classes) * stem**2
+        channels = (modalities + classes) * stem**2
         self.unshuffle, self.shuffle = nn.PixelUnshuffle(stem), nn.PixelShuffle(stem)
         self.encoder = Encoder(in_channels=seen + extra, out_channels=2 * latent_channels, **shared)
-        self.decoder = Decoder(in_channels=latent_channels + extra, out_channels=made, **shared)
+        self.decoder = Decoder(in_channels=latent_channels + extra, out_channels=channels, **shared)
 
     def _with_position(self, x: Tensor, position: Tensor) -> Tensor:
         if not self.position:

@@ -18,7 +18,7 @@ from workflow_scripts.common.patients import Patient, save_patient
 def reconstruction_scores(
     image: NDArray,
     label: NDArray,
-    made: NDArray,
+    reconstruction: NDArray,
     made_label: NDArray,
     brain: NDArray[np.bool_],
     classes: int,
@@ -29,11 +29,15 @@ def reconstruction_scores(
     The background, which is exactly 0 in both, would add some 5 dB. Classes that a patient does
     not have are left out of the mean, unless they were made up.
     """
-    found = [(made_label == value, label == value) for value in range(1, classes)]
-    overlaps = [dice(*pair) for pair in found if any(mask.any() for mask in pair)]
-    _, ssim = structural_similarity(image, made, data_range=1.0, channel_axis=0, full=True)
+    mask_pairs = [(made_label == value, label == value) for value in range(1, classes)]
+    overlaps = [dice(*pair) for pair in mask_pairs if any(mask.any() for mask in pair)]
+    _, ssim = structural_similarity(
+        image, reconstruction, data_range=1.0, channel_axis=0, full=True
+    )
     return {
-        "psnr_db": float(peak_signal_noise_ratio(image[:, brain], made[:, brain], data_range=1.0)),
+        "psnr_db": float(
+            peak_signal_noise_ratio(image[:, brain], reconstruction[:, brain], data_range=1.0)
+        ),
         "ssim": float(ssim[:, brain].mean()),
         "label_dice": float(np.mean(overlaps)),
     }
@@ -48,13 +52,13 @@ def main(snakemake) -> None:
         for path in snakemake.input.images:
             patient = Patient(Path(path).parent)
             image, label = patient.image(), patient.label()
-            made, made_label, found = codec.decode(codec.encode(image, label))
+            reconstruction, made_label, brain = codec.decode(codec.encode(image, label))
             target = collapse(label, codec.labels)
-            pair = (image, target, made, made_label)
+            pair = (image, target, reconstruction, made_label)
             scores = reconstruction_scores(*pair, patient.brain(), classes)
             rows.append({"patient_id": patient.patient_id, **scores})
             # With the brain mask that a synthetic patient gets too, so that both compare.
-            volumes = (made, made_label, found)
+            volumes = (reconstruction, made_label, brain)
             save_patient(folder / patient.patient_id, *volumes, codec.grid.affine)
     write_table(pd.DataFrame(rows), snakemake.output.scores)
 

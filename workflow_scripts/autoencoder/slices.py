@@ -25,14 +25,14 @@ class SliceAugmentation:
         self, image: Tensor, label: Tensor, random: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Images (B, M, X, Y), interpolated linearly, and labels (B, X, Y), by nearest value."""
-        given, (b, m) = self.settings, image.shape[:2]
+        settings, (b, m) = self.settings, image.shape[:2]
 
         def uniform(*shape: int) -> Tensor:
             return torch.rand(*shape, generator=random) * 2 - 1
 
-        angle = uniform(b) * math.radians(given.rotation_deg)
-        scale = 1 + given.scale * uniform(b)
-        mirror = torch.where(uniform(b) < 2 * given.mirror - 1, -1.0, 1.0)
+        angle = uniform(b) * math.radians(settings.rotation_deg)
+        scale = 1 + settings.scale * uniform(b)
+        mirror = torch.where(uniform(b) < 2 * settings.mirror - 1, -1.0, 1.0)
         cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
         # grid_sample's coordinates run from -1 to 1 along each side, the last axis, y, first: a
         # rotation in millimetres is one in them only where both sides are equally long.
@@ -40,14 +40,14 @@ class SliceAugmentation:
         theta = torch.zeros(b, 2, 3)
         theta[:, 0, 0], theta[:, 0, 1] = cos, sin * (x_mm / y_mm)
         theta[:, 1, 0], theta[:, 1, 1] = -sin * (y_mm / x_mm) * mirror, cos * mirror
-        theta[:, :, 2] = 2 * given.shift * uniform(b, 2)
+        theta[:, :, 2] = 2 * settings.shift * uniform(b, 2)
         grid = torch.nn.functional.affine_grid(theta, [b, 1, *image.shape[2:]], align_corners=False)
         image = torch.nn.functional.grid_sample(image, grid, align_corners=False)
         moved = torch.nn.functional.grid_sample(
             label[:, None].float(), grid, mode="nearest", align_corners=False
         )
-        gamma = torch.exp(given.gamma * uniform(b, m, 1, 1))
-        gain = 1 + given.gain * uniform(b, m, 1, 1)
+        gamma = torch.exp(settings.gamma * uniform(b, m, 1, 1))
+        gain = 1 + settings.gain * uniform(b, m, 1, 1)
         return (image.clamp(0, 1) ** gamma * gain).clamp(0, 1), moved[:, 0].to(label.dtype)
 
 

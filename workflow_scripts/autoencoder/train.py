@@ -32,20 +32,20 @@ class AutoencoderTraining(Training):
         random = self.random(self.seed, step)
         noise = torch.randn(mean.shape, generator=random, device=mean.device).to(mean)
         latent = mean + torch.exp(log_variance / 2) * noise
-        made, logits = self.model.decode(latent, position)
-        found = self.terms(image, label, made.float(), logits.float())
+        reconstruction, logits = self.model.decode(latent, position)
+        loss_terms = self.terms(image, label, reconstruction.float(), logits.float())
         if self.weights["equivariance"]:
-            found["equivariance"] = self.equivariance(image, label, latent, position)
+            loss_terms["equivariance"] = self.equivariance(image, label, latent, position)
         if self.weights["roughness"]:
-            found["roughness"] = roughness(mean.float())
+            loss_terms["roughness"] = roughness(mean.float())
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).float().sum((1, 2, 3))
-        terms = {**found, "kl": kl.mean()}
+        terms = {**loss_terms, "kl": kl.mean()}
         return {"loss": sum(self.weights[name] * term for name, term in terms.items()), **terms}
 
-    def exact_ssim(self, made: Tensor, image: Tensor) -> Tensor:
+    def exact_ssim(self, reconstruction: Tensor, image: Tensor) -> Tensor:
         """1 - SSIM in fp32: its variances are differences of squares, too small for bf16."""
         with exact(image.device):
-            return self.ssim(made, image)
+            return self.ssim(reconstruction, image)
 
     def equivariance(
         self, image: Tensor, label: Tensor, latent: Tensor, position: Tensor
@@ -56,8 +56,8 @@ class AutoencoderTraining(Training):
         foresees them better (Skorokhodov et al. 2025, scale equivariance). Image terms weigh as
         at full size; the label's shares are compared as probabilities.
         """
-        made, logits = self.model.decode(functional.avg_pool2d(latent, 2), position)
-        difference = made.float() - functional.avg_pool2d(image, 2)
+        reconstruction, logits = self.model.decode(functional.avg_pool2d(latent, 2), position)
+        difference = reconstruction.float() - functional.avg_pool2d(image, 2)
         shares = functional.avg_pool2d(class_masks(label, logits), 2)
         return (
             self.weights["l1"] * difference.abs().mean()
@@ -66,16 +66,16 @@ class AutoencoderTraining(Training):
         )
 
     def terms(
-        self, image: Tensor, label: Tensor, made: Tensor, logits: Tensor
+        self, image: Tensor, label: Tensor, reconstruction: Tensor, logits: Tensor
     ) -> dict[str, Tensor]:
         """The terms that have a weight, of images (B, M, X, Y), labels (B, X, Y) and logits
         (B, classes, X, Y)."""
-        difference, probability = made - image, logits.softmax(1)
+        difference, probability = reconstruction - image, logits.softmax(1)
         masks = class_masks(label, logits)
-        compared = (made, image)
+        compared = (reconstruction, image)
         if self.weights["label_l1"]:
             compared = (
-                torch.cat([made, probability[:, 1:]], 1),
+                torch.cat([reconstruction, probability[:, 1:]], 1),
                 torch.cat([image, masks[:, 1:]], 1),
             )
         terms = {

@@ -10,13 +10,13 @@ from workflow_scripts.common.files import UserError, read_json, read_table, writ
 
 
 def main(snakemake) -> None:
-    given, params = snakemake.input, snakemake.params
+    inputs, params = snakemake.input, snakemake.params
     if not params.settings:
         raise UserError("bench.sampler: guidance, stochasticity and sampling_steps name no setting")
-    reference = read_table(given.reference)
+    reference = read_table(inputs.reference)
     rows = [
         {**setting, **judged(read_table(path), reference, params.confidence)}
-        for setting, path in zip(params.settings, given.tables, strict=True)
+        for setting, path in zip(params.settings, inputs.tables, strict=True)
     ]
     table = pd.DataFrame(rows)
     table["left_out_by"] = left_out(table)
@@ -24,7 +24,7 @@ def main(snakemake) -> None:
     values = {name: type(params.settings[0][name])(chosen[name]) for name in CHANGED}
     logging.info("chosen: %s", setting_name(values))
     write_table(table, snakemake.output.table)
-    write_json({**read_json(given.sampling), **values}, snakemake.output.chosen)
+    write_json({**read_json(inputs.sampling), **values}, snakemake.output.chosen)
 
 
 if __name__ == "__main__":

@@ -55,12 +55,12 @@ def medians(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """One row for each geometry, system and step, of tables with one for each repetition too."""
     table = pd.concat([add_stored_training(add_samples(table)) for table in tables])
     groups = table.groupby(KEYS, sort=False)
-    found = groups.first()
+    rows = groups.first()
     for name in MEASURED:
-        found[name] = groups[name].median()
-    found["seconds_min"], found["seconds_max"] = groups["seconds"].min(), groups["seconds"].max()
-    found["repetitions"] = groups["seconds"].count()
-    return found.reset_index()[COLUMNS]
+        rows[name] = groups[name].median()
+    rows["seconds_min"], rows["seconds_max"] = groups["seconds"].min(), groups["seconds"].max()
+    rows["repetitions"] = groups["seconds"].count()
+    return rows.reset_index()[COLUMNS]
 
 
 def add_samples(table: pd.DataFrame) -> pd.DataFrame:
@@ -148,10 +148,10 @@ def operations(table: pd.DataFrame) -> pd.DataFrame:
     """Parameters, floating-point operations and the share of the machine's peak, as text."""
     rows = []
     for step in STEPS:
-        found = {system: table.loc[(step, system)] for system in SYSTEMS}
-        unit = found[OURS]["per"]
+        by_system = {system: table.loc[(step, system)] for system in SYSTEMS}
+        unit = by_system[OURS]["per"]
         row = {"million parameters; GFLOP; share of peak": f"{NAMES[step]}, a {unit}"}
-        for system, of in found.items():
+        for system, of in by_system.items():
             size, gflop = significant(of["parameters"] / 1e6), significant(of["gflop"])
             row[system] = f"{size}; {gflop}; {percent(of['share_of_peak'])} {of['arithmetic']}"
         rows.append(row)
@@ -174,9 +174,9 @@ def percent(share: float) -> str:
 
 
 def main(snakemake) -> None:
-    given = snakemake.input
-    table = medians([read_table(path) for path in given.tables])
-    machines = [read_json(path)["machine"] for path in given.provenance]
+    inputs = snakemake.input
+    table = medians([read_table(path) for path in inputs.tables])
+    machines = [read_json(path)["machine"] for path in inputs.provenance]
     write_table(table, snakemake.output.table)
     write_text(
         text(table, machines, snakemake.params.slices, snakemake.params.volumes),

@@ -26,9 +26,9 @@ def compare_kept(best: pd.DataFrame, last: pd.DataFrame, confidence: float = 0.9
         for name, means in zip(("best", "last"), (score.mean() for score in scores), strict=True):
             row[f"{name}: Dice"] = number(means.mean(), 3)
             row[f"{name}: SD over seeds"] = number(means.std(ddof=1), 3)
-        found = arm_difference(tables[1], tables[0], "dice", confidence, float("nan"))
-        low, high = number(found.low, 3), number(found.high, 3)
-        row["last less best"] = f"{signed(found.mean, 3)} [{low}, {high}]"
+        estimate = arm_difference(tables[1], tables[0], "dice", confidence, float("nan"))
+        low, high = number(estimate.low, 3), number(estimate.high, 3)
+        row["last less best"] = f"{signed(estimate.mean, 3)} [{low}, {high}]"
         same = (scores[0] == scores[1]).all()
         row["last is best"] = f"{same.sum()} of {len(same)} seeds"
         rows.append(row)

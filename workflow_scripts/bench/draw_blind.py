@@ -34,7 +34,9 @@ def shuffled(
     drawn = [synthetic[k] for k in rng.choice(len(synthetic), EACH, replace=False)]
     both = [*((folder, True) for folder in drawn), *((folder, False) for folder in phantoms)]
     order = [both[k] for k in rng.permutation(len(both))]
-    return [f for f, _ in order], [n for n, (_, made) in enumerate(order, start=1) if made]
+    return [f for f, _ in order], [
+        n for n, (_, is_synthetic) in enumerate(order, start=1) if is_synthetic
+    ]
 
 
 def main() -> None:

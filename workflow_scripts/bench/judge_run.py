@@ -20,14 +20,14 @@ CONFIDENCE = 0.95
 
 
 def main(snakemake) -> None:
-    params, given = snakemake.params, snakemake.input
+    params, inputs = snakemake.params, snakemake.input
     torch.set_num_threads(snakemake.threads)
-    test, train = ([Path(path).parent for path in given[side]] for side in ("test", "train"))
+    test, train = ([Path(path).parent for path in inputs[side]] for side in ("test", "train"))
     groups = {
         "train": train,
         "held_out": test,
         "reconstructed": [],
-        "synthetic": patient_folders(given.patients),
+        "synthetic": patient_folders(inputs.patients),
     }
     # One network for all systems, which saw none of these patients.
     judge = load_judge(
@@ -37,7 +37,7 @@ def main(snakemake) -> None:
         params.seed,
     )
     extract = partial(autoencoder_features, codec=judge)
-    scores = read_table(given.reconstruction)
+    scores = read_table(inputs.reconstruction)
     rows = [(name, scores[name].mean(), float("nan")) for name in RECONSTRUCTION]
     # Samples without any tumour are no patients. A system that makes no others has no distance.
     rows += [("patients", len(groups["synthetic"]), len(test))]
@@ -46,9 +46,9 @@ def main(snakemake) -> None:
         for row in feature_rows(groups, extract, params.seed, CONFIDENCE)
     ]
     table = pd.DataFrame(rows, columns=["measure", "value", "floor"])
-    first = {"system": params.system, "steps": params.steps, **read_json(given.times)}
-    for place, (name, value) in enumerate(first.items()):
-        table.insert(place, name, value)
+    first = {"system": params.system, "steps": params.steps, **read_json(inputs.times)}
+    for position, (name, value) in enumerate(first.items()):
+        table.insert(position, name, value)
     write_table(table, snakemake.output.table)
 
 

@@ -116,9 +116,9 @@ class VolumeSystem:
         return build_denoiser(self.denoiser_widths, GROUPS).to(device())
 
 
-def draw_generator(place: torch.device) -> torch.Generator:
+def draw_generator(torch_device: torch.device) -> torch.Generator:
     """Random numbers that follow from torch's own, on a device."""
-    return torch.Generator(place).manual_seed(int(torch.randint(2**31, ())))
+    return torch.Generator(torch_device).manual_seed(int(torch.randint(2**31, ())))
 
 
 def _step(network, adam, loss, precision: str):

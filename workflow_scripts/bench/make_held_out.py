@@ -29,8 +29,8 @@ def as_requests(
     none."""
     rows = []
     for number, patient in enumerate(patients, start=first):
-        found = tumour_attributes(patient.label(), model.codec.grid.affine)
-        known = {name: found[name] for name in CONDITIONS}
+        attributes = tumour_attributes(patient.label(), model.codec.grid.affine)
+        known = {name: attributes[name] for name in CONDITIONS}
         known |= {"patient_id": patient.patient_id, "seed": SEEDS_A_RUN * seed + number}
         rows.append(known)
     return complete(pd.DataFrame(rows), model.generator.scaling, seed)
@@ -41,18 +41,18 @@ def reconstructed(patients: list[Patient], model: SynthesisModel) -> pd.DataFram
     codec, rows = model.codec, []
     with tempfile.TemporaryDirectory() as folder:
         for patient in patients:
-            made = Path(folder) / patient.patient_id
+            patient_folder = Path(folder) / patient.patient_id
             latent = codec.encode(patient.image(), patient.label())
-            save_patient(made, *codec.decode(latent), codec.grid.affine)
-            measured = image_measures(Patient(made), codec.grid)
+            save_patient(patient_folder, *codec.decode(latent), codec.grid.affine)
+            measured = image_measures(Patient(patient_folder), codec.grid)
             rows.append({"patient_id": patient.patient_id, **measured})
     return pd.DataFrame(rows)
 
 
 def main(snakemake) -> None:
-    given, params, part = snakemake.input, snakemake.params, snakemake.wildcards.part
+    inputs, params, part = snakemake.input, snakemake.params, snakemake.wildcards.part
     torch.set_num_threads(snakemake.threads)
-    model = SynthesisModel.of(*(given[name] for name in MODEL))
+    model = SynthesisModel.of(*(inputs[name] for name in MODEL))
     names = held_out(part, params.phantoms)
     with kept_folder(snakemake) as kept:
         write_phantoms(
@@ -62,7 +62,7 @@ def main(snakemake) -> None:
             seed=params.seed,
             modalities=model.codec.modalities,
             grid=model.codec.grid,
-            phantom=PhantomSettings.model_validate(read_json(given.phantom)),
+            phantom=PhantomSettings.model_validate(read_json(inputs.phantom)),
             preprocess=PreprocessSettings.model_validate(params.preprocess),
         )
         patients = [Patient(kept / name) for name in names]

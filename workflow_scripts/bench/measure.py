@@ -32,15 +32,15 @@ def measure(build: Callable[[], Work], seconds: float, threads: int) -> dict | N
     child.start()
     send.close()
     try:
-        found = receive.recv()
+        result = receive.recv()
     except EOFError:
-        found = None  # the system ended it
+        result = None  # the system ended it
     child.join()
-    if isinstance(found, Exception):
-        raise found
-    if found is None and child.exitcode not in (0, -signal.SIGKILL):
+    if isinstance(result, Exception):
+        raise result
+    if result is None and child.exitcode not in (0, -signal.SIGKILL):
         raise RuntimeError(f"a measuring process ended with code {child.exitcode}")
-    return found
+    return result
 
 
 def _report(send: Connection, build: Callable[[], Work], seconds: float, threads: int) -> None:

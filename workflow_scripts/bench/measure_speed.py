@@ -39,9 +39,9 @@ def main(snakemake) -> None:
                 if not kept.exists():
                     build = getattr(system, step)
                     write_json(measure(build, params.seconds, snakemake.threads), kept)
-                found = read_json(kept) or {"seconds": float("nan")}
-                logger.info("%s, %s: %.3g s", name, step, found["seconds"])
-                rows.append({"system": name, "step": step, **found})
+                measurement = read_json(kept) or {"seconds": float("nan")}
+                logger.info("%s, %s: %.3g s", name, step, measurement["seconds"])
+                rows.append({"system": name, "step": step, **measurement})
     table = pd.DataFrame(rows)
     table["evaluations"] = table["system"].map({n: s.evaluations for n, s in compared.items()})
     shape = compared["sbldm"].grid.shape

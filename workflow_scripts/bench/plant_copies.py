@@ -67,16 +67,16 @@ def warped_item(trained: Trained, index: int, codec, warp: WarpSettings) -> Enco
 def copiers(trained: Trained, codec, warp: WarpSettings) -> dict[str, list[Callable[[], Encoded]]]:
     """Generators that copy: as is, mirrored, and warped by a part of the training's ``warp``."""
     chosen = evenly_chosen(len(trained.latents), COPIES)
-    found = {
+    generators = {
         "copier": [partial(encode_item, trained, index, codec) for index in chosen],
         "copier, mirrored": [partial(mirrored_item, trained, index, codec) for index in chosen],
     }
     for strength in STRENGTHS:
-        found[f"copier, {strength:g} of the warp"] = [
+        generators[f"copier, {strength:g} of the warp"] = [
             partial(warped_item, trained, index, codec, weakened(warp, strength))
             for index in chosen
         ]
-    return found
+    return generators
 
 
 def said_of(
@@ -104,10 +104,10 @@ def truths(
         name: nearest_items(patients, trained, space)
         for name, patients in {**groups, **copying}.items()
     }
-    made, held_out, planted = (near[name] for name in ("synthetic", "held-out", "planted"))
-    count = max(1, len(made) // EVERY)
-    mixture = pd.concat([near["copier"].iloc[:count], made.iloc[count:]])
-    rows = [{"generator": "the run's", **said_of(made, held_out, planted)}]
+    synthetic, held_out, planted = (near[name] for name in ("synthetic", "held-out", "planted"))
+    count = max(1, len(synthetic) // EVERY)
+    mixture = pd.concat([near["copier"].iloc[:count], synthetic.iloc[count:]])
+    rows = [{"generator": "the run's", **said_of(synthetic, held_out, planted)}]
     for name in copying:
         rows.append({"generator": name, **said_of(near[name], held_out, planted)})
     rows.append({"generator": f"{count} copies", **said_of(mixture, held_out, planted)})
@@ -148,8 +148,8 @@ def main(results: Path, split: str) -> None:
     except UserError as error:
         raise click.ClickException(str(error)) from None
     trained = load_trained(*needed, stage / "brain.nii.gz")
-    made = results / "synthesis" / split / "patients"
-    groups = patients_of_run(made, stage / "reconstructions", trained, codec)
+    patients = results / "synthesis" / split / "patients"
+    groups = patients_of_run(patients, stage / "reconstructions", trained, codec)
     warp = WarpSettings.model_validate(record["params"]["warp"])
     click.echo(text(truths(groups, copiers(trained, codec, warp), trained)))
 

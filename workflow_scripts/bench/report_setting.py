@@ -71,22 +71,22 @@ def shown(table: pd.DataFrame) -> str:
 
 
 def main(snakemake) -> None:
-    given, params = snakemake.input, snakemake.params
+    inputs, params = snakemake.input, snakemake.params
     torch.set_num_threads(snakemake.threads)
-    model = SynthesisModel.of(*(given[part] for part in PARTS))
-    requests, reference = read_table(given.requests), read_table(given.reference)
-    settings = {name: read_json(given[name]) for name in ("chosen", "sampling")}
+    model = SynthesisModel.of(*(inputs[part] for part in PARTS))
+    requests, reference = read_table(inputs.requests), read_table(inputs.reference)
+    settings = {name: read_json(inputs[name]) for name in ("chosen", "sampling")}
     present = {name: settings["sampling"][name] for name in CHANGED}
     rows, known = [], {}
     for name, sampling in settings.items():
         changed = {each: sampling[each] for each in CHANGED}
         key = setting_name(changed)
         if key not in known:
-            made = sampled(requests, model, sampling)
-            known[key] = judged(made, reference, params.confidence)
+            draws = sampled(requests, model, sampling)
+            known[key] = judged(draws, reference, params.confidence)
         label = "chosen" if name == "chosen" else "present"
         rows.append({"name": label, **changed, **known[key]})
-    reported, table = pd.DataFrame(rows), read_table(given.table)
+    reported, table = pd.DataFrame(rows), read_table(inputs.table)
     chosen = {name: settings["chosen"][name] for name in CHANGED}
     names = {part: held_out(part, params.phantoms) for part in ("choose", "report")}
     text = PAGE.format(

@@ -67,8 +67,8 @@ class VolumeDiffusion:
     def decode(self, latent: Tensor) -> Decoded:
         """A patient from scaled latents, read as the slice autoencoder's are."""
         with autocast(self.system.precision, device()):
-            made = self.autoencoder.decode(latent / self.scale)[0].float().cpu()
-        image, masks = made[: self.modalities].numpy().clip(0, 1), made[self.modalities :]
+            channels = self.autoencoder.decode(latent / self.scale)[0].float().cpu()
+        image, masks = channels[: self.modalities].numpy().clip(0, 1), channels[self.modalities :]
         classes = torch.cat([torch.full_like(masks[:1], 0.5), masks]).argmax(0)
         inside = foreground(image)
         return image * inside, classes.numpy().astype(np.uint8) * inside, inside
@@ -110,10 +110,10 @@ def scores(model: VolumeDiffusion, folders: list[Path], labels: str) -> Iterator
     """What encoding and decoding does to each patient."""
     for folder in folders:
         patient = Patient(folder)
-        made, label, _ = model.decode(model.encode(volume(folder, labels)))
-        pair = (patient.image(), collapse(patient.label(), labels), made, label)
-        found = reconstruction_scores(*pair, patient.brain(), class_count(labels))
-        yield {"patient_id": patient.patient_id, **found}
+        reconstruction, label, _ = model.decode(model.encode(volume(folder, labels)))
+        pair = (patient.image(), collapse(patient.label(), labels), reconstruction, label)
+        quality = reconstruction_scores(*pair, patient.brain(), class_count(labels))
+        yield {"patient_id": patient.patient_id, **quality}
 
 
 def main(snakemake) -> None:
@@ -131,7 +131,7 @@ def main(snakemake) -> None:
     train, test = ([Path(p).parent for p in snakemake.input[side]] for side in ("train", "test"))
     model = VolumeDiffusion(config, [volume(f, config.labels) for f in train], params.seed)
     timed("autoencoder", model.train_autoencoder, params.steps["autoencoder"])
-    found = pd.DataFrame(scores(model, test, config.labels))
+    reconstruction_table = pd.DataFrame(scores(model, test, config.labels))
     timed("diffusion", model.train_denoiser, params.steps["diffusion"])
     affine = Grid.from_settings(config.grid.model_dump()).affine
     with staged_directory(snakemake.output.patients) as folder:
@@ -141,7 +141,7 @@ def main(snakemake) -> None:
                 save_patient(folder / f"synthetic-{number:04d}", *model.sample(number), affine)
 
         timed("sampling", sample, len(test))
-    write_table(found, snakemake.output.reconstruction)
+    write_table(reconstruction_table, snakemake.output.reconstruction)
     write_json(times, snakemake.output.times)
 
 

@@ -10,7 +10,7 @@ from workflow_scripts.common.files import UserError, read_json, staged_directory
 
 
 def main(snakemake) -> None:
-    params, made = snakemake.params, snakemake.output
+    params, outputs = snakemake.params, snakemake.output
     folder, shared = (Path(path).resolve() for path in (params.folder, params.shared))
     for path in (folder, shared):
         path.mkdir(parents=True, exist_ok=True)
@@ -31,8 +31,8 @@ def main(snakemake) -> None:
         )
     if ended.returncode:
         raise UserError(f"the run in {folder} failed; see {snakemake.log[0]}")
-    shutil.copyfile(folder / targets[0], made.reconstruction)
-    with staged_directory(made.patients) as patients:
+    shutil.copyfile(folder / targets[0], outputs.reconstruction)
+    with staged_directory(outputs.patients) as patients:
         shutil.copytree(folder / synthesis / "patients", patients, dirs_exist_ok=True)
     jobs = {
         "autoencoder": f"{autoencoder}/provenance/train_autoencoder.json",
@@ -41,7 +41,7 @@ def main(snakemake) -> None:
         "sampling": f"{synthesis}/provenance/synthesise_patients.json",
     }
     times = {name: read_json(folder / path)["seconds"] for name, path in jobs.items()}
-    write_json(times, made.times)
+    write_json(times, outputs.times)
 
 
 if __name__ == "__main__":

@@ -29,19 +29,19 @@ TRAINED = ("autoencoder", "diffusion")
 def runs(bench: BenchSettings) -> dict[str, dict[str, Any]]:
     """Each run by its name: its ``system``, the ``setup`` it takes networks from, and the steps of
     each stage that it changes."""
-    found: dict[str, dict[str, Any]] = {}
+    run_settings: dict[str, dict[str, Any]] = {}
     for system, curve in bench.curves.items():
         pairs = zip(curve.autoencoder_steps, curve.diffusion_steps, strict=True)
         for number, (autoencoder, diffusion) in enumerate(pairs, start=1):
-            found[f"{system}-{number}"] = {
+            run_settings[f"{system}-{number}"] = {
                 "system": system,
                 "setup": curve.setup,
                 "steps": {"autoencoder": autoencoder, "diffusion": diffusion},
             }
     for count in bench.sampling_steps:
         steps = {"synthesis": count}
-        found[f"{SAMPLED}-{count}"] = {"system": SAMPLED, "setup": DEFAULTS, "steps": steps}
-    return found
+        run_settings[f"{SAMPLED}-{count}"] = {"system": SAMPLED, "setup": DEFAULTS, "steps": steps}
+    return run_settings
 
 
 def shared_values(config: Config) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from workflow_scripts.synthesis.model import PARTS, SynthesisModel
 
 
 def main(snakemake) -> None:
-    given = snakemake.input
+    inputs = snakemake.input
     torch.set_num_threads(snakemake.threads)
-    model = SynthesisModel.of(*(given[part] for part in PARTS))
-    sampling = {**read_json(given.sampling), **snakemake.params.setting}
-    write_table(sampled(read_table(given.requests), model, sampling), snakemake.output.table)
+    model = SynthesisModel.of(*(inputs[part] for part in PARTS))
+    sampling = {**read_json(inputs.sampling), **snakemake.params.setting}
+    write_table(sampled(read_table(inputs.requests), model, sampling), snakemake.output.table)
 
 
 if __name__ == "__main__":

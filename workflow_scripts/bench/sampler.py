@@ -30,9 +30,9 @@ def image_measures(patient: Patient, grid: Grid) -> dict[str, float]:
     detail is the mean over modalities."""
     inside = patient.foreground()
     away = away_from(patient.label() > 0, inside)
-    found = whole_brain(patient, grid)
-    found["fine_detail"] = float(fine_detail(patient.image(), inside, away).mean())
-    return {name: found[name] for name in MEASURES}
+    measures = whole_brain(patient, grid)
+    measures["fine_detail"] = float(fine_detail(patient.image(), inside, away).mean())
+    return {name: measures[name] for name in MEASURES}
 
 
 def sampled(
@@ -51,8 +51,8 @@ def sampled(
         for name in table["patient_id"]:
             patient = Path(folder, "patients", str(name))
             # Without a tumour it is no patient, and is not written.
-            found = image_measures(Patient(patient), model.codec.grid) if patient.is_dir() else {}
-            rows.append({measure: found.get(measure, np.nan) for measure in MEASURES})
+            values = image_measures(Patient(patient), model.codec.grid) if patient.is_dir() else {}
+            rows.append({measure: values.get(measure, np.nan) for measure in MEASURES})
     return pd.concat([table, pd.DataFrame(rows, index=table.index)], axis=1)
 
 
@@ -67,7 +67,7 @@ def judged(table: pd.DataFrame, reference: pd.DataFrame, confidence: float) -> d
     rows = {row["attribute"]: row for row in draw_adherence(table, "first", *sure)}
     volume, distance = rows["volume_ml"], rows[DISTANCE]
     outcomes = table["first_outcome"]
-    found = {
+    summary = {
         "n_requests": len(table),
         **{name: int((outcomes == name).sum()) for name in ("missing", "torn", "holes")},
         "met": rows[MET]["share"],
@@ -78,11 +78,13 @@ def judged(table: pd.DataFrame, reference: pd.DataFrame, confidence: float) -> d
         "centroid_p95_mm": distance["p95"],
     }
     phantoms = reference.set_index("patient_id").loc[table["patient_id"]]
-    made = table[MEASURES[0]].notna().to_numpy()
+    has_patient = table[MEASURES[0]].notna().to_numpy()
     for name in MEASURES:
-        found[name] = float(table.loc[made, name].mean() / phantoms.loc[made, name].mean())
-    logs = np.abs(np.log([found[name] for name in MEASURES]))
-    return {**found, "image_distance": float(logs.sum())}
+        summary[name] = float(
+            table.loc[has_patient, name].mean() / phantoms.loc[has_patient, name].mean()
+        )
+    logs = np.abs(np.log([summary[name] for name in MEASURES]))
+    return {**summary, "image_distance": float(logs.sum())}
 
 
 def left_out(table: pd.DataFrame) -> pd.Series:

@@ -22,8 +22,8 @@ def setting_name(setting: dict[str, float]) -> str:
 def settings_grid(sampler: SamplerSettings) -> dict[str, dict[str, float]]:
     """All combinations of the values in the configuration, by their names."""
     values = itertools.product(*(getattr(sampler, name) for name in CHANGED))
-    found = [dict(zip(CHANGED, each, strict=True)) for each in values]
-    return {setting_name(setting): setting for setting in found}
+    settings = [dict(zip(CHANGED, each, strict=True)) for each in values]
+    return {setting_name(setting): setting for setting in settings}
 
 
 def held_out(part: str, count: int) -> list[str]:

@@ -43,19 +43,19 @@ def brats_cases(root: str | Path, modalities: Sequence[str]) -> list[Case]:
 
     The label scheme is what the names suggest. Raises ``UserError`` where nothing is found.
     """
-    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    files: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     schemes: dict[str, set[str]] = defaultdict(set)
     for file, scheme, match in brats_files(root):
-        found[match["id"]][KINDS[scheme][match["kind"]]].append(str(file))
+        files[match["id"]][KINDS[scheme][match["kind"]]].append(str(file))
         schemes[match["id"]].add(scheme)
-    if not found:
+    if not files:
         raise UserError(
             f"cohort.root: no BraTS case under {root}; files must be named like "
             "<case>_flair.nii.gz with <case>_seg.nii.gz (2017–2021), or <case>-t2f.nii.gz with "
             "<case>-seg.nii.gz (2023 and later)"
         )
     return [
-        _brats_case(name, found[name], sorted(schemes[name]), modalities) for name in sorted(found)
+        _brats_case(name, files[name], sorted(schemes[name]), modalities) for name in sorted(files)
     ]
 
 

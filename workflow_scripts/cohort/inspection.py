@@ -191,10 +191,10 @@ def settled_schemes(cases: Sequence[Case], contents: dict[str, Content]) -> list
     fours = [case.patient_id for case in recent if contents[case.patient_id].label.counts[4]]
     doubtful = fours or [case.patient_id for case in recent if "-PED-" in case.patient_id]
     if doubtful:
-        found = "its label holds the value 4" if fours else "it is paediatric by its name"
+        reason = "its label holds the value 4" if fours else "it is paediatric by its name"
         schemes = "; ".join(f"{name} ({words})" for name, words in NAMED_2023.items())
         raise UserError(
-            f"cohort.label_scheme: {doubtful[0]} may be of several label schemes: {found}. Say "
+            f"cohort.label_scheme: {doubtful[0]} may be of several label schemes: {reason}. Say "
             f"which: {schemes}"
         )
     return list(cases)
@@ -222,8 +222,8 @@ def _checked(
 
     ordered = sorted(cases, key=lambda case: case.patient_id)
     with ThreadPoolExecutor(threads) as pool:
-        found = pool.map(read, ordered)
-        for number, (case, content) in enumerate(zip(ordered, found, strict=True), 1):
+        results = pool.map(read, ordered)
+        for number, (case, content) in enumerate(zip(ordered, results, strict=True), 1):
             if isinstance(content, UserError):
                 problems[case.patient_id or case.origin or "''"] = str(content)
             else:
@@ -310,8 +310,8 @@ def inspect_cases(
             logging.info("%s: another scan of the patient of %s, left out", case.patient_id, first)
             continue
         files = {**case.images, "label": case.label, "brain_mask": case.brain_mask}
-        told = {"label_scheme": case.label_scheme, "volume_ml": volume}
-        rows.append({"patient_id": case.patient_id, **files, **told})
+        label_facts = {"label_scheme": case.label_scheme, "volume_ml": volume}
+        rows.append({"patient_id": case.patient_id, **files, **label_facts})
     _report(problems, len(cases), on_error if rows else "stop")
     _warn_of_labels(good, contents, {row["patient_id"]: row["volume_ml"] for row in rows})
     return pd.DataFrame(rows), problems

@@ -36,41 +36,41 @@ def phantom_participants(
     return pd.DataFrame(rows)
 
 
-def real_cases(given, modalities: Sequence[str]) -> list[Case]:
+def real_cases(cohort, modalities: Sequence[str]) -> list[Case]:
     """The cases of a ``brats``, ``msd`` or ``table`` cohort without those that are excluded.
-    ``given`` has the values of ``CohortSettings`` that say which.
+    ``cohort`` has the values of ``CohortSettings`` that say which.
 
     Raises ``UserError`` where a name to exclude is none of theirs.
     """
-    if given.source == "brats":
-        cases = brats_cases(given.root, modalities)
-    elif given.source == "msd":
-        cases = msd_cases(given.root, modalities)
+    if cohort.source == "brats":
+        cases = brats_cases(cohort.root, modalities)
+    elif cohort.source == "msd":
+        cases = msd_cases(cohort.root, modalities)
     else:
-        cases = table_cases(given.table, given.root, given.label_scheme, modalities)
+        cases = table_cases(cohort.table, cohort.root, cohort.label_scheme, modalities)
     names = {case.patient_id for case in cases}
-    for name in given.exclude:
+    for name in cohort.exclude:
         if name not in names:
             near = difflib.get_close_matches(name, names, 1)
             hint = f"; did you mean '{near[0]}'?" if near else ""
             raise UserError(f"cohort.exclude: the cohort has no patient '{name}'{hint}")
-    return [case for case in cases if case.patient_id not in given.exclude]
+    return [case for case in cases if case.patient_id not in cohort.exclude]
 
 
 def main(snakemake):
-    given = snakemake.params
+    params = snakemake.params
     problems: dict[str, str] = {}
-    if given.source in ("phantom", "phantom_on_grid"):
-        settings = PhantomSettings.model_validate(given.phantom)
+    if params.source in ("phantom", "phantom_on_grid"):
+        settings = PhantomSettings.model_validate(params.phantom)
         participants = phantom_participants(
-            given.patients, given.seed, given.modalities, settings, given.folder
+            params.patients, params.seed, params.modalities, settings, params.folder
         )
     else:
         participants, problems = inspect_cases(
-            real_cases(given, given.modalities),
-            given.label_scheme,
-            given.on_error,
-            given.geometry,
+            real_cases(params, params.modalities),
+            params.label_scheme,
+            params.on_error,
+            params.geometry,
             snakemake.threads,
         )
     write_table(participants, snakemake.output.participants)

@@ -33,8 +33,8 @@ def _files(cohort: CohortSettings, modalities: Sequence[str]) -> Iterator[str]:
     elif cohort.source == "msd":
         yield from _of_cases(msd_cases(cohort.root, modalities))
     elif cohort.source == "table":
-        given = (cohort.table, cohort.root, cohort.label_scheme, modalities)
-        yield from _of_cases(table_cases(*given))
+        arguments = (cohort.table, cohort.root, cohort.label_scheme, modalities)
+        yield from _of_cases(table_cases(*arguments))
 
 
 def _of_cases(cases: Sequence[Case]) -> Iterator[str]:
@@ -46,7 +46,7 @@ def _of_cases(cases: Sequence[Case]) -> Iterator[str]:
 def _stamp(file: str) -> list[int]:
     """Size and time of a file; nothing where it is not there."""
     try:
-        found = Path(file).stat()
+        status = Path(file).stat()
     except OSError:
         return []
-    return [found.st_size, found.st_mtime_ns]
+    return [status.st_size, status.st_mtime_ns]

@@ -91,10 +91,10 @@ class StopWhenAsked(Callback):
 
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint
-        self.asked = False
+        self.stop_requested = False
 
     def _ask(self, *_: Any) -> None:
-        self.asked = True
+        self.stop_requested = True
 
     def _listen(self) -> dict[int, Any]:
         return {number: signal.signal(number, self._ask) for number in ENDS}
@@ -107,7 +107,7 @@ class StopWhenAsked(Callback):
         try:
             yield
         finally:
-            if not self.asked:
+            if not self.stop_requested:
                 for number, handler in before.items():
                     signal.signal(number, handler)
 
@@ -116,7 +116,7 @@ class StopWhenAsked(Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         # All processes end after the same step, whichever was asked.
-        if trainer.strategy.reduce_boolean_decision(self.asked, all=False):
+        if trainer.strategy.reduce_boolean_decision(self.stop_requested, all=False):
             trainer.save_checkpoint(self.checkpoint)
             raise UserError(
                 f"stopped when asked, after step {trainer.global_step}; the next run goes on there"

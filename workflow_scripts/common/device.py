@@ -25,14 +25,14 @@ def arithmetic(choice: str) -> str:
     return "bf16" if fast else "fp32"
 
 
-def autocast(choice: str, place: torch.device) -> AbstractContextManager:
+def autocast(choice: str, torch_device: torch.device) -> AbstractContextManager:
     """A context in which networks on a device compute in the configured arithmetic."""
-    return torch.autocast(place.type, torch.bfloat16, enabled=arithmetic(choice) == "bf16")
+    return torch.autocast(torch_device.type, torch.bfloat16, enabled=arithmetic(choice) == "bf16")
 
 
-def exact(place: torch.device) -> AbstractContextManager:
+def exact(torch_device: torch.device) -> AbstractContextManager:
     """A context in which matrix products on a device are fp32, whatever the network's arithmetic.
 
     What is meant to be undone later, such as a change of basis, must not be rounded to bf16.
     """
-    return torch.autocast(place.type, enabled=False)
+    return torch.autocast(torch_device.type, enabled=False)

@@ -13,21 +13,21 @@ class Progress:
 
     def __init__(self, total: int, what: str, first: int = 0, every_s: float = EVERY_S) -> None:
         self.total, self.what, self.first, self.every = total, what, first, every_s
-        self.began = self.told = time.monotonic()
+        self.began = self.last_report = time.monotonic()
 
     @property
     def due(self) -> bool:
         """Whether a line is due."""
-        return time.monotonic() - self.told >= self.every
+        return time.monotonic() - self.last_report >= self.every
 
     def done(self, count: int, more: str = "") -> None:
         """Say that ``count`` are done, where a line is due or all is; ``more`` ends the line."""
         if not (self.due or count == self.total):
             return
-        self.told = time.monotonic()
+        self.last_report = time.monotonic()
         text = f"{count} of {self.total} {self.what}{more}"
         if self.first < count < self.total:
-            each = (self.told - self.began) / (count - self.first)
+            each = (self.last_report - self.began) / (count - self.first)
             text += f", {clock(each * (self.total - count))} left"
         logging.getLogger(__name__).info(text)
 

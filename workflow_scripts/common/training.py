@@ -53,8 +53,8 @@ class Training(L.LightningModule):
     def configure_optimizers(self) -> dict:
         """AdamW with warm-up and decay."""
         parameters = [p for p in self.model.parameters() if p.requires_grad]
-        given = self.optimiser
-        adam = torch.optim.AdamW(parameters, lr=given.lr, weight_decay=given.weight_decay)
+        settings = self.optimiser
+        adam = torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(adam, self._rate)
         return {"optimizer": adam, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

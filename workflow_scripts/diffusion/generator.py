@@ -167,20 +167,20 @@ class Generator:
         (N, 1, h, w, Z) is made anew, 0 to 1.
         """
         space, process = self.bundle.space, Process(self.settings)
-        place = space.mean.device
-        vectors = self.scaling.vectors(requests).to(place)
-        ellipsoids = ellipsoid_of(requests).to(place)
-        tissue, rendered = tissue.to(place), rendered.to(place)
+        torch_device = space.mean.device
+        vectors = self.scaling.vectors(requests).to(torch_device)
+        ellipsoids = ellipsoid_of(requests).to(torch_device)
+        tissue, rendered = tissue.to(torch_device), rendered.to(torch_device)
         base = rendered if rendered.shape[1] else 0
 
         def noise() -> Tensor:
             drawn = [torch.randn(space.folded_shape, generator=numbers) for numbers in random]
-            return torch.stack(drawn).to(place)
+            return torch.stack(drawn).to(torch_device)
 
         def denoise(x: Tensor, sigma: Tensor, conditioned: bool) -> Tensor:
-            present = torch.full((len(x),), conditioned, device=place)
+            present = torch.full((len(x),), conditioned, device=torch_device)
             maps = space.beside(ellipsoids, present, tissue, rendered, self.settings)
-            with autocast(precision, place):
+            with autocast(precision, torch_device):
                 return process.denoised(
                     lambda scaled, level: self.bundle.denoiser(
                         scaled, level, vectors, present, maps
@@ -191,7 +191,7 @@ class Generator:
 
         keep = None
         if known:
-            latents, anew = (part.to(place) for part in known)
+            latents, anew = (part.to(torch_device) for part in known)
             stay = space.standardise(latents - base)
             share = fold(anew.expand(latents.shape), space.patch)
 

@@ -109,8 +109,8 @@ def empty_space(
     shape: tuple[int, int, int, int], grid: Grid, modalities: int, settings: DenoiserSettings
 ) -> LatentSpace:
     """A plain space for latents (C, h, w, Z) of a grid, of so many modalities."""
-    given = modalities if settings.anatomy == "tissue" else 0
-    space = LatentSpace(shape, settings.patch, given)
+    anatomy_modalities = modalities if settings.anatomy == "tissue" else 0
+    space = LatentSpace(shape, settings.patch, anatomy_modalities)
     space.points.copy_(latent_points(grid, grid.shape[0] // shape[1]))
     return space
 

@@ -68,8 +68,8 @@ class LatentBatches:
             shape = (REGIONS, *tissue.shape[2:])
             unpacked = [unpack_mask(self.tumours[i], shape) for i in chosen]
             masks = torch.from_numpy(np.stack(unpacked))
-        told = self.conditions[chosen], self.ellipsoids[chosen]
-        return read(self.latents), *told, tissue, rendered, masks
+        conditioning = self.conditions[chosen], self.ellipsoids[chosen]
+        return read(self.latents), *conditioning, tissue, rendered, masks
 
 
 class Denoisers(nn.Module):

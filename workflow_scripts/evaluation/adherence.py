@@ -77,14 +77,14 @@ def adherence(
     ``permutations`` of the requests: what chance alone gives with so few.
     """
     x, y = (np.log(values) if ratio else values for values in (requested, measured))
-    found = agreement(y - x, confidence)
-    found["median"] = float(np.median(y - x)) if len(x) else NAN
+    statistics = agreement(y - x, confidence)
+    statistics["median"] = float(np.median(y - x)) if len(x) else NAN
     if ratio:
-        found = {name: float(np.exp(value)) for name, value in found.items()}
+        statistics = {name: float(np.exp(value)) for name, value in statistics.items()}
     slope, r2 = fit_line(x, y)
     rng = np.random.default_rng(seed)
     shuffled = [fit_line(rng.permutation(x), y)[1] for _ in range(permutations)]
-    return {**found, "slope": slope, "r2": r2, "r2_shuffled": float(np.mean(shuffled))}
+    return {**statistics, "slope": slope, "r2": r2, "r2_shuffled": float(np.mean(shuffled))}
 
 
 def centroid_distances(table: pd.DataFrame, side: str = "measured") -> NDArray[np.float64]:
@@ -98,7 +98,7 @@ def centroid_distances(table: pd.DataFrame, side: str = "measured") -> NDArray[n
     return np.sqrt(np.sum(squares, axis=0))
 
 
-def told(table: pd.DataFrame, name: str, side: str = "requested") -> pd.DataFrame:
+def rows_with(table: pd.DataFrame, name: str, side: str = "requested") -> pd.DataFrame:
     """The rows in which an attribute has a value; a table without its column has none."""
     column = f"{side}_{name}"
     return table.dropna(subset=column) if column in table else table.iloc[:0]
@@ -118,24 +118,28 @@ def draw_adherence(
     sure = permutations, confidence, seed
     rows = []
 
-    def add(attribute: str, unit: str, asked: pd.DataFrame, found: dict[str, float]) -> None:
-        absent = asked[f"{side}_volume_ml"] == 0
+    def add(
+        attribute: str, unit: str, requests: pd.DataFrame, statistics: dict[str, float]
+    ) -> None:
+        absent = requests[f"{side}_volume_ml"] == 0
         if attribute in SHARES:  # a label with one region has none either
-            absent |= asked[f"{side}_{attribute}"].isna()
-        counts = {"n_requests": len(asked), "n_missing": int(absent.sum())}
+            absent |= requests[f"{side}_{attribute}"].isna()
+        counts = {"n_requests": len(requests), "n_missing": int(absent.sum())}
         names = {"attribute": attribute, "unit": unit, "draw": draw, **counts}
-        rows.append({**dict.fromkeys(COLUMNS, NAN), **names, **found})
+        rows.append({**dict.fromkeys(COLUMNS, NAN), **names, **statistics})
 
-    def compared(asked: pd.DataFrame, name: str) -> dict[str, float]:
-        made = told(asked[asked[f"{side}_volume_ml"] > 0], name, side)
-        pair = (made[f"{which}_{name}"].to_numpy(float, copy=True) for which in ("requested", side))
+    def compared(requests: pd.DataFrame, name: str) -> dict[str, float]:
+        measured = rows_with(requests[requests[f"{side}_volume_ml"] > 0], name, side)
+        pair = (
+            measured[f"{which}_{name}"].to_numpy(float, copy=True) for which in ("requested", side)
+        )
         return adherence(*pair, *sure, ratio=UNITS[name] == "ratio")
 
     for name, unit in UNITS.items():
-        asked = told(table, name)
+        attribute_requests = rows_with(table, name)
         # The label of a run for the whole tumour shows no regions.
-        if name not in SHARES or told(asked, name, side).size:
-            add(name, unit, asked, compared(asked, name))
+        if name not in SHARES or rows_with(attribute_requests, name, side).size:
+            add(name, unit, attribute_requests, compared(attribute_requests, name))
     small = table[table["requested_volume_ml"].between(*SMALL_ML)]
     add(SMALL, UNITS["volume_ml"], small, compared(small, "volume_ml"))
     distances = centroid_distances(table, side)

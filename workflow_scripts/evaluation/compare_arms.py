@@ -39,8 +39,8 @@ def main(snakemake) -> None:
         others[run] = read_table(path)
         check_same_patients(scores, others[run], run)
     opponents = opponents_of(scores, files.get("validation"), params.opponent)
-    made = compare(scores, opponents, others, params.confidence, params.seed_sd)
-    write_table(made, snakemake.output.table)
+    comparisons = compare(scores, opponents, others, params.confidence, params.seed_sd)
+    write_table(comparisons, snakemake.output.table)
 
 
 if __name__ == "__main__":

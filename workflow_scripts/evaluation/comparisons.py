@@ -82,16 +82,16 @@ def opponents_of(scores: pd.DataFrame, validation: str | None, named: str) -> di
     return dict.fromkeys(scores["n"], scores["arm"].iloc[0])
 
 
-def verdict(found: Estimate) -> str:
+def verdict(estimate: Estimate) -> str:
     """``helped``, ``harmed`` or ``not decided``: the first two where the interval excludes 0.
 
     With fewer than ``LEAST_SEEDS`` seeds nothing is decided.
     """
-    if found.seeds < LEAST_SEEDS:
-        return f"{UNDECIDED}: {found.seeds} seed{'s' if found.seeds > 1 else ''}"
-    if found.low > 0:
+    if estimate.seeds < LEAST_SEEDS:
+        return f"{UNDECIDED}: {estimate.seeds} seed{'s' if estimate.seeds > 1 else ''}"
+    if estimate.low > 0:
         return HELPED
-    return HARMED if found.high < 0 else UNDECIDED
+    return HARMED if estimate.high < 0 else UNDECIDED
 
 
 def _pairs(
@@ -143,7 +143,7 @@ def compare(
             table = group[group["region"] == region]
             for question, arm, rival, other in _pairs(table, opponents.get(n), others):
                 own = table[table["arm"] == arm]
-                found = arm_difference(own, other, "dice", coverage, seed_sd)
+                estimate = arm_difference(own, other, "dice", coverage, seed_sd)
                 rows.append(
                     {
                         "n": n,
@@ -151,14 +151,14 @@ def compare(
                         "arm": arm,
                         "opponent": rival,
                         "region": region,
-                        "patients": found.patients,
-                        "seeds": found.seeds,
-                        "difference": found.mean,
-                        "ci_low": found.low,
-                        "ci_high": found.high,
-                        "p": float(np.minimum(found.p * len(regions), 1.0)),
-                        "smallest": found.smallest,
-                        "verdict": verdict(found),
+                        "patients": estimate.patients,
+                        "seeds": estimate.seeds,
+                        "difference": estimate.mean,
+                        "ci_low": estimate.low,
+                        "ci_high": estimate.high,
+                        "p": float(np.minimum(estimate.p * len(regions), 1.0)),
+                        "smallest": estimate.smallest,
+                        "verdict": verdict(estimate),
                     }
                 )
     columns = ["n", "question", "arm", "opponent", "region", "patients", "seeds", "difference"]

@@ -116,7 +116,7 @@ def contrast_rows(
             mean = float(values[:, number].mean()) / unit[number] if len(values) else np.nan
             row = {"group": group, "modality": modality, "patients": len(values)}
             pair = groups["synthetic"][:, number], values[:, number]
-            found = (np.nan,) * 3 if group == "synthetic" else ratio_of_means(*pair, confidence)
+            estimate = (np.nan,) * 3 if group == "synthetic" else ratio_of_means(*pair, confidence)
             names = ("ratio", "ratio_low", "ratio_high")
-            rows.append({**row, "contrast_z": mean, **dict(zip(names, found, strict=True))})
+            rows.append({**row, "contrast_z": mean, **dict(zip(names, estimate, strict=True))})
     return rows

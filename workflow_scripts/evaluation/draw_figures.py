@@ -40,7 +40,7 @@ def pair_by_volume(
     count = min(count, len(real), len(synthetic))
     places = np.linspace(0, len(real) - 1, count + 2)[1:-1].round().astype(int)
     left, pairs = list(synthetic), []
-    for patient in [real[place] for place in dict.fromkeys(places.tolist())]:
+    for patient in [real[position] for position in dict.fromkeys(places.tolist())]:
         volume = np.log1p(tumour_ml(patient, grid))
         nearest = min(left, key=lambda p: abs(np.log1p(tumour_ml(p, grid)) - volume))
         left.remove(nearest)
@@ -53,10 +53,10 @@ def nearest_pairs(
 ) -> list[tuple[Patient, Patient]]:
     """The synthetic patients whose images come nearest to a training patient's, each with that one,
     mirrored where so it is the nearest."""
-    made = {patient.patient_id: patient for patient in synthetic}
+    by_id = {patient.patient_id: patient for patient in synthetic}
     rows = neighbours.sort_values("image_distance").head(count)
     return [
-        (made[str(r.patient_id)], Patient(training[str(r.image_patient)].folder, r.image_mirrored))
+        (by_id[str(r.patient_id)], Patient(training[str(r.image_patient)].folder, r.image_mirrored))
         for r in rows.itertuples()
     ]
 
@@ -82,7 +82,9 @@ def draw_sweeps(files, params, look: tuple) -> dict[str, Figure]:
         at = [", ".join(f"{value:.0f}" for value in centre) for centre in centres]
         headings = [f"asked {ml:.0f} mL" for ml in volumes]
         if kind == "place":
-            headings = [f"{place} mm\n{asked}" for place, asked in zip(at, headings, strict=True)]
+            headings = [
+                f"{centroid} mm\n{heading}" for centroid, heading in zip(at, headings, strict=True)
+            ]
         else:
             title += f" ({at[0]} mm)"
         drawn[f"{kind}_sweep"] = slices.sweep(

@@ -13,8 +13,8 @@ def main(snakemake) -> None:
     rows = []
     for path in snakemake.input.attributes:
         sure = params.permutations, params.confidence, params.seed
-        found = split_adherence(read_table(path), *sure)
-        rows += [{"split": Path(path).parent.name, **row} for row in found]
+        split_rows = split_adherence(read_table(path), *sure)
+        rows += [{"split": Path(path).parent.name, **row} for row in split_rows]
     write_table(pd.DataFrame(rows), snakemake.output.table)
 
 

@@ -16,24 +16,24 @@ def main(snakemake) -> None:
     preprocessed = Path(snakemake.input.test[0]).parents[1]
     table = read_table(snakemake.input.splits)
     rows = []
-    for split, made, synthetic in zip(
+    for split, reconstructed, synthetic in zip(
         params.splits, snakemake.input.reconstructions, snakemake.input.synthetic, strict=True
     ):
         roles = table[table["split"] == split].groupby("role")["patient_id"]
         test, train = (sorted(roles.get_group(role)) for role in ("test", "train"))
         groups = (
             [preprocessed / name for name in test],
-            [Path(made) / name for name in test],
+            [Path(reconstructed) / name for name in test],
             [preprocessed / name for name in train],
             patient_folders(synthetic),
         )
         # One unit for all groups: a smoother image is no more contrasted for being smoother.
         unit = healthy_spread(groups[0])
-        found = {
+        contrasts = {
             group: steps(folders, grid, params.ring_mm, len(params.modalities))
             for group, folders in zip(GROUPS, groups, strict=True)
         }
-        compared = contrast_rows(found, unit, params.modalities, params.confidence)
+        compared = contrast_rows(contrasts, unit, params.modalities, params.confidence)
         rows += [{"split": split, **row} for row in compared]
     write_table(pd.DataFrame(rows), snakemake.output.table)
 

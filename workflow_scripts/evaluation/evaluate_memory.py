@@ -58,26 +58,26 @@ def patients_of_run(
 ) -> dict[str, list[Callable[[], Encoded]]]:
     """The groups that are compared: the synthetic patients in a folder, the reconstructed held-out
     ones in another, and decoded training latents."""
-    made, unseen = (
+    generated, unseen = (
         [partial(encode_folder, folder, codec) for folder in patient_folders(directory)]
         for directory in (synthetic, held_out)
     )
     chosen = evenly_chosen(len(trained.latents), PLANTED)
     planted = [partial(encode_item, trained, index, codec) for index in chosen]
-    return dict(zip(GROUPS, (made, unseen, planted), strict=True))
+    return dict(zip(GROUPS, (generated, unseen, planted), strict=True))
 
 
 def main(snakemake) -> None:
-    given = snakemake.input
+    inputs = snakemake.input
     torch.set_num_threads(snakemake.threads)
-    if given.latents:
-        trained = load_trained(given.latents, given.tumours, given.attributes, given.brain)
-        codec = Codec.load(Path(given.autoencoder).parent)
-        groups = patients_of_run(given.synthetic, given.held_out, trained, codec)
+    if inputs.latents:
+        trained = load_trained(inputs.latents, inputs.tumours, inputs.attributes, inputs.brain)
+        codec = Codec.load(Path(inputs.autoencoder).parent)
+        groups = patients_of_run(inputs.synthetic, inputs.held_out, trained, codec)
         table = grouped(groups, trained)
     else:
-        table = unknown(patient_folders(given.synthetic))
-    anatomies = read_table(given.made).set_index("patient_id")["anatomy"]
+        table = unknown(patient_folders(inputs.synthetic))
+    anatomies = read_table(inputs.made).set_index("patient_id")["anatomy"]
     training = anatomies.map(is_training)
     table["derived"] = table["patient_id"].map(training).fillna(False).astype(bool)
     table.insert(0, "split", snakemake.wildcards.split)

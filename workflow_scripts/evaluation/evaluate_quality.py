@@ -21,13 +21,13 @@ from workflow_scripts.evaluation.quality import (
 
 
 def main(snakemake) -> None:
-    params, given = snakemake.params, snakemake.input
+    params, inputs = snakemake.params, snakemake.input
     torch.set_num_threads(snakemake.threads)
     grid, sure = Grid.from_settings(params.grid), (params.seed, params.confidence)
-    codec = Codec.load(Path(given.autoencoder).parent)
+    codec = Codec.load(Path(inputs.autoencoder).parent)
     judge = load_judge(params.modalities, codec.labels, grid, params.seed)
-    with patient_groups(given, codec) as groups:
-        drawn = read_table(given.attributes).dropna(subset="measured_brain_pieces")
+    with patient_groups(inputs, codec) as groups:
+        drawn = read_table(inputs.attributes).dropna(subset="measured_brain_pieces")
         holed, torn = drawn["measured_hole_voxels"] > 0, drawn["measured_brain_pieces"] > 1
         rows = [
             *brain_rows(groups, grid, params.modalities, params.confidence),
@@ -36,8 +36,8 @@ def main(snakemake) -> None:
             *intensity_rows(groups, grid, params.ring_mm, params.modalities, *sure),
             *variety_rows(groups),
         ]
-    found = nearest(groups["synthetic"], groups["train"])
-    write_table(found, snakemake.output.neighbours)
+    neighbours = nearest(groups["synthetic"], groups["train"])
+    write_table(neighbours, snakemake.output.neighbours)
     write_rows(rows, snakemake.wildcards.split, snakemake.output.table)
 
 

@@ -11,11 +11,11 @@ from workflow_scripts.evaluation.quality import two_sample_rows
 
 
 def main(snakemake) -> None:
-    params, given = snakemake.params, snakemake.input
+    params, inputs = snakemake.params, snakemake.input
     torch.set_num_threads(snakemake.threads)
-    codec = Codec.load(Path(given.autoencoder).parent)
+    codec = Codec.load(Path(inputs.autoencoder).parent)
     length = params.classifier_steps, params.classifier_repeats
-    with patient_groups(given, codec) as groups:
+    with patient_groups(inputs, codec) as groups:
         rows = list(
             two_sample_rows(groups, params.modalities, *length, params.seed, params.confidence)
         )

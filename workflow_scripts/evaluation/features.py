@@ -47,7 +47,9 @@ def load_judge(modalities: Sequence[str], labels: str, grid: Grid, seed: int) ->
 def _seen_by(layer: nn.Module, work: Callable[[], object]) -> list[torch.Tensor]:
     """What ``layer`` gives while ``work`` runs."""
     seen: list[torch.Tensor] = []
-    hook = layer.register_forward_hook(lambda module, given, made: seen.append(made.float().cpu()))
+    hook = layer.register_forward_hook(
+        lambda module, inputs, output: seen.append(output.float().cpu())
+    )
     try:
         work()
     finally:

@@ -41,11 +41,11 @@ def fine_detail(image: NDArray, inside: Mask, where: Mask) -> Values:
     image has less of it, a noisy one more.
     """
     weight = ndimage.gaussian_filter(inside.astype(np.float32), DETAIL_VOXELS)[where]
-    found = []
+    details = []
     for volume in image:
         smooth = ndimage.gaussian_filter(volume * inside, DETAIL_VOXELS)[where] / weight
-        found.append((volume[where] - smooth).std() if where.any() else np.nan)
-    return np.array(found, dtype=float)
+        details.append((volume[where] - smooth).std() if where.any() else np.nan)
+    return np.array(details, dtype=float)
 
 
 def bright_in_one_piece(image: NDArray, tumour: Mask) -> Values:
@@ -54,19 +54,19 @@ def bright_in_one_piece(image: NDArray, tumour: Mask) -> Values:
     tumours of fewer than ``PIECE_VOXELS``."""
     if tumour.sum() < PIECE_VOXELS:
         return np.full(len(image), np.nan)
-    found = []
+    shares = []
     for volume in image:
         bright = tumour & (volume >= np.quantile(volume[tumour], 1 - BRIGHT))
         pieces, _ = ndimage.label(bright)
-        found.append(np.bincount(pieces[bright]).max() / bright.sum())
-    return np.array(found, dtype=float)
+        shares.append(np.bincount(pieces[bright]).max() / bright.sum())
+    return np.array(shares, dtype=float)
 
 
 @functools.cache
 def template_tissues(grid: Grid) -> tuple[Mask, Mask]:
     """Voxels (X, Y, Z) of the grid that are grey matter and that are white matter in MNI152: those
     where the mean of the template's map over the voxel is above ``TISSUE``."""
-    found = []
+    masks = []
     for name in ("gm", "wm"):
         array, affine = mni152(name)
         step = np.array(grid.spacing_mm) / np.abs(np.diag(affine)[:3])
@@ -78,8 +78,8 @@ def template_tissues(grid: Grid) -> tuple[Mask, Mask]:
         share = ndimage.affine_transform(
             mean, to_template[:3, :3], to_template[:3, 3], grid.shape, order=1
         )
-        found.append(share > TISSUE)
-    return found[0], found[1]
+        masks.append(share > TISSUE)
+    return masks[0], masks[1]
 
 
 def grey_white_contrast(image: NDArray, where: Mask, grey: Mask, white: Mask) -> Values:
@@ -113,7 +113,7 @@ def image_measures(
     contrast and left-right correlation of a patient by measure and modality."""
     image, inside, tumour = patient.image(), patient.foreground(), patient.label() > 0
     where = away_from(tumour, inside)
-    found = {
+    measures = {
         "fine_detail": fine_detail(image, inside, where),
         "tumour_detail": fine_detail(image, inside, tumour & inside),
         "bright_in_one_piece": bright_in_one_piece(image, tumour & inside),
@@ -122,7 +122,7 @@ def image_measures(
     }
     return {
         (measure, modality): float(value)
-        for measure, values in found.items()
+        for measure, values in measures.items()
         for modality, value in zip(modalities, values, strict=True)
     }
 

@@ -31,12 +31,12 @@ def sampled(
     patient = Patient(folder)
     image = patient.image()
     masks = regions_of(patient.label() > 0, patient.foreground(), grid, ring_mm)
-    found = {}
+    intensities = {}
     for name, mask in masks.items():
         if mask.any():
             values = image[:, mask]
-            found[name] = values[:, np.linspace(0, values.shape[1] - 1, VOXELS).astype(int)]
-    return found
+            intensities[name] = values[:, np.linspace(0, values.shape[1] - 1, VOXELS).astype(int)]
+    return intensities
 
 
 def intensity_distance(

@@ -58,8 +58,8 @@ def spread_interval(
 
 def share_interval(which: NDArray[np.bool_], confidence: float) -> Interval:
     """Wilson's score interval (1927) of the share of patients for whom something is so."""
-    found = stats.binomtest(int(which.sum()), len(which)).proportion_ci(confidence, "wilson")
-    return float(found.low), float(found.high)
+    interval = stats.binomtest(int(which.sum()), len(which)).proportion_ci(confidence, "wilson")
+    return float(interval.low), float(interval.high)
 
 
 def auc_interval(auc: float, first: int, second: int, confidence: float) -> Interval:

@@ -312,31 +312,31 @@ def judge(table: pd.DataFrame) -> dict[str, float | str]:
     Tumours do not enter otherwise: they are asked for near the places and volumes of training
     tumours.
     """
-    made, held_out, planted = (table[table["group"] == name] for name in GROUPS)
-    if made.empty and "is_copy" not in table:
+    synthetic, held_out, planted = (table[table["group"] == name] for name in GROUPS)
+    if synthetic.empty and "is_copy" not in table:
         return {"verdict": "not known", "reason": NOT_KNOWN, "synthetic": 0}
-    if made["latent_distance"].isna().any():
-        return {"verdict": "not known", "reason": NOT_KNOWN, "synthetic": len(made)}
+    if synthetic["latent_distance"].isna().any():
+        return {"verdict": "not known", "reason": NOT_KNOWN, "synthetic": len(synthetic)}
     row = {
-        "synthetic": len(made),
+        "synthetic": len(synthetic),
         "held_out": len(held_out),
         "planted": len(planted),
-        "limit": copy_limit(held_out["latent_distance"].to_numpy(float), len(made)),
-        "copies": int(made["is_copy"].sum()),
+        "limit": copy_limit(held_out["latent_distance"].to_numpy(float), len(synthetic)),
+        "copies": int(synthetic["is_copy"].sum()),
         "planted_seen": int(planted["is_copy"].sum()),
         "expected_share": 1 / (len(held_out) + 1),
     }
     for kind in KINDS:
-        nearer = int(made[f"{kind}_nearer"].sum())
+        nearer = int(synthetic[f"{kind}_nearer"].sum())
         row[f"{kind}_nearer"] = nearer
-        row[f"{kind}_nearer_share"] = nearer / len(made) if len(made) else float("nan")
-        row[f"{kind}_nearer_p"] = nearer_p(nearer, len(made), len(held_out))
-        for name, group in (("synthetic", made), ("held_out", held_out), ("planted", planted)):
+        row[f"{kind}_nearer_share"] = nearer / len(synthetic) if len(synthetic) else float("nan")
+        row[f"{kind}_nearer_p"] = nearer_p(nearer, len(synthetic), len(held_out))
+        for name, group in (("synthetic", synthetic), ("held_out", held_out), ("planted", planted)):
             row[f"{kind}_median_{name}"] = float(group[f"{kind}_distance"].median())
-    row["same_tumours"] = int(made["same_tumour"].sum())
-    if "derived" in made and made["derived"].astype(bool).any():
-        found = ("copies", "of tumours") if row["same_tumours"] else (DERIVED, "")
-        return dict(zip(("verdict", "reason"), found, strict=True)) | row
+    row["same_tumours"] = int(synthetic["same_tumour"].sum())
+    if "derived" in synthetic and synthetic["derived"].astype(bool).any():
+        verdict = ("copies", "of tumours") if row["same_tumours"] else (DERIVED, "")
+        return dict(zip(("verdict", "reason"), verdict, strict=True)) | row
     return dict(zip(("verdict", "reason"), _verdict(row), strict=True)) | row
 
 

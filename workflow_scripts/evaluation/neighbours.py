@@ -30,10 +30,10 @@ def mask_distance(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return 1 - dice(a, b)
 
 
-def _least(found: NDArray, names: Sequence[str]) -> tuple[str, bool, float]:
+def _least(distances: NDArray, names: Sequence[str]) -> tuple[str, bool, float]:
     """Whose distance is the smallest, whether as a mirror image, and how small it is."""
-    row, mirrored = np.unravel_index(found.argmin(), found.shape)
-    return names[row], bool(mirrored), float(found.min())
+    row, mirrored = np.unravel_index(distances.argmin(), distances.shape)
+    return names[row], bool(mirrored), float(distances.min())
 
 
 def _small(folder: Path, mirrored: bool = False) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -51,15 +51,15 @@ def nearest(folders: Sequence[Path], training: Sequence[Path]) -> pd.DataFrame:
     One row a patient, with the columns ``COLUMNS``. Training patients are compared with mirrored
     too, but not warped.
     """
-    asked = [_small(folder) for folder in folders]
+    volumes = [_small(folder) for folder in folders]
     images = np.empty((len(folders), len(training), 2))
     masks = np.empty_like(images)
     for column, folder in enumerate(training):
         for mirrored in (False, True):
             image, mask = _small(folder, mirrored)
             cell = column, int(mirrored)
-            images[:, *cell] = [image_distance(one, image) for one, _ in asked]
-            masks[:, *cell] = [mask_distance(one, mask) for _, one in asked]
+            images[:, *cell] = [image_distance(one, image) for one, _ in volumes]
+            masks[:, *cell] = [mask_distance(one, mask) for _, one in volumes]
     names = [Path(folder).name for folder in training]
     rows = [
         (Path(folder).name, *_least(image, names), *_least(mask, names))

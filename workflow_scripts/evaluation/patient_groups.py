@@ -17,19 +17,19 @@ from workflow_scripts.evaluation.quality import Groups, Row
 
 def reconstruct(folders: Sequence[Path], codec: Codec, target: Path) -> list[Path]:
     """Patients after the autoencoder, in folders of ``target`` with the same names."""
-    made = []
+    reconstructed = []
     for patient in map(Patient, folders):
-        made.append(target / patient.patient_id)
+        reconstructed.append(target / patient.patient_id)
         volumes = codec.decode(codec.encode(patient.image(), patient.label()))
-        save_patient(made[-1], *volumes, codec.grid.affine)
-    return made
+        save_patient(reconstructed[-1], *volumes, codec.grid.affine)
+    return reconstructed
 
 
 @contextlib.contextmanager
-def patient_groups(given: Any, codec: Codec) -> Iterator[Groups]:
+def patient_groups(inputs: Any, codec: Codec) -> Iterator[Groups]:
     """The groups of patients that a rule's inputs name, for the block that compares them."""
     train, held_out = (
-        [Path(path).parent for path in given[side]] for side in ("train", "held_out")
+        [Path(path).parent for path in inputs[side]] for side in ("train", "held_out")
     )
     with tempfile.TemporaryDirectory() as folder:
         # As many as the held-out ones serve for the floor.
@@ -38,8 +38,8 @@ def patient_groups(given: Any, codec: Codec) -> Iterator[Groups]:
             "train": train,
             "held_out": held_out,
             "reconstructed_train": reconstruct(chosen, codec, Path(folder)),
-            "reconstructed": [Path(given.reconstructions) / side.name for side in held_out],
-            "synthetic": patient_folders(given.synthetic),
+            "reconstructed": [Path(inputs.reconstructions) / side.name for side in held_out],
+            "synthetic": patient_folders(inputs.synthetic),
         }
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
-from workflow_scripts.evaluation.adherence import fit_line, told
+from workflow_scripts.evaluation.adherence import fit_line, rows_with
 from workflow_scripts.evaluation.look import note
 from workflow_scripts.evaluation.statistics import crossed_mean, patients_by_seeds, per_patient
 
@@ -97,7 +97,9 @@ def adherence_scatter(tables: dict[str, pd.DataFrame]) -> Figure:
         return note("No synthetic patient has a tumour")
     every = pd.concat(tables.values())
     # Regions are asked for, and seen in the labels, in some runs only.
-    shown = {n: t for n, t in ATTRIBUTE_NAMES.items() if len(told(told(every, n), n, "first"))}
+    shown = {
+        n: t for n, t in ATTRIBUTE_NAMES.items() if len(rows_with(rows_with(every, n), n, "first"))
+    }
     figure = Figure(figsize=(2.6 * len(shown), 3.1))
     axes = figure.subplots(1, len(shown))
     for panel, (name, title) in zip(axes, shown.items(), strict=True):
@@ -151,8 +153,8 @@ def mean_interval(
     their spread, over patients alone."""
     same = (scores["n"] == n) & (scores["region"] == region) & (scores["arm"] == arm)
     values = patients_by_seeds(scores[same], "dice").dropna().to_numpy()
-    found = crossed_mean(values, confidence, seed_sd=0.0)
-    return found.low, found.high
+    estimate = crossed_mean(values, confidence, seed_sd=0.0)
+    return estimate.low, estimate.high
 
 
 def dice_by_arm(scores: pd.DataFrame, arms: Sequence[str], confidence: float) -> Figure:

@@ -87,8 +87,8 @@ def two_sample_rows(
             key = reference, modality
             if key not in floors:
                 floors[key] = separate(crops[other], crops[group], k, **length)
-            found = separate(crops[name], crops[group], k, **length)
-            yield Row(name, f"auc_{reference}", modality, reference, *found, *floors[key])
+            estimate = separate(crops[name], crops[group], k, **length)
+            yield Row(name, f"auc_{reference}", modality, reference, *estimate, *floors[key])
 
 
 def brain_measures(
@@ -109,16 +109,16 @@ def brain_rows(
     patients all have one contrast may have the right mean. What no patient of a group has, such as
     detail far from a tumour that fills the brain, has no row.
     """
-    found = {
+    measures = {
         name: pd.DataFrame([brain_measures(Patient(f), grid, modalities) for f in folders])
         for name, folders in groups.items()
         if folders
     }
     for name, reference in _compared(groups):
         group, other = REFERENCES[reference]
-        for measure, modality in found[group]:
+        for measure, modality in measures[group]:
             key = measure, modality
-            above, below, rest = (found[g][key].dropna() for g in (name, group, other))
+            above, below, rest = (measures[g][key].dropna() for g in (name, group, other))
             if above.empty or below.empty:
                 continue
             paired = name == "reconstructed" and len(above) == len(below)
@@ -226,12 +226,12 @@ def feature_rows(
 ) -> Iterator[Row]:
     """Fréchet and kernel distances of feature vectors, of which ``extract`` gives (n, d) of a
     patient: of their principal components in all real held-out patients (``distance_rows``)."""
-    found = {
+    features = {
         name: [extract(folder) for folder in groups[name]]
         for name in ("synthetic", "reconstructed", "train", "held_out")
     }
-    reduce = principal_components(np.concatenate(found["held_out"]))
-    parts = {name: list(map(reduce, vectors)) for name, vectors in found.items()}
+    reduce = principal_components(np.concatenate(features["held_out"]))
+    parts = {name: list(map(reduce, vectors)) for name, vectors in features.items()}
     measures = {
         (name, ""): lambda a, b, distance=distance: distance(np.concatenate(a), np.concatenate(b))
         for name, distance in (("frechet", frechet_distance), ("kernel", kernel_distance))

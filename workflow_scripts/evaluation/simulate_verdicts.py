@@ -111,11 +111,11 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=RUNS, help="trials a cell")
     parser.add_argument("--write", type=Path, help="document whose table is replaced")
     options = parser.parse_args()
-    made = markdown(table(options.runs))
-    print(made)
+    markdown_table = markdown(table(options.runs))
+    print(markdown_table)
     if options.write:
         text = options.write.read_text(encoding="utf-8")
-        write_text(replace_between(text, made, "simulate_verdicts"), options.write)
+        write_text(replace_between(text, markdown_table, "simulate_verdicts"), options.write)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ MODALITY_NAMES = {"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"}
 def _box(patients: Sequence[Patient]) -> list[slice]:
     """The box that holds all brains, with a voxel to spare."""
     brain = np.any([patient.brain() for patient in patients], axis=0)
-    found = np.argwhere(brain)
-    low, high = np.maximum(found.min(0) - 1, 0), found.max(0) + 2
+    voxels = np.argwhere(brain)
+    low, high = np.maximum(voxels.min(0) - 1, 0), voxels.max(0) + 2
     return [slice(a, b) for a, b in zip(low, high, strict=True)]
 
 
@@ -48,17 +48,17 @@ def _draw_slice(
     across, up, cut = PLANES[plane]
 
     def section(array: NDArray) -> NDArray:
-        found = np.take(array, index, axis=cut)[box[across], box[up]].T
-        return found[:, ::-1] if across == 0 else found
+        pixels = np.take(array, index, axis=cut)[box[across], box[up]].T
+        return pixels[:, ::-1] if across == 0 else pixels
 
     image = section(volume)
     extent = (0, image.shape[1] * spacing[across], 0, image.shape[0] * spacing[up])
-    place = {"origin": "lower", "extent": extent}
-    axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="bicubic", **place)
+    options = {"origin": "lower", "extent": extent}
+    axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="bicubic", **options)
     for mask, name in zip(masks, names, strict=True):
         inside = section(mask).astype(float)
         if inside.any():
-            axes.contour(inside, [0.5], colors=REGION_COLOURS[name], linewidths=0.9, **place)
+            axes.contour(inside, [0.5], colors=REGION_COLOURS[name], linewidths=0.9, **options)
     low, high = (np.array([extent[1], extent[3]]) + s * np.array(frame_mm) for s in (-1, 1))
     axes.set(aspect="equal", xlim=(low[0] / 2, high[0] / 2), ylim=(low[1] / 2, high[1] / 2))
     mark_sides(axes, plane, 9, mirrored)
@@ -75,8 +75,8 @@ def _middle(patient: Patient) -> NDArray[np.int64]:
 
 def _legend(figure: Figure, names: Sequence[str]) -> None:
     lines = [Line2D([], [], color=REGION_COLOURS[name], lw=2, label=name) for name in names]
-    place = {"loc": "outside lower center", "ncols": len(lines)}
-    figure.legend(handles=lines, labelcolor="white", fontsize=9, **place)
+    options = {"loc": "outside lower center", "ncols": len(lines)}
+    figure.legend(handles=lines, labelcolor="white", fontsize=9, **options)
 
 
 def _canvas(widths: Sequence[float], heights: Sequence[float], width_in: float, title: str):
@@ -142,8 +142,8 @@ def side_by_side(
                     int(middle[PLANES[plane][2]]),
                     (sides[PLANES[plane][0]], heights[row]),
                 )
-                place = {"frame_mm": frame_mm, "mirrored": patient.mirrored}
-                draw(axes[row, column], image[m], masks, plane, index, **place)
+                options = {"frame_mm": frame_mm, "mirrored": patient.mirrored}
+                draw(axes[row, column], image[m], masks, plane, index, **options)
             volume = f"{(patient.label() > 0).sum() * grid.voxel_ml:.0f} mL"
             # A name would tell what numbered patients are.
             name = f"{2 * row + side + 1}: " if numbered else f"{patient.patient_id}\n"

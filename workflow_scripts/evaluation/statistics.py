@@ -175,11 +175,11 @@ def summarise(
             row[f"{metric}_mean"] = float(values.mean())
             row[f"{metric}_sd"] = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
             spread = seed_sd if metric == "dice" else float("nan")
-            found = (
+            estimate = (
                 arm_difference(own, rival, metric, coverage, spread) if rival is not None else None
             )
             for name, key in (("difference", "mean"), ("ci_low", "low"), ("ci_high", "high")):
-                row[f"{metric}_{name}"] = getattr(found, key) if found else float("nan")
+                row[f"{metric}_{name}"] = getattr(estimate, key) if estimate else float("nan")
         row["opponent"] = opponent or ""
         rows.append(row)
     return pd.DataFrame(rows)

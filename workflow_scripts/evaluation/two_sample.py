@@ -76,11 +76,11 @@ class SliceClassifier(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers, given = [], 2
+        layers, channels = [], 2
         for size, width in zip(KERNELS, WIDTHS, strict=True):
-            layers += [nn.Conv2d(given, width, size, 2, 1), nn.ReLU()]
-            given = width
-        self.features, self.score = nn.Sequential(*layers), nn.Linear(given, 1)
+            layers += [nn.Conv2d(channels, width, size, 2, 1), nn.ReLU()]
+            channels = width
+        self.features, self.score = nn.Sequential(*layers), nn.Linear(channels, 1)
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
         """Scores (B,)."""
@@ -137,7 +137,7 @@ def draw_folds(
     fold: dict[str, int] = {}
     for group in names:
         new = [name for name in group if name not in fold]
-        fold |= {new[k]: place % folds for place, k in enumerate(rng.permutation(len(new)))}
+        fold |= {new[k]: position % folds for position, k in enumerate(rng.permutation(len(new)))}
     return [np.array([fold[name] for name in group]) for group in names]
 
 

@@ -185,7 +185,7 @@ def quality_text(table: pd.DataFrame) -> str:
 def main(snakemake) -> None:
     params = snakemake.params
     scores, comparisons = (read_table(snakemake.input[k]) for k in ("scores", "comparisons"))
-    asked = scores, params.opponent, params.confidence, params.seed_sd
+    arguments = scores, params.opponent, params.confidence, params.seed_sd
     main_question = comparisons["question"] == MAIN
     tables = {
         k: read_table(snakemake.input[k])
@@ -199,10 +199,10 @@ def main(snakemake) -> None:
         "# Results\n",
         *filter(None, [problems(attributes, sweeps, models_of_others(params))]),
         "## Did synthetic patients help?\n",
-        verdicts_text(comparisons[main_question], *asked),
+        verdicts_text(comparisons[main_question], *arguments),
         likeness_text(tables["quality"]) + memory_text(tables["memory"]),
         *(
-            ["## Other comparisons\n", verdicts_text(comparisons[~main_question], *asked)]
+            ["## Other comparisons\n", verdicts_text(comparisons[~main_question], *arguments)]
             if not main_question.all()
             else []
         ),

@@ -48,8 +48,8 @@ def derived_from(case: Case) -> str:
 
 def write_bids(folder: Path, cases: list[Case], modalities: list[str], labels: str) -> None:
     """Write ``folder/real`` and ``folder/synthetic``, each a derivative data set by itself."""
-    for name, made in (("real", False), ("synthetic", True)):
-        of_set = [case for case in cases if (case.role == SYNTHETIC) == made]
+    for name, is_synthetic in (("real", False), ("synthetic", True)):
+        of_set = [case for case in cases if (case.role == SYNTHETIC) == is_synthetic]
         if of_set:
             _write_dataset(folder / name, f"SBLDM, {name} patients", of_set, modalities, labels)
 
@@ -68,7 +68,7 @@ def _write_dataset(
             write_json({"SkullStripped": True}, folder / f"{stem}.json")
         stem = f"{who}_space-{SPACE}_desc-tumour_dseg"
         copy_label(case, labels, folder / f"{stem}.nii.gz")
-    made = cases[0].role == SYNTHETIC
+    is_synthetic = cases[0].role == SYNTHETIC
     description = {
         "Name": name,
         "BIDSVersion": VERSION,
@@ -76,19 +76,19 @@ def _write_dataset(
         "GeneratedBy": [{"Name": "SBLDM"}],
     }
     write_json(description, dataset / "dataset_description.json")
-    write_text(README.format(name=name, origin=ORIGINS[made]), dataset / "README")
+    write_text(README.format(name=name, origin=ORIGINS[is_synthetic]), dataset / "README")
     table = pd.DataFrame(
         {"participant_id": [f"sub-{subject(c.name)}" for c in cases],
          "original_id": [c.name for c in cases], "split": [c.role for c in cases]}
     )  # fmt: skip
-    if made:
+    if is_synthetic:
         table["derived_from"] = [derived_from(case) for case in cases]
     write_text(table.to_csv(sep="\t", index=False), dataset / "participants.tsv")
     columns = {
         "original_id": {"Description": "the patient's name in the cohort or the run"},
         "split": {"Description": "train, validation, test, or synthetic"},
     }
-    if made:
+    if is_synthetic:
         columns["derived_from"] = {"Description": "the person whose brain it is; n/a: nobody's"}
     write_json(columns, dataset / "participants.json")
     rows = [f"{value}\t{short}\t{long}" for value, (short, long) in CLASSES[labels].items()]

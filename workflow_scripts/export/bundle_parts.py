@@ -19,9 +19,9 @@ class Standardise:
         inside = foreground(np.asarray(image, dtype=np.float32))
         within = values[:, inside]
         scale = np.maximum(within.std(1), 1e-3)[:, None, None, None]
-        made = (values - within.mean(1)[:, None, None, None]) / scale * inside
+        standardised = (values - within.mean(1)[:, None, None, None]) / scale * inside
         image = image.clone()
-        image[:] = torch.from_numpy(made.astype(np.float32))
+        image[:] = torch.from_numpy(standardised.astype(np.float32))
         return image
 
 
@@ -34,6 +34,6 @@ class ToClasses:
     def __call__(self, logits: Tensor) -> Tensor:
         """Class values, with what else the tensor carries, such as its affine."""
         classes = masks_to_classes(np.asarray(logits.cpu()) > 0, self.labels)
-        made = logits[:1].clone()
-        made[:] = torch.from_numpy(classes.astype(np.float32))
-        return made
+        class_map = logits[:1].clone()
+        class_map[:] = torch.from_numpy(classes.astype(np.float32))
+        return class_map

@@ -134,9 +134,9 @@ def write_bundle(folder: Path, config: dict[str, Any], weights: dict[str, torch.
 
 
 def main(snakemake) -> None:
-    given = snakemake.input
+    inputs = snakemake.input
     with staged_directory(snakemake.output.bundle) as folder:
-        write_bundle(folder, read_json(given.config), load_file(given.weights))
+        write_bundle(folder, read_json(inputs.config), load_file(inputs.weights))
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ def cases(splits: Path, split: str, preprocessed: Path, synthetic: Path) -> list
     """
     table = read_table(splits)
     rows = table[table["split"] == split]
-    found = [Case(preprocessed / str(r.patient_id), str(r.role)) for r in rows.itertuples()]
-    found += [Case(folder, SYNTHETIC) for folder in patient_folders(synthetic)]
+    patients = [Case(preprocessed / str(r.patient_id), str(r.role)) for r in rows.itertuples()]
+    patients += [Case(folder, SYNTHETIC) for folder in patient_folders(synthetic)]
     names: dict[str, Case] = {}
-    for case in found:
+    for case in patients:
         other = names.setdefault(subject(case.name), case)
         if other is not case:
             raise UserError(
@@ -28,14 +28,14 @@ def cases(splits: Path, split: str, preprocessed: Path, synthetic: Path) -> list
                 "same letters and digits, which is all that a name in BIDS may have; rename one of "
                 "them, in the cohort or in the table of requests"
             )
-    return found
+    return patients
 
 
 def main(snakemake) -> None:
-    given, params, target = snakemake.input, snakemake.params, Path(snakemake.output.datasets)
-    preprocessed = Path(given.volumes[0]).parent.parent
-    found = cases(given.splits, snakemake.wildcards.split, preprocessed, given.synthetic)
-    look = (found, params.modalities, params.labels)
+    inputs, params, target = snakemake.input, snakemake.params, Path(snakemake.output.datasets)
+    preprocessed = Path(inputs.volumes[0]).parent.parent
+    patients = cases(inputs.splits, snakemake.wildcards.split, preprocessed, inputs.synthetic)
+    look = (patients, params.modalities, params.labels)
     with staged_directory(target) as folder:
         write_nnunet(folder / "nnUNet_raw", *look)
         write_bids(folder / "bids", *look)

@@ -20,10 +20,10 @@ def dataset_name(number: int) -> str:
 
 def chosen(number: int, cases: list[Case]) -> list[Case]:
     """Cases of a data set: real ones, synthetic ones, or, where there are both, all."""
-    made = [case for case in cases if case.role == SYNTHETIC]
+    synthetic = [case for case in cases if case.role == SYNTHETIC]
     if number == BOTH:
-        return cases if made else []
-    return made if number == MADE else [case for case in cases if case not in made]
+        return cases if synthetic else []
+    return synthetic if number == MADE else [case for case in cases if case not in synthetic]
 
 
 def label_definition(labels: str) -> dict:
@@ -32,10 +32,10 @@ def label_definition(labels: str) -> dict:
     Regions that hold each other are learned as such: each is a list of classes, and the order
     says which class a voxel of the region gets.
     """
-    found = regions(labels)
-    if len(found) == 1:
+    region_classes = regions(labels)
+    if len(region_classes) == 1:
         return {"labels": {"background": 0, NAMES["WT"]: 1}}
-    named = {NAMES[name]: list(classes) for name, classes in found.items()}
+    named = {NAMES[name]: list(classes) for name, classes in region_classes.items()}
     # Oedema is what whole tumour has beside core and enhancing tumour, and so on.
     return {"labels": {"background": 0, **named}, "regions_class_order": [2, 1, 3]}
 
@@ -65,8 +65,8 @@ def write_nnunet(folder: Path, cases: list[Case], modalities: list[str], labels:
 
 def _write_case(dataset: Path, part: str, case: Case, modalities: list[str], labels: str) -> None:
     images, masks = dataset / f"images{part}", dataset / f"labels{part}"
-    for place in (images, masks):
-        place.mkdir(parents=True, exist_ok=True)
+    for folder in (images, masks):
+        folder.mkdir(parents=True, exist_ok=True)
     for index, modality in enumerate(modalities):
         shutil.copyfile(case.volume(modality), images / f"{case.name}_{index:04d}.nii.gz")
     copy_label(case, labels, masks / f"{case.name}.nii.gz")

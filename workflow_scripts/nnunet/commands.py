@@ -18,8 +18,8 @@ def command_path(name: str, commands: str | None) -> str:
 
     Raises ``UserError`` where it does not.
     """
-    if found := shutil.which(name, path=commands):
-        return found
+    if path := shutil.which(name, path=commands):
+        return path
     where = f"in nnunet.commands, {commands}" if commands else "on the PATH"
     raise UserError(
         f"{name} is not {where}; install nnU-Net, in an environment of its own, and name the "

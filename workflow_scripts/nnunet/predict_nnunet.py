@@ -12,22 +12,22 @@ from workflow_scripts.segmentation.predictions import save_prediction
 
 
 def main(snakemake) -> None:
-    given = snakemake.input
-    raw = Path(given.datasets) / "nnUNet_raw"
+    inputs = snakemake.input
+    raw = Path(inputs.datasets) / "nnUNet_raw"
     images = raw / dataset_name(REAL) / "imagesTs"
     with (
         tempfile.TemporaryDirectory() as work,
         staged_directory(snakemake.output.predictions) as folder,
     ):
-        made = Path(work) / "predicted"
+        output = Path(work) / "predicted"
         log = Path(snakemake.log[0])
         nnunet = NNUNet(snakemake.params.commands, raw, Path(work), snakemake.threads, log)
         nnunet.run(
             "nnUNetv2_predict_from_modelfolder",
-            *("-i", images, "-o", made, "-m", given.model, "-f", 0, "-device", nnunet.device),
+            *("-i", images, "-o", output, "-m", inputs.model, "-f", 0, "-device", nnunet.device),
         )
-        for patient in (Patient(Path(path).parent) for path in given.images):
-            classes, affine = load_volume(made / f"{patient.patient_id}.nii.gz")
+        for patient in (Patient(Path(path).parent) for path in inputs.images):
+            classes, affine = load_volume(output / f"{patient.patient_id}.nii.gz")
             save_prediction(classes, affine, patient, folder / patient.patient_id)
 
 

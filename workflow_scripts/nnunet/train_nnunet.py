@@ -63,9 +63,9 @@ class Epochs:
 
 
 def main(snakemake) -> None:
-    given, params = snakemake.input, snakemake.params
+    inputs, params = snakemake.input, snakemake.params
     dataset = DATASETS[params.arm]
-    raw = Path(given.datasets) / "nnUNet_raw"
+    raw = Path(inputs.datasets) / "nnUNet_raw"
     with kept_folder(snakemake) as work:
         nnunet = NNUNet(params.commands, raw, work, snakemake.threads, Path(snakemake.log[0]))
         if not (work / PLANNED).exists():
@@ -73,7 +73,7 @@ def main(snakemake) -> None:
             (work / PLANNED).touch()
         name = dataset_name(dataset)
         labels = raw / name / "labelsTr"
-        split = folds(labels, read_table(given.splits), snakemake.wildcards.split)
+        split = folds(labels, read_table(inputs.splits), snakemake.wildcards.split)
         write_json(split, nnunet.preprocessed / name / "splits_final.json")
         nnunet.run(
             "nnUNetv2_train",

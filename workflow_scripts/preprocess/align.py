@@ -100,11 +100,11 @@ def align(raw: Raw, settings: PreprocessSettings, row: dict) -> Aligned:
     mask = to_image(brain.astype(np.uint8), affine)
     inside = np.where(brain, volume - volume[brain].min(), 0).astype(np.float32)
     template, template_mask = load_template()
-    found, overlap = register_to_template(
+    transform, overlap = register_to_template(
         template, template_mask, to_image(inside, affine), mask, settings.template
     )
-    check_overlap(overlap, turned_deg(found), raw.reference)
-    return Aligned(found, to_modality, brain, overlap)
+    check_overlap(overlap, turned_deg(transform), raw.reference)
+    return Aligned(transform, to_modality, brain, overlap)
 
 
 def check_overlap(overlap: float | None, angle_deg: float, modality: str) -> None:

@@ -49,8 +49,8 @@ def fit_contrasts(
     where = (tissue.sum(0) > 0) & ~tumour
     predictors = _predictors(tissue, where, grid)
     gram = predictors @ predictors.T + RIDGE * np.eye(len(predictors))
-    found = np.linalg.solve(gram, predictors @ image[:, where].T.astype(np.float64))
-    return found.reshape(len(TISSUES), TERMS, len(image)).astype(np.float32)
+    coefficients = np.linalg.solve(gram, predictors @ image[:, where].T.astype(np.float64))
+    return coefficients.reshape(len(TISSUES), TERMS, len(image)).astype(np.float32)
 
 
 def draw_contrasts(contrasts: NDArray, tissue: NDArray, grid: Grid) -> NDArray[np.float32]:

@@ -44,11 +44,11 @@ def write_phantom(
         save_tissue(temporary, tissue_maps(image, brain, label, grid))
 
 
-def write_phantoms(names: list[str], processes: int, **given) -> None:
-    """Write phantom patients, several at a time; ``given`` is as ``write_phantom`` takes it."""
+def write_phantoms(names: list[str], processes: int, **arguments) -> None:
+    """Write phantom patients, several at a time; ``arguments`` go to ``write_phantom``."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, initializer=end_with_parent) as pool:
-        done = pool.map(partial(write_phantom, **given), names, chunksize=8)
+        done = pool.map(partial(write_phantom, **arguments), names, chunksize=8)
         progress = Progress(len(names), "phantoms made")
         for number, _ in enumerate(done, start=1):
             progress.done(number)

@@ -32,12 +32,12 @@ def phantom_on_grid(
     Without a ``tumour`` the brain is healthy, pushed aside by a ``mass`` if there is one.
     """
     plan = plan_phantom(patient_id, seed, phantom)
-    made = make_brain(plan, modalities, phantom, grid, mass, tumour)
-    images = {m: image.astype(np.float32) for m, image in made.images.items()}
+    patient = make_brain(plan, modalities, phantom, grid, mass, tumour)
+    images = {m: image.astype(np.float32) for m, image in patient.images.items()}
     reference = reference_modality(modalities)
-    affines = dict.fromkeys(modalities, made.affine)
-    raw = Raw(images, affines, made.label, made.affine, reference, reference)
+    affines = dict.fromkeys(modalities, patient.affine)
+    raw = Raw(images, affines, patient.label, patient.affine, reference, reference)
     at_rest = dict.fromkeys(modalities, sitk.Euler3DTransform())
     return on_grid(
-        raw, Aligned(sitk.Euler3DTransform(), at_rest, made.brain > 0, None), grid, preprocess
+        raw, Aligned(sitk.Euler3DTransform(), at_rest, patient.brain > 0, None), grid, preprocess
     )

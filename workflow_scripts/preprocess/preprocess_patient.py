@@ -32,8 +32,8 @@ def before_picture(raw: Raw, aligned: Aligned) -> tuple:
         if not same_grid(volume.shape, raw.affines[modality], *grid):
             image, low = to_image(volume, raw.affines[modality]), float(volume.min())
             # As the scanner placed them, so that a shift between modalities is seen.
-            found = sitk.Resample(image, target, sitk.Transform(), sitk.sitkLinear, low)
-            volumes[modality] = to_array(found)
+            resampled = sitk.Resample(image, target, sitk.Transform(), sitk.sitkLinear, low)
+            volumes[modality] = to_array(resampled)
     label = raw.label
     if not same_grid(label.shape, raw.label_affine, *grid):
         drawn = aligned.to_modality[raw.label_frame]

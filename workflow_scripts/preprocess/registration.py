@@ -89,15 +89,15 @@ def register_rigid(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
     if turned is not None:
         starts.append(turned)
         logging.info("a modality is turned against the reference; its search starts there too")
-    found = []
+    candidates = []
     for one in starts:
         try:
-            found.append(_rigid_search(fixed, moving, one))
+            candidates.append(_rigid_search(fixed, moving, one))
         except RuntimeError:  # the search left the image
             continue
-    if not found:
+    if not candidates:
         raise UserError(f"a modality could not be registered to the reference: {ASTRAY}")
-    return min(found, key=lambda pair: pair[0])[1]
+    return min(candidates, key=lambda pair: pair[0])[1]
 
 
 def _rigid_search(
@@ -172,35 +172,35 @@ def register_to_template(
             transform.SetMatrix(start.transform.GetMatrix())
             transform.SetTranslation(start.transform.GetTranslation())
             transform.SetCenter(start.transform.GetCenter())
-        value, found = _search(fixed, moving, around, start.turn, transform)
-        found = _chain(type(transform)(found), start.turn)
-        overlap, dice = agreement(template_mask, mask, found)
+        value, solution = _search(fixed, moving, around, start.turn, transform)
+        solution = _chain(type(transform)(solution), start.turn)
+        overlap, dice = agreement(template_mask, mask, solution)
         logging.info(
             "registration: metric %.3f, overlap %.3f, Dice %.3f of the brains", value, overlap, dice
         )
-        return _Outcome(value, found, overlap, dice)
+        return _Outcome(value, solution, overlap, dice)
 
     def outcomes(rotations: Iterable[NDArray]) -> list[_Outcome]:
         """What the best of the starts lead to, those that stay in the image."""
-        starts, found = _starts(fixed, moving, around, rigid, rotations), []
+        starts, results = _starts(fixed, moving, around, rigid, rotations), []
         for start in starts[:STARTS]:
             # The metric is mutual information with its sign changed.
             if start.value <= STARTS_SHARE * starts[0].value:
                 with contextlib.suppress(RuntimeError):
-                    found.append(outcome(start))
-        return found
+                    results.append(outcome(start))
+        return results
 
     whole = sitk.GetArrayViewFromImage(mask).all()
-    found = outcomes([*_turned("x", PITCHES), *_turned("y", TILTS), *_turned("z", TILTS)])
-    best = min(found, key=lambda outcome: outcome.value, default=None)
+    candidates = outcomes([*_turned("x", PITCHES), *_turned("y", TILTS), *_turned("z", TILTS)])
+    best = min(candidates, key=lambda outcome: outcome.value, default=None)
     if best is None or (best.dice < GOOD_DICE and not whole):
         far = [*_right_angles(), *_turned("y", LARGE_TILTS), *_turned("z", LARGE_TILTS)]
-        found += outcomes(far)
-    if not found:
+        candidates += outcomes(far)
+    if not candidates:
         raise UserError(f"the image could not be registered to the template: {ASTRAY}")
     # Samples beyond the image do not count, so that brains which hardly overlap may agree well.
-    overlapping = [outcome for outcome in found if outcome.overlap >= LEAST_OVERLAP]
-    best = min(overlapping or found, key=lambda outcome: outcome.value)
+    overlapping = [outcome for outcome in candidates if outcome.overlap >= LEAST_OVERLAP]
+    best = min(overlapping or candidates, key=lambda outcome: outcome.value)
     return best.transform, None if whole else best.overlap
 
 
@@ -301,7 +301,7 @@ def _starts(
     angles can be searched from every orientation, so the search's angles begin at 0 each time.
     """
     centre = start.TransformPoint(start.GetCenter())
-    found = []
+    starts = []
     for rotation in rotations:
         turn = sitk.AffineTransform(3)
         turn.SetCenter(centre)
@@ -317,8 +317,8 @@ def _starts(
         method.SetInitialTransform(sitk.Euler3DTransform(start), inPlace=False)
         with contextlib.suppress(RuntimeError):  # the search left the image
             transform = sitk.Euler3DTransform(_inner(method.Execute(fixed, moving)))
-            found.append(_Start(method.GetMetricValue(), turn, transform))
-    return sorted(found, key=lambda start: start.value)
+            starts.append(_Start(method.GetMetricValue(), turn, transform))
+    return sorted(starts, key=lambda start: start.value)
 
 
 def _search(
@@ -338,8 +338,8 @@ def _search(
     )
     method.SetMovingInitialTransform(turn)
     method.SetInitialTransform(start, inPlace=False)
-    found = _inner(method.Execute(fixed, moving))
-    return method.GetMetricValue(), found
+    transform = _inner(method.Execute(fixed, moving))
+    return method.GetMetricValue(), transform
 
 
 def _chain(first: sitk.Transform, second: sitk.Transform) -> sitk.AffineTransform:

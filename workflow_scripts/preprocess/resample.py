@@ -40,10 +40,10 @@ def resample_image(
     value stands.
     """
     low = float(sitk.GetArrayViewFromImage(image).min())
-    found = sitk.Resample(
+    resampled = sitk.Resample(
         _smoothed(image, target), target, transform, sitk.sitkBSpline3, low, sitk.sitkFloat32
     )
-    return to_array(found)
+    return to_array(resampled)
 
 
 def resample_label(
@@ -61,8 +61,8 @@ def resample_label(
     label, affine = _cropped(label, affine, max(target.GetSpacing()))
     for value in values:
         image = _smoothed(to_image((label == value).astype(np.float32), affine), target)
-        found = sitk.Resample(image, target, transform, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
-        shares.append(to_array(found))
+        resampled = sitk.Resample(image, target, transform, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+        shares.append(to_array(resampled))
     if not values:
         return np.zeros(target.GetSize(), np.uint8)
     stack = np.stack(shares)

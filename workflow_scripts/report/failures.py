@@ -31,12 +31,12 @@ class Prediction(NamedTuple):
 
 def predictions_by_patient(folders: list[str]) -> dict[str, list[Prediction]]:
     """Each test patient's predictions, from the folders ``<split>/<arm>/predictions``."""
-    found = defaultdict(list)
+    predictions = defaultdict(list)
     for folder in map(Path, folders):
         split, arm = folder.parts[-3:-1]
         for patient in patient_folders(folder):
-            found[patient.name].append(Prediction(split, arm, patient / "label.nii.gz"))
-    return found
+            predictions[patient.name].append(Prediction(split, arm, patient / "label.nii.gz"))
+    return predictions
 
 
 def with_lesions(scores: pd.DataFrame, shown: str) -> pd.DataFrame:
@@ -92,13 +92,13 @@ def table_rows(means: pd.DataFrame, seeds: int, viewed: set[str]) -> list[dict[s
     Beside each text stands the number to sort by: of an error of volume, its mean size, since the
     errors of several seeds may cancel.
     """
-    found = []
+    rows = []
     for _, row in means.iterrows():
         keys = [float(row[KEYS.get(name, name)]) for name in WORST]
         cells = zip(texts(row, int(seeds > 1)), keys, strict=True)
         names = {name: row[name] for name in ("patient_id", "arm", "region")}
-        found.append({**names, "viewed": row["patient_id"] in viewed, "cells": list(cells)})
-    return found
+        rows.append({**names, "viewed": row["patient_id"] in viewed, "cells": list(cells)})
+    return rows
 
 
 def note(rows: pd.DataFrame, splits: list[str], viewed: int) -> str:

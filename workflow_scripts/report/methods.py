@@ -185,14 +185,14 @@ def _start(prior: str) -> str:
 def _synthesis(config: Config, cite: Citations) -> str:
     synthesis = config.synthesis
     if synthesis.requests:
-        asked = "from a table"
+        source = "from a table"
     else:
-        asked = (
+        source = (
             f"{synthesis.patients} for each split, near the training tumours (log volume ± "
             f"{synthesis.jitter:g}, place ± {synthesis.jitter_mm:g} mm)"
         )
     return (
-        f"**Synthesis.** Tumours were asked for by volume, place and sphericity: {asked}. Samples "
+        f"**Synthesis.** Tumours were asked for by volume, place and sphericity: {source}. Samples "
         f"took {synthesis.sampling_steps} steps of DPM-Solver++ {cite.dpm} from a noise level of "
         f"{synthesis.sigma_max:g} (stochasticity {synthesis.stochasticity:g}, order "
         f"{synthesis.order}{_guidance(synthesis, cite)}). {_brains(config)}A sample was drawn "

@@ -19,5 +19,5 @@ def html(text: str, title: str) -> str:
     converter = Markdown(extensions=["tables"])
     converter.preprocessors.deregister("html_block")
     converter.inlinePatterns.deregister("html")
-    made = converter.convert(text)
-    return made.replace("<table>", TABLE.format(title)).replace("</table>", "</table></div>")
+    markup = converter.convert(text)
+    return markup.replace("<table>", TABLE.format(title)).replace("</table>", "</table></div>")

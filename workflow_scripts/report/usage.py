@@ -19,11 +19,11 @@ def usage(folder: str | Path) -> pd.DataFrame:
         job = read_table(file).iloc[0]
         rows.append({"stage": stage, "rule": rule, "seconds": job["s"], "peak_mb": job["max_rss"]})
     table = pd.DataFrame(rows, columns=["stage", "rule", "seconds", "peak_mb"])
-    found = table.groupby(["stage", "rule"], sort=False).agg(
+    totals = table.groupby(["stage", "rule"], sort=False).agg(
         jobs=("seconds", "size"),
         longest_s=("seconds", "max"),
         seconds=("seconds", "sum"),
         peak_mb=("peak_mb", "max"),
     )
-    found = found.sort_values("seconds", ascending=False).reset_index()
-    return found[["stage", "rule", "jobs", "seconds", "longest_s", "peak_mb"]]
+    totals = totals.sort_values("seconds", ascending=False).reset_index()
+    return totals[["stage", "rule", "jobs", "seconds", "longest_s", "peak_mb"]]

@@ -73,8 +73,8 @@ ROWS = {
 def section(title: str, text: str, figures: list[dict] | None = None, kind: str = "") -> dict:
     """A part of the page from Markdown."""
     identity = "-".join("".join(c if c.isalnum() else " " for c in title.lower()).split())
-    made = {"id": identity, "title": title, "html": html(text, title), "kind": kind}
-    return {**made, "figures": figures or []}
+    part = {"id": identity, "title": title, "html": html(text, title), "kind": kind}
+    return {**part, "figures": figures or []}
 
 
 def copied(source: Path, target: Path, caption: str) -> dict[str, Any]:
@@ -112,8 +112,8 @@ def row_texts(values: dict[str, float]) -> list[str]:
 
 def centre(values: dict[str, float]) -> list[float] | None:
     """Where a tumour lies, in mm; nothing where there is none."""
-    place = [float(values[f"centroid_{axis}_mm"]) for axis in AXES]
-    return None if np.isnan(place).any() else place
+    centroid_mm = [float(values[f"centroid_{axis}_mm"]) for axis in AXES]
+    return None if np.isnan(centroid_mm).any() else centroid_mm
 
 
 def held_out_patient(
@@ -135,8 +135,10 @@ def held_out_patient(
 def synthetic_patient(row: pd.Series) -> dict[str, Any]:
     """A synthetic patient as the page knows it: asked for beside measured, and the training patient
     whose image it comes nearest to."""
-    asked, found = ({n: row[f"{side}_{n}"] for n in ROWS} for side in ("requested", "measured"))
-    rows = list(zip(ROWS.values(), row_texts(asked), row_texts(found), strict=True))
+    requested, measured = (
+        {n: row[f"{side}_{n}"] for n in ROWS} for side in ("requested", "measured")
+    )
+    rows = list(zip(ROWS.values(), row_texts(requested), row_texts(measured), strict=True))
     if row["anatomy"] != PHANTOM:
         rows.append(("made from the brain of", "", source_of(row["anatomy"])))
     if isinstance(nearest := row.get("image_patient"), str):
@@ -145,7 +147,7 @@ def synthetic_patient(row: pd.Series) -> dict[str, Any]:
         "title": f"{row['patient_id']}, synthetic",
         "columns": ["tumour", "requested", "measured"],
         "rows": rows,
-        "centre": centre(found),
+        "centre": centre(measured),
         "labels": [{"name": "label", "title": "label map"}],
         "synthetic": True,
     }
@@ -193,8 +195,8 @@ def write_volumes(
         file = folder / f"{name}.js"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
-        place = {"name": name, "file": f"{folder.name}/{name}.js"}
-        patients.append({**known[name], **place, "modalities": list(config.modalities)})
+        entry = {"name": name, "file": f"{folder.name}/{name}.js"}
+        patients.append({**known[name], **entry, "modalities": list(config.modalities)})
     return sorted(patients, key=lambda patient: patient["name"])
 
 
@@ -210,9 +212,9 @@ def parts(
     snakemake, folder: Path, config: Config, scores: pd.DataFrame, patients: list[dict]
 ) -> list[dict]:
     """All sections of the page, with their pictures copied."""
-    given = snakemake.input
-    text = sections(Path(given.summary).read_text(encoding="utf-8"))
-    drawn = Path(given.figures)
+    inputs = snakemake.input
+    text = sections(Path(inputs.summary).read_text(encoding="utf-8"))
+    drawn = Path(inputs.figures)
 
     def figures(names: tuple[str, ...]) -> list[dict]:
         return [
@@ -223,17 +225,17 @@ def parts(
         ]
 
     kinds = {PROBLEMS: "problems", VERDICT: "verdict"}
-    found = [
+    page_sections = [
         section(title, text[title], figures(names), kinds.get(title, ""))
         for title, names in FIGURES.items()
         if title in text
     ]
-    place = next(i for i, part in enumerate(found) if part["title"] == ASKED)
-    found[place:place] = [
+    position = next(i for i, part in enumerate(page_sections) if part["title"] == ASKED)
+    page_sections[position:position] = [
         failures_section(scores, config.cohort.splits.viewed, patients),
         section("Look at patients", "", kind="viewer"),
     ]
-    shown = [given.pictures[i] for i in evenly_chosen(len(given.pictures), PICTURES)]
+    shown = [inputs.pictures[i] for i in evenly_chosen(len(inputs.pictures), PICTURES)]
     pictures = [
         copied(Path(p), folder / "pictures" / Path(p).parent.name, Path(p).parent.name)
         for p in shown
@@ -242,11 +244,11 @@ def parts(
         "Each patient as it came and after preprocessing; the tumour's outline is drawn. L and R "
         "are the patient's."
     )
-    if len(shown) < len(given.pictures):
-        before += f" {len(shown)} of {len(given.pictures)}; all lie in `preprocess/`."
-    splits = read_table(given.splits)
+    if len(shown) < len(inputs.pictures):
+        before += f" {len(shown)} of {len(inputs.pictures)}; all lie in `preprocess/`."
+    splits = read_table(inputs.splits)
     return [
-        *found,
+        *page_sections,
         section("Training", "", figures(TRAINING)),
         section("Preprocessing", before, pictures, "gallery"),
         section("Time and memory", usage_text(usage(snakemake.params.benchmarks))),
@@ -266,28 +268,28 @@ def facts(config: Config, splits: pd.DataFrame) -> str:
 
 
 def main(snakemake) -> None:
-    given, params = snakemake.input, snakemake.params
+    inputs, params = snakemake.input, snakemake.params
     config = check(params.config)
-    scores = failures.with_lesions(read_table(given.scores), config.cohort.splits.shown)
+    scores = failures.with_lesions(read_table(inputs.scores), config.cohort.splits.shown)
     worst = failures.order_of_patients(failures.worst_first(scores))
-    tests = sorted((Path(p).parent for p in given.images), key=lambda p: worst.index(p.name))
-    predictions = failures.predictions_by_patient(given.predictions)
-    synthetic = patient_folders(given.synthetic[0])
+    tests = sorted((Path(p).parent for p in inputs.images), key=lambda p: worst.index(p.name))
+    predictions = failures.predictions_by_patient(inputs.predictions)
+    synthetic = patient_folders(inputs.synthetic[0])
     with staged_directory(snakemake.output.report) as folder:
         for name in COPIED:
             shutil.copyfile(PAGE / name, folder / name)
-        attributes = read_table(given.attributes[0]).merge(
-            read_table(given.neighbours[0]), on="patient_id", how="left"
+        attributes = read_table(inputs.attributes[0]).merge(
+            read_table(inputs.neighbours[0]), on="patient_id", how="left"
         )
-        made = attributes.set_index("patient_id", drop=False)
+        by_name = attributes.set_index("patient_id", drop=False)
         known = held_out_patients(tests, config.cohort.made, predictions, scores)
-        known |= {f"synthetic/{p.name}": synthetic_patient(made.loc[p.name]) for p in synthetic}
+        known |= {f"synthetic/{p.name}": synthetic_patient(by_name.loc[p.name]) for p in synthetic}
         patients = write_volumes(folder / "volumes", known, tests, synthetic, predictions, config)
         loader = jinja2.FileSystemLoader(PAGE)
         environment = jinja2.Environment(loader=loader, autoescape=True)
         page = environment.get_template("report.html.j2").render(
             results=Path(snakemake.output.report).parent.name,
-            facts=facts(config, read_table(given.splits)),
+            facts=facts(config, read_table(inputs.splits)),
             phantoms=config.cohort.made,
             sections=parts(snakemake, folder, config, scores, patients),
             configuration=yaml.safe_dump(params.config, sort_keys=False),

@@ -57,12 +57,12 @@ class GAN3DTraining(RivalTraining):
         (real,) = batch
         random = self.random(self.seed, step)
         noise = torch.randn(len(real), self.noise, generator=random, device=real.device)
-        made, judge = self.model.generator(noise), self.model.discriminator
+        generated, judge = self.model.generator(noise), self.model.discriminator
         real_loss = functional.relu(1 - judge(real)).mean()
-        made_loss = functional.relu(1 + judge(made.detach())).mean()
+        made_loss = functional.relu(1 + judge(generated.detach())).mean()
         # The generator's loss must not reach the weights of the discriminator.
         judge.requires_grad_(False)
-        generator_loss = -judge(made).mean()
+        generator_loss = -judge(generated).mean()
         judge.requires_grad_(True)
         discriminator_loss = real_loss + made_loss
         return {
@@ -73,10 +73,10 @@ class GAN3DTraining(RivalTraining):
 
     def configure_optimizers(self) -> dict:
         """AdamW with the decays of a GAN."""
-        found = super().configure_optimizers()
-        for group in found["optimizer"].param_groups:
+        configuration = super().configure_optimizers()
+        for group in configuration["optimizer"].param_groups:
             group["betas"] = BETAS
-        return found
+        return configuration
 
     def trained(self) -> nn.Module:
         """The averaged generator."""

@@ -47,10 +47,10 @@ class LDM3D(nn.Module):
     @torch.inference_mode()
     def sample(self, random: torch.Generator) -> Tensor:
         """A volume (C, X, Y, Z)."""
-        given = self.settings
+        settings = self.settings
         latent = sample_latent(
-            self.denoiser, self.process, self.latent_shape, given.sampling_steps, given.precision,
-            random,
+            self.denoiser, self.process, self.latent_shape, settings.sampling_steps,
+            settings.precision, random,
         )  # fmt: skip
-        with autocast(given.precision, self.scale.device):
+        with autocast(settings.precision, self.scale.device):
             return self.autoencoder.decode(latent / self.scale)[0].float()

@@ -75,8 +75,8 @@ def reconstruct(
 
 def reconstruction_loss(model: AutoencoderKL, x: Tensor) -> Tensor:
     """L1 and KL of volumes (B, C, X, Y, Z), the example's without its other terms."""
-    made, kl = reconstruct(model, x)
-    return functional.l1_loss(made, x) + KL * kl
+    reconstruction, kl = reconstruct(model, x)
+    return functional.l1_loss(reconstruction, x) + KL * kl
 
 
 def noise_loss(

@@ -58,10 +58,10 @@ class LDM3DTraining(RivalTraining):
         self, model: nn.Module, volumes: Tensor, random: torch.Generator
     ) -> Tensor:
         """L1, KL and Dice of volumes (B, C, X, Y, Z)."""
-        made, kl = reconstruct(model.autoencoder, volumes, random)
+        reconstruction, kl = reconstruct(model.autoencoder, volumes, random)
         count = model.masks
-        overlap = self.dice(made[:, -count:].clamp(0, 1), volumes[:, -count:])
-        return functional.l1_loss(made, volumes) + KL * kl + overlap
+        overlap = self.dice(reconstruction[:, -count:].clamp(0, 1), volumes[:, -count:])
+        return functional.l1_loss(reconstruction, volumes) + KL * kl + overlap
 
     def denoiser_loss(self, model: nn.Module, volumes: Tensor, random: torch.Generator) -> Tensor:
         """Squared error of the noise in the latents of volumes (B, C, X, Y, Z)."""

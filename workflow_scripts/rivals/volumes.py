@@ -82,5 +82,5 @@ class VolumeBatches:
         turn, position = divmod(number, len(self.patients))
         order = np.random.default_rng([self.seed, turn]).permutation(len(self.patients))
         patient = unchanged(self.patients[order[position]], self.grid)
-        made = warped_copy(patient, self.grid, self.warp, [self.seed, number])
-        return to_volume(made.image, made.label, self.labels)
+        warped = warped_copy(patient, self.grid, self.warp, [self.seed, number])
+        return to_volume(warped.image, warped.label, self.labels)

@@ -88,12 +88,12 @@ class ClassicalAugmentation:
             return image, maps
         # Affine moves the sampling grid, so that a magnification is a smaller grid.
         turned = create_rotate(3, turn) * self.sides / self.sides[:, None]
-        place = {
+        options = {
             "affine": turned @ create_scale(3, (1 / float(zoom),) * 3),
             "spatial_size": tuple(size),
             "padding_mode": "zeros",
             "image_only": True,
         }
-        image = Affine(mode="bilinear", **place)(image)
-        maps = Affine(mode="nearest", **place)(maps)
+        image = Affine(mode="bilinear", **options)(image)
+        maps = Affine(mode="nearest", **options)(maps)
         return torch.as_tensor(image), torch.as_tensor(maps)

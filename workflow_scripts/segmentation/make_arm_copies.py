@@ -26,8 +26,8 @@ def main(snakemake) -> None:
             copy, number = divmod(k, len(folders))
             patient = Patient(folders[number])
             seed = [params.seed, number, copy + 1]
-            made = warped_copy(unchanged(patient, grid), grid, warp, seed)
-            volumes = made.image, made.label, foreground(made.image)
+            warped = warped_copy(unchanged(patient, grid), grid, warp, seed)
+            volumes = warped.image, warped.label, foreground(warped.image)
             save_patient(folder / f"copy-{k + 1:04d}", *volumes, grid.affine, params.modalities)
 
 

@@ -49,9 +49,9 @@ def region_scores(
         # A native volume is mostly empty. MONAI takes what lies beyond the box for background.
         box = cropped(guess, truth)
         pair = [torch.from_numpy(np.ascontiguousarray(m))[None, None] for m in box]
-        place = {"include_background": True, "spacing": list(spacing_mm)}
-        scores["hd95_mm"] = float(compute_hausdorff_distance(*pair, percentile=95, **place))
-        surface = compute_surface_dice(*pair, [tolerance_mm], use_subvoxels=True, **place)
+        options = {"include_background": True, "spacing": list(spacing_mm)}
+        scores["hd95_mm"] = float(compute_hausdorff_distance(*pair, percentile=95, **options))
+        surface = compute_surface_dice(*pair, [tolerance_mm], use_subvoxels=True, **options)
         scores["nsd"] = float(surface)
     scores["volume_error_ml"] = (int(guess.sum()) - int(truth.sum())) * voxel_ml
     return scores

@@ -44,9 +44,9 @@ def border_distances(
     sides = np.asarray(sides, np.float64)
 
     def nearest(points: NDArray, targets: NDArray) -> NDArray:
-        found = targets[KDTree(targets * sides).query(points * sides)[1]]
+        neighbours = targets[KDTree(targets * sides).query(points * sides)[1]]
         # From whole indices, so that distances that are equal are equal to the last bit.
-        return np.linalg.norm((points - found) * sides, axis=1)
+        return np.linalg.norm((points - neighbours) * sides, axis=1)
 
     return nearest(one, other), nearest(other, one)
 

@@ -18,8 +18,8 @@ def main(snakemake) -> None:
         progress = Progress(len(snakemake.input.images), "patients segmented")
         for number, path in enumerate(snakemake.input.images, 1):
             patient = Patient(Path(path).parent)
-            found = segmenter.predict(patient)
-            save_prediction(found, segmenter.grid.affine, patient, folder / patient.patient_id)
+            prediction = segmenter.predict(patient)
+            save_prediction(prediction, segmenter.grid.affine, patient, folder / patient.patient_id)
             progress.done(number)
 
 

@@ -51,14 +51,14 @@ def score_patient(
     ``predictions`` holds the patient's predictions (``save_prediction``); ``raw`` names its
     ``label`` as drawn and the ``label_scheme``.
     """
-    found, _ = load_volume(predictions / "label.nii.gz")
+    prediction, _ = load_volume(predictions / "label.nii.gz")
     native, affine = canonical_volume(str(predictions / "label_native.nii.gz"))
     drawn = drawn_label(
         raw["label"], raw["label_scheme"], patient.folder, native.shape, affine, raw["geometry"]
     )
     spacing = tuple(np.linalg.norm(affine[:3, :3], axis=0).tolist())
     masks = (
-        region_masks(found, labels),
+        region_masks(prediction, labels),
         reference_masks(patient.label(), labels),
         region_masks(native.astype(np.uint8), labels),
         reference_masks(drawn, labels),
@@ -73,12 +73,12 @@ def score_patient(
 
 
 def main(snakemake) -> None:
-    params, given = snakemake.params, snakemake.input
+    params, inputs = snakemake.params, snakemake.input
     grid = Grid.from_settings(params.grid)
     rows = []
-    for path, label, reading in zip(given.images, given.drawn, params.readings, strict=True):
+    for path, label, reading in zip(inputs.images, inputs.drawn, params.readings, strict=True):
         patient = Patient(Path(path).parent)
-        predictions = Path(given.predictions) / patient.patient_id
+        predictions = Path(inputs.predictions) / patient.patient_id
         raw = row_of(reading, {"label": label})
         rows += score_patient(patient, predictions, raw, params.labels, grid, params.tolerance_mm)
     table = pd.DataFrame(rows)

@@ -32,13 +32,13 @@ def predict_masks(
     network: nn.Module, image: NDArray[np.float32], settings: SegmentationSettings
 ) -> NDArray[np.bool_]:
     """Region masks (R, X, Y, Z) of a standardised image (M, X, Y, Z), patch by patch."""
-    place = next(network.parameters()).device
+    torch_device = next(network.parameters()).device
     size = settings.patch or image.shape[1:]
     inferer = SlidingWindowInferer(
         roi_size=size, sw_batch_size=1, overlap=settings.overlap, mode="gaussian"
     )
-    volume = torch.from_numpy(image)[None].to(place)
-    with autocast(settings.precision, place):
+    volume = torch.from_numpy(image)[None].to(torch_device)
+    with autocast(settings.precision, torch_device):
         logits = inferer(volume, lambda patch: network(patch).float())
     return (logits[0] > 0).cpu().numpy()
 

@@ -37,8 +37,8 @@ def main(snakemake) -> None:
         lambda network: validation_dice(network, held_out, params.labels, settings),
     )
     spacing = params.grid["spacing_mm"]
-    given = real, synthetic, params.labels, settings, spacing, params.seed
-    batches = SegmentationBatches(params.arm, *given)
+    arguments = real, synthetic, params.labels, settings, spacing, params.seed
+    batches = SegmentationBatches(params.arm, *arguments)
     with training_job(snakemake, training, batches) as losses:
         config = {
             "settings": params.settings,

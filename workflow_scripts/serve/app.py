@@ -31,7 +31,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def make_app(studio: Studio, template: Path, token: str) -> web.Application:
     """The page and its addresses, all below the token; ``template`` is the model's."""
-    app = web.Application(client_max_size=BODY, middlewares=[guard(token), told])
+    app = web.Application(client_max_size=BODY, middlewares=[guard(token), explain_errors])
     pages = Pages(studio, template)
     app.add_routes(
         [
@@ -57,8 +57,8 @@ def guard(token: str):
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         # "OPTIONS *" has no part, and a name may hold bytes that are no UTF-8.
-        given = request.path.partition("/")[2].partition("/")[0]
-        known = secrets.compare_digest(given.encode(errors="replace"), token.encode())
+        path_token = request.path.partition("/")[2].partition("/")[0]
+        known = secrets.compare_digest(path_token.encode(errors="replace"), token.encode())
         if not known or _host(request) not in HOSTS:
             raise web.HTTPForbidden(text="open the address that sbldm serve printed\n")
         response = await handler(request)
@@ -77,7 +77,7 @@ def _host(request: web.Request) -> str | None:
 
 
 @web.middleware
-async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def explain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Say in one line what is wrong with a request."""
     try:
         return await handler(request)
@@ -145,8 +145,8 @@ class Pages:
         codec = self.studio.model.codec
         patient = Patient(self.studio.patient(self._done(request)))
         look = (codec.grid.affine, codec.modalities, codec.labels)
-        found = await asyncio.to_thread(viewer.packed_volumes, patient, *look)
-        return web.json_response(found)
+        patient_volumes = await asyncio.to_thread(viewer.packed_volumes, patient, *look)
+        return web.json_response(patient_volumes)
 
     async def download(self, request: web.Request) -> web.Response:
         """A patient's NIfTI files, its record, and its request as a row for the workflow."""

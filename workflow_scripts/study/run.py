@@ -84,8 +84,8 @@ def commit() -> str:
     differ from it."""
 
     def git(*arguments: str) -> str:
-        made = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-        return made.stdout.strip() if made.returncode == 0 else ""
+        process = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+        return process.stdout.strip() if process.returncode == 0 else ""
 
     changed = git("status", "--porcelain", "-uno", "--", ".", ":!docs")
     number = git("rev-parse", "--short=12", "HEAD")

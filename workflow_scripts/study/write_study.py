@@ -56,19 +56,19 @@ def pool(differences: list[pd.DataFrame]) -> dict[str, float]:
     counts = np.array([len(table) for table in differences], float)
     weights = counts / counts.sum()
     mean = float(weights @ [table.to_numpy().mean() for table in differences])
-    found = {"mean": mean, "low": np.nan, "high": np.nan, "p": np.nan, "patients": counts.sum()}
-    found["seeds"] = min(table.shape[1] for table in differences)
-    if found["seeds"] < LEAST_SEEDS or counts.min() < 2:
-        return found
+    estimate = {"mean": mean, "low": np.nan, "high": np.nan, "p": np.nan, "patients": counts.sum()}
+    estimate["seeds"] = min(table.shape[1] for table in differences)
+    if estimate["seeds"] < LEAST_SEEDS or counts.min() < 2:
+        return estimate
     errors, freedoms = zip(*(crossed_error(t.to_numpy(float)) for t in differences), strict=True)
     parts = (weights * np.array(errors)) ** 2
     error = parts.sum() ** 0.5
     if not error:
-        return found
+        return estimate
     freedom = parts.sum() ** 2 / (parts**2 / np.array(freedoms)).sum()
     half = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * error
     p = 2 * stats.t.sf(abs(mean) / error, freedom)
-    return {**found, "low": mean - half, "high": mean + half, "p": float(p)}
+    return {**estimate, "low": mean - half, "high": mean + half, "p": float(p)}
 
 
 def choose_arm(validation: pd.DataFrame, arms: list[str]) -> str | None:
@@ -115,9 +115,11 @@ def progress_text(records: pd.DataFrame) -> Iterator[str]:
         if own.empty:
             rows.append([cohort, f"0 of {wanted}", "–", "–", "–", "–"])
             continue
-        made = (", ".join(sorted(set(own[name]))) for name in ("commit", "processor", "precision"))
+        provenance = (
+            ", ".join(sorted(set(own[name]))) for name in ("commit", "processor", "precision")
+        )
         hours = f"{own['seconds'].sum() / 3600:.1f}"
-        rows.append([cohort, f"{len(own)} of {wanted}", *made, hours])
+        rows.append([cohort, f"{len(own)} of {wanted}", *provenance, hours])
     headings = ["Cohort", "Trainings", "Commit", "Processor", "Precision", "Hours of last attempts"]
     yield table_of(rows, headings)
 
@@ -155,22 +157,22 @@ def main_question(scores: pd.DataFrame, validation: pd.DataFrame, finished: bool
     )
 
 
-def difference_cells(found: dict[str, float], finished: bool) -> list[str]:
+def difference_cells(estimate: dict[str, float], finished: bool) -> list[str]:
     """A pooled difference as text: with its interval, p, patients, seeds and verdict. Of a study
     that is not ``finished`` there is neither p nor verdict."""
     interval = ""
-    if np.isfinite(found["low"]):
-        interval = f" [{number(found['low'], 3)}, {number(found['high'], 3)}]"
+    if np.isfinite(estimate["low"]):
+        interval = f" [{number(estimate['low'], 3)}, {number(estimate['high'], 3)}]"
     verdict = "not decided"
-    if found["low"] > 0:
+    if estimate["low"] > 0:
         verdict = "better"
-    elif found["high"] < 0:
+    elif estimate["high"] < 0:
         verdict = "worse"
-    counts = (f"{found[name]:.0f}" for name in ("patients", "seeds"))
-    p = p_text(found["p"])
+    counts = (f"{estimate[name]:.0f}" for name in ("patients", "seeds"))
+    p = p_text(estimate["p"])
     if not finished:
         p, verdict = "–", "not finished"
-    return [signed(found["mean"], 3) + interval, p, *counts, verdict]
+    return [signed(estimate["mean"], 3) + interval, p, *counts, verdict]
 
 
 def arms_text(scores: pd.DataFrame) -> Iterator[str]:

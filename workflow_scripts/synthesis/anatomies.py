@@ -92,10 +92,10 @@ class RequestedAnatomies:
     def tissue(self, requests: pd.DataFrame) -> NDArray[np.uint8]:
         """Tissue maps (N, 3, X, Y, Z), 0 to 255."""
         rows = [row for _, row in requests.iterrows()]
-        made = iter(self._phantoms([row for row in rows if row["anatomy"] == PHANTOM]))
+        phantom_maps = iter(self._phantoms([row for row in rows if row["anatomy"] == PHANTOM]))
         return np.stack(
             [
-                next(made) if row["anatomy"] == PHANTOM else self._named(row["anatomy"])
+                next(phantom_maps) if row["anatomy"] == PHANTOM else self._named(row["anatomy"])
                 for row in rows
             ]
         )

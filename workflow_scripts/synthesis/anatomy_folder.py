@@ -47,10 +47,10 @@ def find_files(folder: Path, modalities: list[str]) -> dict[str, tuple[Path, str
                 f"anatomy: {folder} has no {name}; name a folder with {', '.join(modalities)} as "
                 f"{name}.nii.gz or as BraTS names them"
             )
-    for name, found in files.items():
-        if len(found) > 1:
-            raise UserError(f"anatomy: {folder} has {name} twice: {found[0][0]}, {found[1][0]}")
-    return {name: found[0] for name, found in files.items()}
+    for name, matches in files.items():
+        if len(matches) > 1:
+            raise UserError(f"anatomy: {folder} has {name} twice: {matches[0][0]}, {matches[1][0]}")
+    return {name: matches[0] for name, matches in files.items()}
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Point(click.ParamType):
         return x, y, z
 
 
-def asked(
+def requested_tumours(
     requests: Path | None,
     count: int,
     volume_ml: float | None,
@@ -107,7 +107,7 @@ def synthesize(
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         target = new_folder(out)
-        table = asked(requests, count, volume_ml, centroid_mm, sphericity)
+        table = requested_tumours(requests, count, volume_ml, centroid_mm, sphericity)
         if anatomy and "anatomy" in table:
             raise UserError("--requests names anatomies; leave --anatomy out")
         if anatomy:
@@ -126,11 +126,11 @@ def synthesize(
         completed = complete(table, loaded.generator.scaling, seed)
         refuse_impossible(completed, loaded)
         with staged_directory(target) as folder:
-            made = make_patients(completed, loaded, settings, folder)
-            if not (made["measured_volume_ml"] > 0).any():
+            attributes = make_patients(completed, loaded, settings, folder)
+            if not (attributes["measured_volume_ml"] > 0).any():
                 raise UserError("no draw had a tumour; nothing was written")
             shutil.rmtree(folder / "batches", ignore_errors=True)
-            write_table(made, folder / "attributes.tsv")
+            write_table(attributes, folder / "attributes.tsv")
     except (UserError, OSError, MemoryError) as error:
         raise click.ClickException(words_of(error)) from None
-    click.echo(f"{(made['measured_volume_ml'] > 0).sum()} patients in {out}")
+    click.echo(f"{(attributes['measured_volume_ml'] > 0).sum()} patients in {out}")

@@ -43,8 +43,8 @@ def describe_model(folder: str | Path) -> dict[str, str]:
         "tumours": f"{low:.1f} to {high:.1f} mL, median {middle:.1f}",
     }
     for axis in "xyz":
-        place = patients[f"centroid_{axis}_mm"]
-        lines[f"centroids, {axis}"] = f"{place.min():.0f} to {place.max():.0f} mm"
+        centroid_mm = patients[f"centroid_{axis}_mm"]
+        lines[f"centroids, {axis}"] = f"{centroid_mm.min():.0f} to {centroid_mm.max():.0f} mm"
     for stage in STAGES:
         file = folder / stage / "weights.safetensors"
         lines[stage] = f"{count_weights(file):,} numbers, sha256 {checksum(file)[:16]}"

@@ -59,10 +59,10 @@ def draw_implants(
 
 
 def main(snakemake) -> None:
-    given, params = snakemake.input, snakemake.params
-    copies = TrainingCopies.load(*(given[name] for name in COPIES))
+    inputs, params = snakemake.input, snakemake.params
+    copies = TrainingCopies.load(*(inputs[name] for name in COPIES))
     table = draw_implants(
-        read_table(given.attributes),
+        read_table(inputs.attributes),
         copies,
         Grid.from_settings(params.grid),
         ImplantSettings.model_validate(params.implant),

@@ -53,14 +53,14 @@ def places(
     in order from left to right.
     """
     table = attributes[list(CENTROID)].assign(volume_ml=volume)
-    found = room.fitting(table, "place", seed)
-    points = found[list(CENTROID)].to_numpy(float)
+    requests = room.fitting(table, "place", seed)
+    points = requests[list(CENTROID)].to_numpy(float)
     chosen = [0] if count and len(points) else []
     while len(chosen) < min(count, len(points)):
         gaps = np.linalg.norm(points[:, None] - points[chosen], axis=-1).min(axis=1)
         chosen.append(int(gaps.argmax()))
-    found = found.iloc[chosen].sort_values(CENTROID[0])
-    return found.assign(patient_id=[f"place-{k + 1:02d}" for k in range(len(found))])
+    requests = requests.iloc[chosen].sort_values(CENTROID[0])
+    return requests.assign(patient_id=[f"place-{k + 1:02d}" for k in range(len(requests))])
 
 
 def main(snakemake) -> None:

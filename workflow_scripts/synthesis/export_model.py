@@ -16,21 +16,21 @@ from workflow_scripts.synthesis.folder import write_checksums
 
 
 def main(snakemake) -> None:
-    given, made = snakemake.input, snakemake.output
+    inputs, outputs = snakemake.input, snakemake.output
     for stage in ("autoencoder", "diffusion"):
         for name in ("weights", "config"):
-            with staged(made[f"{stage}_{name}"]) as temporary:
-                shutil.copyfile(given[f"{stage}_{name}"], temporary)
-    with staged(made.brain) as temporary:
-        shutil.copyfile(given.brain, temporary)
+            with staged(outputs[f"{stage}_{name}"]) as temporary:
+                shutil.copyfile(inputs[f"{stage}_{name}"], temporary)
+    with staged(outputs.brain) as temporary:
+        shutil.copyfile(inputs.brain, temporary)
     # Who the training patients are does not travel.
-    attributes = read_table(given.attributes)[["copy", *CONDITIONS]]
-    write_table(attributes, made.attributes)
-    write_json(dict(snakemake.params.sampling), made.sampling)
+    attributes = read_table(inputs.attributes)[["copy", *CONDITIONS]]
+    write_table(attributes, outputs.attributes)
+    write_json(dict(snakemake.params.sampling), outputs.sampling)
     grid = Grid.from_settings(snakemake.params.grid)
     template = resample_image(load_template()[0], grid_image(grid), sitk.Transform())
-    save_nifti(template, grid.affine, Path(made.template))
-    write_checksums(Path(made.checksums).parent)
+    save_nifti(template, grid.affine, Path(outputs.template))
+    write_checksums(Path(outputs.checksums).parent)
 
 
 if __name__ == "__main__":

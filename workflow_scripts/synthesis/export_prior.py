@@ -39,22 +39,22 @@ def summarise(provenance: str | Path) -> dict:
 
 
 def main(snakemake) -> None:
-    given, made = snakemake.input, Path(snakemake.output.training).parent
-    source = Path(given.sampling).parent
+    inputs, folder = snakemake.input, Path(snakemake.output.training).parent
+    source = Path(inputs.sampling).parent
     for name in FILES:
         if name.endswith("weights.safetensors"):
-            halve(source / name, made / name)
+            halve(source / name, folder / name)
         elif name not in ("attributes.tsv", CHECKSUMS):
-            with staged(made / name) as temporary:
+            with staged(folder / name) as temporary:
                 shutil.copyfile(source / name, temporary)
     attributes = read_table(source / "attributes.tsv")
     # A tumour for each phantom says enough of the sizes and places to be expected.
-    write_table(attributes[attributes["copy"] == 0], made / "attributes.tsv")
-    write_checksums(made)
-    records = {stage: summarise(given[stage]) for stage in STAGES}
-    write_json(records, made / "training.json")
+    write_table(attributes[attributes["copy"] == 0], folder / "attributes.tsv")
+    write_checksums(folder)
+    records = {stage: summarise(inputs[stage]) for stage in STAGES}
+    write_json(records, folder / "training.json")
     # What its phantoms looked like, for who wants more of them.
-    write_json(snakemake.params.phantom, made / "phantom.json")
+    write_json(snakemake.params.phantom, folder / "phantom.json")
 
 
 if __name__ == "__main__":

@@ -110,9 +110,9 @@ def _compared(request: pd.Series, sample: Sample) -> dict[str, float | str]:
     draws = dict(zip(DRAWS, (sample.measured, sample.first.measured), strict=True))
     for name in COMPARED:
         row[f"requested_{name}"] = float(request[name])
-        row |= {f"{side}_{name}": float(found[name]) for side, found in draws.items()}
+        row |= {f"{side}_{name}": float(measured[name]) for side, measured in draws.items()}
     for name in WHOLE:
-        row |= {f"{side}_{name}": int(found[name]) for side, found in draws.items()}
+        row |= {f"{side}_{name}": int(measured[name]) for side, measured in draws.items()}
     return row
 
 

@@ -121,10 +121,10 @@ def _check_folders(anatomies: pd.Series) -> None:
             )
 
 
-def _check_numbers(name: str, given: pd.Series) -> None:
+def _check_numbers(name: str, column: pd.Series) -> None:
     if name in OPTIONAL:
-        given = given[given.notna() & (given != "")]
-    numbers = pd.to_numeric(given, errors="coerce").astype(float)
+        column = column[column.notna() & (column != "")]
+    numbers = pd.to_numeric(column, errors="coerce").astype(float)
     values = numbers.to_numpy()
     whole = (values % 1 == 0) & (values >= 0) & (values < LARGEST_SEED)
     size, share, ball = values > 0, (values >= 0) & (values <= 1), (values >= 0.05) & (values <= 1)
@@ -137,7 +137,7 @@ def _check_numbers(name: str, given: pd.Series) -> None:
     ]
     for applies, fits, words in rules:
         if applies and not fits.all():
-            row = table_row(given, ~fits)
+            row = table_row(column, ~fits)
             raise UserError(f"requests: row {row}: {name} {words}")
 
 

@@ -55,8 +55,8 @@ def complete(requests: pd.DataFrame, scaling: Scaling, seed: int) -> pd.DataFram
     for axis, ratio in zip(AXES, scaling.box_ratio, strict=True):
         name = f"box_{axis}_mm"
         # A column that holds text too has empty cells as "".
-        given = pd.to_numeric(table[name], errors="coerce") if name in table else np.nan
-        table[name] = pd.Series(given, index=table.index).fillna(ratio * side)
+        widths = pd.to_numeric(table[name], errors="coerce") if name in table else np.nan
+        table[name] = pd.Series(widths, index=table.index).fillna(ratio * side)
     for name in SHARES:
         values = pd.to_numeric(table[name], errors="coerce") if name in table else np.nan
         table[name] = pd.Series(values, index=table.index, dtype=float)
@@ -82,13 +82,13 @@ def reason_to_refuse(request: pd.Series, brain: NDArray[np.bool_], grid: Grid) -
     voxels = np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij"), -1)
     centre = np.array([request[name] for name in CENTROID], dtype=float)
     offset = (grid.to_mm(voxels) - centre) / half
-    asked = (offset**2).sum(-1) <= 1
+    ellipsoid = (offset**2).sum(-1) <= 1
     # What lies off the grid is missing from the mask, and so counts as outside the brain.
-    inside = (asked & brain).sum() * grid.voxel_ml / request["volume_ml"]
+    inside = (ellipsoid & brain).sum() * grid.voxel_ml / request["volume_ml"]
     if inside < INSIDE:
-        place = ", ".join(f"{value:.0f}" for value in centre)
+        centre_text = ", ".join(f"{value:.0f}" for value in centre)
         return (
-            f"{request['volume_ml']:.0f} mL at ({place}) mm lie in the brain by {inside:.0%} "
+            f"{request['volume_ml']:.0f} mL at ({centre_text}) mm lie in the brain by {inside:.0%} "
             f"only, {INSIDE:.0%} are needed"
         )
     return None

@@ -140,8 +140,8 @@ def _draw(
     latents = model.generator.sample(requests, *anatomy, *noise, known)
     where = background.measured if background else [None] * len(requests)
     return [
-        decoded(request, latent, model.codec, settings, made)
-        for latent, made, (_, request) in zip(
+        decoded(request, latent, model.codec, settings, measured)
+        for latent, measured, (_, request) in zip(
             latents.numpy(), where, requests.iterrows(), strict=True
         )
     ]

@@ -27,13 +27,13 @@ def check_model(model: SynthesisModel, modalities: list[str], labels: str) -> No
 def main(snakemake) -> None:
     settings = SamplingSettings.model_validate(snakemake.params.sampling)
     torch.set_num_threads(snakemake.threads)
-    given = snakemake.input
+    inputs = snakemake.input
     copies, implant = None, None
-    if given.tissue:
-        copies = TrainingCopies.load(*(given[name] for name in COPIES))
+    if inputs.tissue:
+        copies = TrainingCopies.load(*(inputs[name] for name in COPIES))
     if snakemake.params.implant:
         implant = ImplantSettings.model_validate(snakemake.params.implant)
-    parts = [given[part] for part in PARTS]
+    parts = [inputs[part] for part in PARTS]
     model = SynthesisModel.of(*parts, snakemake.threads, copies, implant)
     check_model(model, snakemake.params.modalities, snakemake.params.labels)
     requests = read_table(snakemake.input.requests)
