@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from workflow_scripts.cohort.deformation import integrate
+from workflow_scripts.cohort.deformation import integrate, symmetric
 from workflow_scripts.cohort.make_phantom import save_phantom
 from workflow_scripts.cohort.phantom import displacement, make_phantom
 from workflow_scripts.cohort.plan import plan_phantom
@@ -130,6 +130,17 @@ def test_deformation_can_be_undone():
     inner = (slice(None), *[slice(7, 17)] * 3)
     assert np.abs(returned - points)[inner].mean() < 0.05
     assert np.abs(forth[inner]).mean() > 0.5
+
+
+@pytest.mark.parametrize("asymmetry", [0.0, 0.3, 1.0])
+def test_hemispheres_deform_alike_by_the_share_that_is_asked_for(asymmetry):
+    noise = np.random.default_rng(0).standard_normal((3, 31, 30, 30), dtype=np.float32)
+    field = symmetric(noise, asymmetry)
+    mirrored = field[:, ::-1] * np.array([-1, 1, 1])[:, None, None, None]
+    assert np.std(field - mirrored) / 2 == pytest.approx(asymmetry, abs=0.02)
+    assert np.std(field) == pytest.approx(1, abs=0.02)
+    independent = symmetric(noise, np.sqrt(0.5))
+    np.testing.assert_allclose(independent, noise, atol=1e-5)
 
 
 def test_growth_stays_in_the_tissue_and_prefers_white_matter():

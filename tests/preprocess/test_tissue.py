@@ -7,7 +7,13 @@ from scipy import ndimage
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient, save_tissue
 from workflow_scripts.preprocess import tissue
-from workflow_scripts.preprocess.tissue import mirrored_around, tissue_maps, tissue_prior
+from workflow_scripts.preprocess.tissue import (
+    mean_quantiles,
+    mirrored_around,
+    tissue_maps,
+    tissue_prior,
+    with_quantiles,
+)
 
 GRID = Grid((48, 56, 48), (4.0, 4.0, 4.0))
 # Intensities of grey matter, white matter and CSF in FLAIR and in T1ce.
@@ -105,6 +111,25 @@ def test_a_brain_that_is_all_tumour_has_the_priors_tissue(head):
     _, brain, image = head
     maps = tissue_maps(image, brain, brain.astype(np.uint8), GRID)
     np.testing.assert_array_equal(maps[:, brain], tissue_prior(GRID)[:, brain])
+
+
+def test_maps_take_the_distribution_of_others_and_keep_their_order(head):
+    sharp, brain, _ = head
+    # Of noisier images: no voxel is pure, and there is more white matter.
+    soft = (0.5 * sharp + np.array([0.1, 0.3, 0.1])[:, None, None, None]) * brain
+    quantiles = mean_quantiles([soft, soft, np.zeros_like(soft)])
+    matched = with_quantiles(sharp, quantiles)
+    np.testing.assert_allclose(matched.sum(0)[brain], 1, rtol=1e-5)
+    assert not matched[:, ~brain].any()
+    before = np.abs(sharp[:, brain].mean(1) - soft[:, brain].mean(1))
+    assert (np.abs(matched[:, brain].mean(1) - soft[:, brain].mean(1)) < before / 5).all()
+    assert matched[:, brain].max() < 0.9 < sharp[:, brain].max()
+    assert min(correlations(matched, sharp, brain)) > 0.98
+    # What already has this distribution stays as it is, and equal values stay equal.
+    same = with_quantiles(sharp, mean_quantiles([sharp]))
+    np.testing.assert_allclose(same, sharp, atol=0.02)
+    flat = np.where(brain, np.array([0.5, 0.3, 0.2])[:, None, None, None], 0)
+    assert np.ptp(with_quantiles(flat, quantiles)[:, brain], axis=1).max() < 1e-6
 
 
 def test_maps_are_kept_in_steps_of_a_255th(head, tmp_path):

@@ -1,5 +1,7 @@
 """Anatomies: phantoms of nobody, one for each request; or somebody's brain, from a folder."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -54,6 +56,15 @@ def test_each_seed_has_a_brain_of_its_own(three):
 
 def test_an_anatomy_does_not_depend_on_its_company(three):
     np.testing.assert_array_equal(source().tissue(requests(2))[0], three[1])
+
+
+def test_an_anatomy_has_tissues_as_the_training_patients_have_them(three):
+    quantiles = np.sort(np.random.default_rng(0).uniform(0.2, 0.5, (3, 65)), axis=1)
+    told = replace(source(), quantiles=quantiles).tissue(requests(2))[0] / 255
+    inside = told.any(0)
+    assert (inside == three[1].any(0)).all()
+    np.testing.assert_allclose(told.sum(0)[inside], 1, atol=0.01)
+    assert told[:, inside].max() < 0.75 < three[1].max() / 255
 
 
 def test_the_brain_makes_room_for_the_requested_tumour():

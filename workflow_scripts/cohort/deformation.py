@@ -65,10 +65,25 @@ def integrate(velocity: Array) -> Array:
     return displacement
 
 
-def random_displacement(plan: Plan, template: Template, sd_mm: float) -> Array:
+def symmetric(velocity: Array, asymmetry: float) -> Array:
+    """A velocity field (3, x, y, z) of noise on a grid that is centred on x = 0, of which a share
+    ``asymmetry`` of the standard deviation differs between the hemispheres.
+
+    A person's hemispheres are more alike than two persons' brains. The field is split into its
+    symmetric and its antisymmetric part, which have the same variance, and these are weighted: the
+    variance of the whole stays as it is.
+    """
+    mirrored = velocity[:, ::-1] * np.array([-1, 1, 1], velocity.dtype)[:, None, None, None]
+    same, different = velocity + mirrored, velocity - mirrored
+    weight = np.float32(np.sqrt(1 - asymmetry**2))
+    return (weight * same + np.float32(asymmetry) * different) / np.float32(np.sqrt(2))
+
+
+def random_displacement(plan: Plan, template: Template, sd_mm: float, asymmetry: float) -> Array:
     """Displacement in mm (3, x, y, z) on a grid of 4 mm that starts at ``LOW_MM``.
 
-    Two scales of smooth noise, and the ventricles' walls moved outwards.
+    Two scales of smooth noise, made more or less symmetric (``symmetric``), and the ventricles'
+    walls moved outwards.
     """
     rng = plan.generator(1)
     distance = template.distance[2, ::2, ::2, ::2]
@@ -78,6 +93,7 @@ def random_displacement(plan: Plan, template: Template, sd_mm: float) -> Array:
             noise = rng.standard_normal(distance.shape, dtype=np.float32)
             smooth = ndimage.gaussian_filter(noise, sigma)
             velocity[axis] += smooth / smooth.std() * np.float32(share * sd_mm / STEP_MM)
+    velocity = symmetric(velocity, asymmetry)
     outwards = np.stack(np.gradient(distance)) / STEP_MM
     fade = np.exp(-np.abs(distance) / 8) * (plan.ventricle_mm / STEP_MM)
     # A point beyond the wall reads the fluid inside: the walls move outwards.
@@ -98,10 +114,10 @@ def _half_points(low_mm: NDArray, half_shape: tuple[int, ...], spacing_mm: float
     return points + low_mm.astype(np.float32)[:, None, None, None]
 
 
-def build_frame(plan: Plan, template: Template, sd_mm: float) -> Frame:
+def build_frame(plan: Plan, template: Template, sd_mm: float, asymmetry: float) -> Frame:
     """Deform the head as planned, and crop the field of view to it."""
     matrix = head_matrix(plan)
-    displacement = random_displacement(plan, template, sd_mm)
+    displacement = random_displacement(plan, template, sd_mm, asymmetry)
     nodes = int(2 * REACH_MM / STEP_MM) + 1
     head_mm = voxel_points((nodes,) * 3) * np.float32(STEP_MM) - np.float32(REACH_MM)
     points = _template_points(head_mm, matrix, displacement)
@@ -133,10 +149,10 @@ def build_frame(plan: Plan, template: Template, sd_mm: float) -> Frame:
     )
 
 
-def grid_frame(plan: Plan, template: Template, sd_mm: float, grid: Grid) -> Frame:
+def grid_frame(plan: Plan, template: Template, sd_mm: float, asymmetry: float, grid: Grid) -> Frame:
     """A deformed brain on the grid of template space, at about ``GRID_MM`` and over its whole
     extent: what preprocessing would have made of a head, but for what registration leaves."""
-    displacement = random_displacement(plan, template, sd_mm)
+    displacement = random_displacement(plan, template, sd_mm, asymmetry)
     spacing = max(min(*grid.spacing_mm, 2 * GRID_MM) / 2, HEAD_MM / 2)
     low = grid.affine[:3, 3] - np.array(grid.spacing_mm) / 2
     half_shape = tuple(int(n) + 1 for n in np.ceil(np.array(grid.extent_mm) / (2 * spacing)))

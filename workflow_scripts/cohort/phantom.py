@@ -56,7 +56,7 @@ def make_phantom(plan: Plan, modalities: Sequence[str], settings: PhantomSetting
     the head had moved a little.
     """
     template = load_template()
-    frame = build_frame(plan, template, settings.deformation_mm)
+    frame = build_frame(plan, template, settings.deformation_mm, settings.asymmetry)
     anatomy = build_anatomy(plan, frame, template)
     reference = reference_modality(modalities)
     flip = tuple(slice(None, None, int(f)) for f in plan.flips)
@@ -93,7 +93,7 @@ def make_brain(
     Without a ``tumour`` the brain is healthy, pushed aside by a ``mass`` if there is one.
     """
     template = load_template()
-    frame = grid_frame(plan, template, settings.deformation_mm, grid)
+    frame = grid_frame(plan, template, settings.deformation_mm, settings.asymmetry, grid)
     anatomy = build_anatomy(plan, frame, template, head=False, mass=mass, tumour=tumour)
     images = {}
     for modality in modalities:

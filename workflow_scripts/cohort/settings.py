@@ -26,6 +26,12 @@ class PhantomSettings(Section):
     deformation_mm: float = Field(
         description="sd of the smooth deformation of MNI152, in mm", ge=0, le=8
     )
+    asymmetry: float = Field(
+        description="share of that sd that differs between the hemispheres; 0.71 deforms each by "
+        "itself",
+        ge=0,
+        le=1,
+    )
     rotation_deg: float = Field(description="largest rotation of the head", ge=0, le=20)
     displacement_mm: float = Field(
         description="largest shift of a modality from the reference, along each axis", ge=0, le=15

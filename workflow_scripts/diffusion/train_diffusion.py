@@ -21,6 +21,7 @@ from workflow_scripts.diffusion.process import Process
 from workflow_scripts.diffusion.settings import DiffusionSettings
 from workflow_scripts.diffusion.train import Denoisers, DiffusionTraining, LatentBatches
 from workflow_scripts.preprocess.contrasts import fill_intensities, region_volumes
+from workflow_scripts.preprocess.tissue import mean_quantiles
 
 
 def from_nothing(
@@ -55,14 +56,19 @@ def main(snakemake) -> None:
         start, scaling = from_nothing(
             settings, latents, rendered, attributes, grid, len(params.modalities), params.patients
         )
-    anatomy = None
+    anatomy = quantiles = None
     if rendered is not None:
         contrasts, intensities = (
             np.load(snakemake.input[name]) for name in ("contrasts", "intensities")
         )
         volumes = region_volumes(attributes)
         start.space.keep_contrasts(contrasts, fill_intensities(intensities, contrasts, volumes))
-        anatomy = StoredRows(snakemake.input.tissue), rendered
+        tissue = StoredRows(snakemake.input.tissue)
+        anatomy = tissue, rendered
+        # The prior's phantoms are of the same kind as those of synthetic patients' anatomies.
+        if params.patients:
+            own = np.flatnonzero(attributes["copy"] == 0)
+            quantiles = mean_quantiles(tissue[row] / 255 for row in own).round(4).tolist()
     process = Process(settings)
     networks = Denoisers(start.denoiser, start.layout)
     # Whether the training patients' labels tell regions of a tumour apart.
@@ -86,6 +92,8 @@ def main(snakemake) -> None:
             "modalities": params.modalities,
             "scaling": scaling.to_dict(),
             "regions": regions,
+            # How much of each tissue the training patients' voxels hold.
+            "tissue_quantiles": quantiles,
             # Of whose brains the anatomies of its synthetic patients are.
             "phantom": params.phantom,
             "preprocess": params.preprocess,

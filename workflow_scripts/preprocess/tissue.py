@@ -7,10 +7,12 @@ al. 1999).
 """
 
 import functools
+from collections.abc import Iterable
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.masks import distance_mm
@@ -35,6 +37,8 @@ FIELD_DEGREE = 2
 SMALLEST_VARIANCE = 1e-4
 # A tumour's surroundings are not taken for tissue, so far around its label (mm).
 MARGIN_MM = 3.0
+# Quantiles that a distribution of fractions is kept by.
+QUANTILES = 65
 
 
 @functools.lru_cache(maxsize=2)
@@ -153,6 +157,32 @@ def _field(rest: NDArray, basis: NDArray) -> NDArray[np.float64]:
     """Coefficients (P, M) of each modality's field: of what intensities (N, M) differ by from those
     that the tissues lead one to expect, by least squares."""
     return np.linalg.lstsq(basis, rest, rcond=None)[0]
+
+
+def mean_quantiles(maps: Iterable[NDArray]) -> NDArray[np.float64]:
+    """Quantiles (3, ``QUANTILES``) of each tissue's fraction in a patient's brain, averaged over
+    patients with tissue maps (3, X, Y, Z), 0 to 1."""
+    levels = np.linspace(0, 1, QUANTILES)
+    of_patients = [
+        np.quantile(tissue[:, tissue.any(0)], levels, axis=1).T for tissue in maps if tissue.any()
+    ]
+    return np.mean(of_patients, axis=0)
+
+
+def with_quantiles(tissue: NDArray, quantiles: NDArray) -> NDArray[np.float32]:
+    """Tissue maps (3, X, Y, Z), 0 to 1, whose fractions are distributed as ``quantiles``
+    (3, ``QUANTILES``) say: those of patients whose images are noisier, or blurred otherwise, hold
+    fewer pure voxels, and other amounts of each tissue. Each voxel of the brain sums to 1."""
+    inside = tissue.any(0)
+    matched = np.zeros(tissue.shape, np.float32)
+    levels = np.linspace(0, 1, QUANTILES)
+    for row, values in enumerate(tissue[:, inside]):
+        # Equal values share the mean of their ranks, and so stay equal.
+        ranks = (rankdata(values) - 1) / max(1, len(values) - 1)
+        matched[row, inside] = np.interp(ranks, levels, quantiles[row])
+    total = matched[:, inside].sum(0)
+    matched[:, inside] = np.where(total > 0, matched[:, inside] / total, tissue[:, inside])
+    return matched
 
 
 def mirrored_around(

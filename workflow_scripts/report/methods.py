@@ -214,7 +214,10 @@ def _brains(config: Config) -> str:
     # What another run's model is told is not this run's to say, nor what a table of requests names.
     if config.diffusion.anatomy == "none" or synthesis.model or synthesis.requests:
         return ""
-    brain = {"phantom": "a phantom brain of its own", "patients": "a warped training patient"}
+    brain = {
+        "phantom": "a phantom brain of its own, distributed as in the training patients",
+        "patients": "a warped training patient",
+    }
     return f"Each was given the tissue maps of {brain[synthesis.anatomy]}. "
 
 

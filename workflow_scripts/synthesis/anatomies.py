@@ -20,7 +20,7 @@ from workflow_scripts.common.patients import steps_of
 from workflow_scripts.common.processes import end_with_parent
 from workflow_scripts.preprocess.phantoms import phantom_on_grid
 from workflow_scripts.preprocess.settings import PreprocessSettings
-from workflow_scripts.preprocess.tissue import tissue_maps
+from workflow_scripts.preprocess.tissue import tissue_maps, with_quantiles
 from workflow_scripts.synthesis.anatomy_folder import Brain, read_brain
 from workflow_scripts.synthesis.request_table import CENTROID, PHANTOM, is_training
 from workflow_scripts.synthesis.training_copies import TrainingCopies
@@ -76,9 +76,10 @@ class RequestedAnatomies:
     """The anatomies that requests name: each a phantom of its own, or somebody's brain.
 
     A phantom is nobody's brain: drawn from the request's seed, and pushed aside by its tumour. Its
-    images pass through the same tissue classification as a patient's. Any other ``anatomy`` of a
-    request is one of the training patients and their ``copies``, or a folder (``read_brain``),
-    which is read once.
+    images pass through the same tissue classification as a patient's, and its maps are given the
+    ``quantiles`` of the training patients' (``with_quantiles``), if there are any. Any other
+    ``anatomy`` of a request is one of the training patients and their ``copies``, or a folder
+    (``read_brain``), which is read once.
     """
 
     modalities: list[str]
@@ -87,6 +88,7 @@ class RequestedAnatomies:
     preprocess: PreprocessSettings
     processes: int = 1
     copies: TrainingCopies | None = None
+    quantiles: NDArray[np.float64] | None = field(default=None, compare=False)
     read: dict[str, NDArray[np.uint8]] = field(default_factory=dict, compare=False)
 
     def tissue(self, requests: pd.DataFrame) -> NDArray[np.uint8]:
@@ -152,4 +154,7 @@ def tissue_of_phantom(source: RequestedAnatomies, request: pd.Series) -> NDArray
         mass=Mass(centre, float(request["volume_ml"])),
         tumour=False,
     )
-    return steps_of(tissue_maps(image, brain, label, source.grid))
+    tissue = tissue_maps(image, brain, label, source.grid)
+    if source.quantiles is not None:
+        tissue = with_quantiles(tissue, source.quantiles)
+    return steps_of(tissue)

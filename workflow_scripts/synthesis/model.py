@@ -180,4 +180,13 @@ def load_anatomies(
     config = load_config(folder)
     phantom = settings_of(config, PhantomSettings, folder, "phantom")
     preprocess = settings_of(config, PreprocessSettings, folder, "preprocess")
-    return RequestedAnatomies(codec.modalities, codec.grid, phantom, preprocess, processes, copies)
+    quantiles = config.get("tissue_quantiles")
+    return RequestedAnatomies(
+        codec.modalities,
+        codec.grid,
+        phantom,
+        preprocess,
+        processes,
+        copies,
+        quantiles=None if quantiles is None else np.array(quantiles),
+    )
