@@ -10,7 +10,9 @@ from workflow_scripts.common.files import UserError
 from workflow_scripts.preprocess.align import check_overlap
 from workflow_scripts.preprocess.registration import (
     _better_turned,
+    _distinct,
     _right_angles,
+    _Start,
     _turned,
     agreement,
     turned_deg,
@@ -101,6 +103,24 @@ def test_a_doubtful_registration_is_named(caplog, agreement, turned, words):
 def test_a_failed_registration_is_refused():
     with pytest.raises(UserError, match="t1ce: the registration to the template failed: .* 0.79"):
         check_overlap(0.79, 5, "t1ce")
+
+
+def test_starts_that_agree_everywhere_are_followed_once():
+    def start(value, degrees, mm=0.0):
+        turn = sitk.AffineTransform(3)
+        turn.SetMatrix(_turned("x", [degrees])[0].ravel().tolist())
+        turned_back = sitk.Euler3DTransform()
+        turned_back.SetRotation(float(np.deg2rad(-degrees)), 0, 0)
+        turned_back.SetTranslation((0, 0, mm))
+        return _Start(value, turn, turned_back)
+
+    # The same place from two sides, 2 mm beside it, 10 mm beside it, and a turned head.
+    turned = sitk.Euler3DTransform()
+    turned.SetRotation(0.2, 0, 0)
+    elsewhere = _Start(-0.2, sitk.AffineTransform(3), turned)
+    starts = [start(-0.5, 0), start(-0.4, 15), start(-0.4, -15, 2), start(-0.3, 30, 10), elsewhere]
+    values = [one.value for one in _distinct(starts, ball())]
+    assert values == [-0.5, -0.3, -0.2]
 
 
 def test_a_turned_start_is_taken_only_where_it_is_much_better():

@@ -22,7 +22,8 @@ def training_job(
     """Train as the rule says, on as many GPUs as its resource ``gpu`` counts where there are any,
     and yield the losses by step for the block that saves the model.
 
-    A GPU is fed by processes that make batches ahead, one a thread of the rule but for its own.
+    A GPU is fed by processes that make batches ahead: one for each thread of the rule but its own,
+    and at least one.
     """
     on_gpu = torch.cuda.is_available()
     devices = max(1, snakemake.resources.get("gpu", 1)) if on_gpu else 1
@@ -36,7 +37,7 @@ def training_job(
             checkpoints=folder,
             log=snakemake.params.tensorboard,
             checkpoint_seconds=snakemake.resources.checkpoint_seconds,
-            workers=snakemake.threads - 1 if on_gpu else 0,
+            workers=max(1, snakemake.threads - 1) if on_gpu else 0,
             devices=devices,
         )
         if local_rank():

@@ -27,6 +27,8 @@ LARGE_TILTS = (-40, 40)
 # Coarse searches that go on: the best ones, with at least this share of the best one's mutual
 # information.
 STARTS, STARTS_SHARE = 3, 0.85
+# Coarse searches that agree within this distance everywhere in the head lead to the same result.
+ALIKE_MM = 4.0
 # Share of the unturned start's mutual information by which a turned start has to be better.
 MARGIN = 0.1
 
@@ -183,7 +185,7 @@ def register_to_template(
     def outcomes(rotations: Iterable[NDArray]) -> list[_Outcome]:
         """What the best of the starts lead to, those that stay in the image."""
         starts, results = _starts(fixed, moving, around, rigid, rotations), []
-        for start in starts[:STARTS]:
+        for start in _distinct(starts, template)[:STARTS]:
             # The metric is mutual information with its sign changed.
             if start.value <= STARTS_SHARE * starts[0].value:
                 with contextlib.suppress(RuntimeError):
@@ -319,6 +321,25 @@ def _starts(
             transform = sitk.Euler3DTransform(_inner(method.Execute(fixed, moving)))
             starts.append(_Start(method.GetMetricValue(), turn, transform))
     return sorted(starts, key=lambda start: start.value)
+
+
+def _distinct(starts: list[_Start], template: sitk.Image) -> list[_Start]:
+    """The starts, the best first, but those that take the corners of the template to within
+    ``ALIKE_MM`` of where a better one does."""
+    last = [n - 1 for n in template.GetSize()]
+    corners = [
+        template.TransformIndexToPhysicalPoint(corner)
+        for corner in itertools.product(*((0, n) for n in last))
+    ]
+    distinct, seen = [], []
+    for start in starts:
+        points = np.array(
+            [start.turn.TransformPoint(start.transform.TransformPoint(p)) for p in corners]
+        )
+        if all(np.linalg.norm(points - other, axis=1).max() > ALIKE_MM for other in seen):
+            distinct.append(start)
+            seen.append(points)
+    return distinct
 
 
 def _search(
