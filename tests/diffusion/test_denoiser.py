@@ -27,7 +27,12 @@ from workflow_scripts.diffusion.latents import (
 )
 from workflow_scripts.diffusion.process import Process, Sampler
 from workflow_scripts.diffusion.settings import DiffusionSettings
-from workflow_scripts.diffusion.train import Denoisers, DiffusionTraining, LatentBatches
+from workflow_scripts.diffusion.train import (
+    Denoisers,
+    DiffusionTraining,
+    LatentBatches,
+    coarse_error,
+)
 from workflow_scripts.preprocess.contrasts import TERMS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,6 +91,19 @@ def test_a_plain_space_changes_nothing_but_folding():
 def test_one_patient_has_no_spread():
     with pytest.raises(UserError, match="set autoencoder.copies"):
         space_of(latents(1))
+
+
+def test_a_space_is_rescaled_to_other_latents_and_keeps_its_mean():
+    rendered = np.ones((12, *SHAPE), np.float32)
+    space = fit_latent_space(latents(), rendered, GRID, MODALITIES, settings_with())
+    mean, sd = space.mean.clone(), space.sd.clone()
+    residuals = latents() - 1 - mean.numpy()
+    # More various, and off the mean.
+    space.rescale(mean.numpy() + 3 * residuals + rendered, rendered)
+    torch.testing.assert_close(space.sd, 3 * sd)
+    space.rescale(mean.numpy() + residuals + 2 * sd.numpy()[:, None, None, None], None)
+    torch.testing.assert_close(space.sd, 5**0.5 * sd)
+    assert torch.equal(space.mean, mean)
 
 
 def test_maps_of_a_patch_keep_the_tumour_s_edge():
@@ -177,7 +195,7 @@ def test_positions_below_the_first_resolution_have_vectors_of_their_own():
 
 @pytest.mark.parametrize("loss", ["l1", "l2"])
 def test_a_new_denoiser_has_the_loss_of_predicting_nothing(loss):
-    settings = settings_with(loss=loss, tumour_share=0)
+    settings = settings_with(loss=loss, tumour_share=0, coarse_share=0)
     space = space_of(latents())
     net = build_model(settings, space, GRID)
     training = training_of(net, space, settings)
@@ -212,7 +230,8 @@ def test_the_tumour_has_its_share_of_the_loss_whatever_its_size(monkeypatch):
     found = {}
     for share in (0.0, 0.5):
         for axis in (20.0, 60.0):
-            settings, space = settings_with(tumour_share=share), space_of(latents())
+            settings = settings_with(tumour_share=share, coarse_share=0)
+            space = space_of(latents())
             net = denoiser(settings, space)
             training = training_of(net, space, settings)
             centre = space.points[:, 4, 4, 12].tolist()
@@ -232,6 +251,24 @@ def test_the_tumour_has_its_share_of_the_loss_whatever_its_size(monkeypatch):
             found[share, axis] = float(training.losses(batch, 0)["loss"])
     assert found[0.0, 60.0] > 10 * found[0.0, 20.0] > 0
     assert found[0.5, 60.0] < 3 * found[0.5, 20.0]
+
+
+def test_smooth_errors_count_more_and_white_noise_as_much_as_latent_by_latent():
+    patch, down = (1, 1, 2), 2
+    noise = torch.randn(2, 6, 16, 16, 24)
+    fine, coarse = noise.square().mean(), coarse_error(noise, patch, down, power=2)
+    assert coarse.item() == pytest.approx(fine.item(), rel=0.1)
+    # A constant error of 1: cubes of 16 and 128 latents, squares of 16 and 64.
+    ones = torch.ones_like(noise)
+    assert coarse_error(ones, patch, down, power=2).item() == pytest.approx(
+        (16 + 128 + 16 + 64) / 4
+    )
+    assert coarse_error(ones, patch, down, power=1).item() == pytest.approx(
+        (4 + 128**0.5 + 4 + 8) / 4
+    )
+    # Of slices that are brighter and darker by turns, cubes see nothing.
+    stripes = fold(unfold(ones, patch) * torch.tensor([1.0, -1.0]).repeat(24), patch)
+    assert coarse_error(stripes, patch, down, power=2).item() == pytest.approx((16 + 64) / 4)
 
 
 def test_a_sample_does_not_depend_on_its_company_and_follows_its_anatomy():

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from workflow_scripts.bench.measure_calibration import measure as measure_calibration
+
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("--configfile", str(ROOT / "config" / "tiny.yaml"))
 ARMS = {"real+classical", "real+classical+synthetic"}
@@ -104,6 +106,13 @@ def test_predictions_lie_in_native_space_too(tiny_run):
         raw = nib.load(results / "cohort" / "phantoms" / file.name / "t1ce.nii.gz")
         assert native.shape == raw.shape
         assert np.allclose(native.affine, raw.affine)
+
+
+def test_the_denoiser_of_a_run_is_measured_on_its_validation_patients(tiny_run):
+    table = measure_calibration(tiny_run / "results-tiny", "n2-s0")
+    # What noise of a fifth of a standard deviation leaves is easily known.
+    assert table.loc[0.2, "explained"].min() > 0.5
+    assert table["slope"].notna().all()
 
 
 def test_a_second_run_does_nothing(tiny_run, snakemake, copy_run, tmp_path):

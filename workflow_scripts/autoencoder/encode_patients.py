@@ -88,6 +88,41 @@ def warped_copy(patient: Copy, grid: Grid, warp: WarpSettings, seed: list[int]) 
     return patient
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """What the denoiser learns from a copy: scaled latents (C, h, w, Z), tissue maps (3, X, Y, Z),
+    0 to 255, contrasts (3, terms, M), intensities of the tumour's regions (3, M), and the scaled
+    latents (C, h, w, Z) of what is rendered of these, or none, (0,)."""
+
+    latent: NDArray[np.float16]
+    tissue: NDArray[np.uint8]
+    contrasts: NDArray[np.float32]
+    intensities: NDArray[np.float32]
+    rendered: NDArray[np.float16]
+
+
+def encode_copy(
+    copy: Copy, codec: Codec, rng: np.random.Generator, render: bool, layout: bool
+) -> Encoded:
+    """Encode a copy, and what is rendered of it where ``render``: with its tumour where ``layout``,
+    otherwise the brain alone."""
+    contrasts = fit_contrasts(copy.image, copy.tissue, copy.label, codec.grid)
+    maps = without_seam(copy.tissue, copy.label, codec.grid, rng)
+    brain = draw_contrasts(contrasts, maps, codec.grid)
+    intensities = region_intensities(copy.image, brain, copy.label)
+    rendered = np.zeros(0)
+    if render:
+        label = copy.label if layout else np.zeros_like(copy.label)
+        rendered = codec.encode(paint_regions(brain, label, intensities), label)
+    return Encoded(
+        codec.encode(copy.image, copy.label).astype(np.float16),
+        steps_of(maps),
+        contrasts,
+        intensities,
+        rendered.astype(np.float16),
+    )
+
+
 def common_brain(patients: list[Patient]) -> NDArray[np.bool_]:
     """Where at least half of the patients have brain (X, Y, Z)."""
     total = np.zeros(patients[0].brain().shape)
@@ -139,22 +174,14 @@ def main(snakemake) -> None:
         staged(outputs.rendered) as rendered,
     ):
         for row, (name, number, copy) in enumerate(loader):
-            latent = codec.encode(copy.image, copy.label).astype(np.float16)
-            write_row(latents, row, count, latent)
-            write_row(tumours, row, count, pack_mask(nested_masks(copy.label)))
-            coefficients = fit_contrasts(copy.image, copy.tissue, copy.label, codec.grid)
-            write_row(contrasts, row, count, coefficients)
             rng = np.random.default_rng([params.seed, row])
-            maps = without_seam(copy.tissue, copy.label, codec.grid, rng)
-            write_row(tissue, row, count, steps_of(maps))
-            brain = draw_contrasts(coefficients, maps, codec.grid)
-            regions = region_intensities(copy.image, brain, copy.label)
-            write_row(intensities, row, count, regions)
-            drawn = np.zeros(0)
-            if params.render:
-                label = copy.label if params.layout else np.zeros_like(copy.label)
-                drawn = codec.encode(paint_regions(brain, label, regions), label)
-            write_row(rendered, row, count, drawn.astype(np.float16))
+            encoded = encode_copy(copy, codec, rng, params.render, params.layout)
+            write_row(latents, row, count, encoded.latent)
+            write_row(tumours, row, count, pack_mask(nested_masks(copy.label)))
+            write_row(tissue, row, count, encoded.tissue)
+            write_row(contrasts, row, count, encoded.contrasts)
+            write_row(intensities, row, count, encoded.intensities)
+            write_row(rendered, row, count, encoded.rendered)
             rows.append({"patient_id": name, "copy": number, **copy.attributes})
             progress.done(row + 1)
     write_table(pd.DataFrame(rows), outputs.attributes)

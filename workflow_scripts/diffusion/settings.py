@@ -102,6 +102,12 @@ class DiffusionSettings(DenoiserSettings, OptimiserSettings):
     tumour_share: float = Field(
         description="share of the loss that the tumour has, whatever its size", ge=0, lt=1
     )
+    coarse_share: float = Field(
+        description="share of the loss that errors averaged over blocks of latents have: those "
+        "that are smooth, or the same all over a slice",
+        ge=0,
+        lt=1,
+    )
     layout_repeats: PositiveInt = Field(
         description="noise levels at which each layout of a batch is trained"
     )

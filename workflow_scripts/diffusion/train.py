@@ -1,12 +1,16 @@
 """Training of the denoiser."""
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from workflow_scripts.common.attributes import SHARES
 from workflow_scripts.common.device import exact
+from workflow_scripts.common.fold import Patch, unfold
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.stored import StoredRows, unpack_mask
 from workflow_scripts.common.training import Training
@@ -30,6 +34,9 @@ from workflow_scripts.diffusion.settings import DiffusionSettings
 Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 # Share of samples in which a share of the tumour is not told, as in most requests.
 FORGOTTEN = 0.5
+# Widths, in latents, of the cubes and of the squares of one slice over which errors are averaged
+# (``coarse_error``).
+CUBES, SQUARES = (2, 4), (4, 8)
 
 
 class LatentBatches:
@@ -72,6 +79,26 @@ class LatentBatches:
         return read(self.latents), *conditioning, tissue, rendered, masks
 
 
+def coarse_error(difference: Tensor, patch: Patch, down: int, power: int) -> Tensor:
+    """Mean of ``|mean difference|^power`` over blocks of latents, of a folded ``difference``
+    (B, C · patch, …) of outputs and targets whose latents are ``down`` voxels wide and one thick.
+
+    Errors as smooth as a bias field hardly count among single latents, most of whose error cannot
+    be known; averaged over cubes they stand out (Hoogeboom et al. 2023, section 3.3). Averaged over
+    squares of a slice, so do differences in brightness between neighbouring slices, which become
+    stripes. Each block is scaled by its number of latents, so that white noise counts as much as
+    latent by latent.
+    """
+    latents = unfold(difference, patch)
+    blocks = [(width, width, width * down) for width in CUBES] + [(w, w, 1) for w in SQUARES]
+    errors = []
+    for block in blocks:
+        size = [min(pair) for pair in zip(block, latents.shape[2:], strict=True)]
+        pooled = functional.avg_pool3d(latents, size)
+        errors.append((pooled.abs() * math.prod(size) ** 0.5).pow(power).mean())
+    return torch.stack(errors).mean()
+
+
 class Denoisers(nn.Module):
     """What is trained: the denoiser of the latents, and that of layouts where there is one."""
 
@@ -85,8 +112,9 @@ class DiffusionTraining(Training):
 
     In the output's units every noise level counts alike (Karras et al. 2022, equation 8). The
     tumour has a share ``tumour_share`` of the loss, whatever its size: a small one would hardly
-    count among all voxels. A share ``drop`` of the samples is trained on the null condition, each
-    drawn by itself.
+    count among all voxels. ``coarse_share`` of the loss is that of mean errors over several latents
+    (``coarse_error``). A share ``drop`` of the samples is trained on the null condition, each drawn
+    by itself.
     """
 
     def __init__(
@@ -129,6 +157,10 @@ class DiffusionTraining(Training):
         inside = (error * tumour).sum((1, 2, 3)) / tumour.sum((1, 2, 3)).clamp_min(1e-6)
         share = self.settings.tumour_share
         loss = ((1 - share) * error.mean((1, 2, 3)) + share * inside).mean()
+        if coarse := self.settings.coarse_share:
+            down = self.grid.shape[0] // self.space.shape[1]
+            smooth = coarse_error(difference, self.space.patch, down, self.power)
+            loss = (1 - coarse) * loss + coarse * smooth
         if self.model.layout is None:
             return {"loss": loss}
         layout = self._layout_loss(conditions, present, ellipsoids, tissue, masks, random)

@@ -1,0 +1,169 @@
+"""Whether the denoiser of a finished run says as much as it knows: on its validation patients, away
+from their tumours, for detail of several sizes.
+
+    python -m workflow_scripts.bench.measure_calibration results n8-s0
+
+``slope`` is that of the true latents on the estimated ones. At 1 the estimate is the conditional
+mean that sampling needs (Karras et al. 2022, equation 3). Above 1 the estimate is too close to the
+mean, and synthetic patients have too little detail of that size; below 1, too much. ``explained``
+is the share of the true detail's variance that the estimate explains.
+"""
+
+import argparse
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional
+
+from workflow_scripts.autoencoder.codec import Codec
+from workflow_scripts.autoencoder.encode_patients import Copy, encode_copy, unchanged
+from workflow_scripts.common.files import UserError, read_table
+from workflow_scripts.common.fold import unfold
+from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.patients import Patient
+from workflow_scripts.diffusion.conditions import ellipsoid_of
+from workflow_scripts.diffusion.generator import Generator
+from workflow_scripts.diffusion.process import Process
+
+# Standard deviations of the Gaussians that part detail by size, in mm. Each is named after the
+# smaller one; what the largest leaves is ``rest``.
+WIDTHS_MM = (0.0, 4.0, 8.0, 16.0, 32.0)
+LEVELS = (0.2, 0.8, 1.6, 3.2, 6.4, 12.8)
+DRAWS = 2
+
+
+def parts_by_size(
+    latents: NDArray[np.float32], spacing_mm: tuple[float, float, float]
+) -> dict[str, NDArray[np.float32]]:
+    """Latents (B, C, h, w, Z) as a sum of detail of several sizes, by differences of Gaussians."""
+    smooth = [latents]
+    for width in WIDTHS_MM[1:]:
+        sigma = (0, 0, *(width / mm for mm in spacing_mm))
+        smooth.append(ndimage.gaussian_filter(latents, sigma))
+    names = [
+        f"{low:.0f} to {high:.0f} mm" for low, high in zip(WIDTHS_MM, WIDTHS_MM[1:], strict=False)
+    ]
+    parts = {name: smooth[i] - smooth[i + 1] for i, name in enumerate(names)}
+    return parts | {"rest": smooth[-1]}
+
+
+def calibration(
+    truth: NDArray, estimate: NDArray, where: NDArray[np.bool_], spacing_mm: tuple
+) -> pd.DataFrame:
+    """``slope`` and ``explained`` of detail of each size, of latents (B, C, h, w, Z) ``where``
+    (B, h, w, Z)."""
+    rows = {}
+    estimates = parts_by_size(estimate, spacing_mm)
+    for name, part in parts_by_size(truth, spacing_mm).items():
+        known, said = (values.swapaxes(0, 1)[:, where] for values in (part, estimates[name]))
+        slope = (known * said).sum() / (said**2).sum()
+        explained = (known * said).sum() ** 2 / (said**2).sum() / (known**2).sum()
+        rows[name] = {"slope": slope, "explained": explained}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def validation_copies(results: Path, split: str, grid: Grid) -> list[Copy]:
+    """The validation patients of a split of a run. Raises ``UserError`` where it has none."""
+    splits = read_table(results / "cohort" / "splits.tsv")
+    chosen = splits[(splits["split"] == split) & (splits["role"] == "validation")]["patient_id"]
+    folders = [results / "preprocess" / name for name in chosen]
+    if not folders or not all((folder / "image.npy").exists() for folder in folders):
+        raise UserError(f"{results}: has no preprocessed validation patients of split '{split}'")
+    return [unchanged(Patient(folder), grid) for folder in folders]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Validation patients as the denoiser sees them: their latents (B, …) in its space, condition
+    vectors (B, c) and maps (B, m, …); and where they have brain, but no tumour (B, h, w, Z)."""
+
+    x0: Tensor
+    vectors: Tensor
+    maps: Tensor
+    where: NDArray[np.bool_]
+
+
+def held_out(copies: list[Copy], codec: Codec, generator: Generator) -> HeldOut:
+    """Encode and render validation patients. Raises ``UserError`` for a denoiser that is given no
+    anatomy."""
+    settings, space = generator.settings, generator.bundle.space
+    if settings.anatomy != "tissue":
+        raise UserError("diffusion.anatomy: none; this measure needs a denoiser with an anatomy")
+    layout = settings.layout is not None
+    encoded = [
+        encode_copy(copy, codec, np.random.default_rng(row), True, layout)
+        for row, copy in enumerate(copies)
+    ]
+    latents = torch.from_numpy(np.stack([e.latent for e in encoded])).float()
+    rendered = torch.from_numpy(np.stack([e.rendered for e in encoded])).float()
+    tissue = torch.from_numpy(np.stack([e.tissue for e in encoded]))
+    attributes = pd.DataFrame([copy.attributes for copy in copies])
+    ellipsoids = ellipsoid_of(attributes)
+    present = torch.ones(len(copies), dtype=torch.bool)
+    size = latents.shape[2:]
+    brain = functional.adaptive_avg_pool3d(tissue.any(1).float(), size) > 0.9
+    tumour = torch.from_numpy(np.stack([copy.label > 0 for copy in copies])).float()
+    # Oedema fades into the tissue around it.
+    margin = functional.max_pool3d(functional.adaptive_max_pool3d(tumour, size), 3, 1, 1) > 0
+    return HeldOut(
+        space.standardise(latents - rendered),
+        generator.scaling.vectors(attributes),
+        space.beside(ellipsoids, present, tissue, rendered, settings),
+        (brain & ~margin).numpy(),
+    )
+
+
+def estimate(generator: Generator, patients: HeldOut, level: float, seed: int) -> Tensor:
+    """What the denoiser takes the patients' latents (B, …) for at a noise level."""
+    random = torch.Generator().manual_seed(seed)
+    x = patients.x0 + level * torch.randn(patients.x0.shape, generator=random)
+    process, present = Process(generator.settings), torch.ones(1, dtype=torch.bool)
+
+    def denoised(one: slice) -> Tensor:
+        conditioning = patients.vectors[one], present, patients.maps[one]
+        return process.denoised(
+            lambda noisy, at: generator.bundle.denoiser(noisy, at, *conditioning),
+            x[one],
+            torch.full((1,), level),
+        )
+
+    return torch.cat([denoised(slice(row, row + 1)) for row in range(len(x))])
+
+
+@torch.inference_mode()
+def measure(results: Path, split: str) -> pd.DataFrame:
+    """Rows by noise level (in standard deviations of the latents) and size of detail, on the
+    CPU."""
+    codec = Codec.load(results / "autoencoder" / split / "model")
+    generator = Generator.load(results / "diffusion" / split / "model")
+    patients = held_out(validation_copies(results, split, codec.grid), codec, generator)
+    size = generator.bundle.space.shape[1:]
+    spacing = tuple(np.array(codec.grid.extent_mm) / size)
+    truth = unfold(patients.x0, generator.settings.patch).numpy()
+    tables = []
+    for level, seed in itertools.product(LEVELS, range(DRAWS)):
+        estimated = unfold(estimate(generator, patients, level, seed), generator.settings.patch)
+        table = calibration(truth, estimated.numpy(), patients.where, spacing)
+        tables.append(table.assign(noise_level=level))
+    table = pd.concat(tables).rename_axis("detail").reset_index()
+    return table.groupby(["noise_level", "detail"], sort=False).mean()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("split")
+    options = parser.parse_args()
+    table = measure(options.results, options.split)
+    print(table.round(2).unstack("detail").to_string())
+
+
+if __name__ == "__main__":
+    main()
