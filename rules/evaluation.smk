@@ -400,6 +400,7 @@ rule write_summary:
         opponent=CONFIG.evaluation.opponent,
         seed_sd=CONFIG.evaluation.seed_sd,
         splits=SPLITS,
+        phantoms=CONFIG.cohort.made,
         model=CONFIG.synthesis.model,
         priors=[CONFIG.autoencoder.prior, CONFIG.diffusion.prior],
         results=lambda wildcards, output: os.path.dirname(os.path.dirname(output.summary)),

@@ -1,6 +1,7 @@
 """Adherence, contrast, collected tables and figures on constructed data."""
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from tests.fakes import Named
 from workflow_scripts.common.files import read_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient, save_patient
+from workflow_scripts.common.words import split_words
 from workflow_scripts.evaluation import (
     collect_quality,
     collect_reconstruction,
@@ -470,22 +472,34 @@ def test_the_summary_holds_all_tables(run, tables):
     tables = Named(tables, attributes=run[0].attributes, sweeps=run[0].sweep_attributes)
     call(write_summary, run, tables, summary=str(path))
     text = path.read_text()
-    for part in ("not decided", "Dice", "centroid_distance_mm", "psnr_db", "results/synthesis"):
+    for part in ("not decided", "Dice", "distance of the centroids", "PSNR", "results/synthesis"):
         assert part in text
-    assert text.index("| slice_ratio ") < text.index("| brain_ml ")
-    lines = [line.split("|") for line in text.splitlines() if "| slice_ratio " in line]
-    cells = [
-        "slice_ratio",
-        "",
-        "real",
-        "1.020 [1.010, 1.030]",
-        "1.020 [1.010, 1.030]",
-        "0.980 [0.900, 1.100]",
-    ]
-    assert [[cell.strip() for cell in line[2:-1]] for line in lines] == [cells] * 2
-    lines = [line.split("|") for line in text.splitlines() if "| brain_ml " in line]
-    assert [cell.strip() for cell in lines[0][5:-1]] == ["1.020 [1.010, 1.030]", "1.020", "0.970"]
+    slices, brain = "| difference of neighbouring slices ", "| volume of the brain "
+    assert text.index(slices) < text.index(brain)
+    lines = [line.split("|") for line in text.splitlines() if slices in line]
+    interval, floor = "1.020 [1.010, 1.030]", "0.980 [0.900, 1.100]"
+    assert [cell.strip() for cell in lines[0][1:]][:6] == [
+        split_words(SPLITS[0]), slices[2:-1], "", interval, interval, floor,
+    ]  # fmt: skip
+    assert len(lines) == 2
+    lines = [line.split("|") for line in text.splitlines() if brain in line]
+    assert [cell.strip() for cell in lines[0][4:7]] == [interval, "1.020", "0.970"]
     assert "is not known here" not in text
+
+
+def test_the_summary_is_in_words_and_calls_no_phantom_real(run, tables):
+    path = tables.folder / "words.md"
+    inputs = Named(tables, attributes=run[0].attributes, sweeps=run[0].sweep_attributes)
+    call(write_summary, run, inputs, summary=str(path))
+    text = path.read_text()
+    assert text.index("All patients of this run are phantoms") < text.index("Did synthetic")
+    # Names of arms, and what the banner says of them, are all that is left.
+    words = ("against real ", "`real` stands for", "not real", "about real")
+    for allowed in (r"real(\+\w+)+", r"\| real ", *words):
+        text = re.sub(allowed, "", text)
+    assert not re.search(r"\breal\b", text)
+    shown = "\n".join(line for line in text.splitlines() if line.startswith("|"))
+    assert not re.search(r"[a-z]_[a-z]|n\d+-s\d+", shown)
 
 
 @pytest.mark.parametrize("given", [{"model": "/m"}, {"priors": ["/m", "/m"]}])

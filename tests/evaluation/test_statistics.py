@@ -154,7 +154,11 @@ def test_a_true_difference_is_told_from_none(gain, word):
     assert row["ci_low"] <= row["difference"] <= row["ci_high"]
     assert row["difference"] == pytest.approx(gain, abs=0.01)
     text = verdicts_text(found, table, "validation", 0.95, SEED_SD)
-    assert f"- WT: **{word}**" in text and "4 seeds" in text and "best validation Dice" in text
+    assert (
+        f"- Whole tumour (WT): **{word}**" in text
+        and "4 seeds" in text
+        and "best validation Dice" in text
+    )
 
 
 @pytest.mark.parametrize("seeds", [1, 2])

@@ -23,6 +23,38 @@ def test_it_opens_without_a_fault_or_a_request_and_fits(opened, width, scheme):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_first_screen_has_the_answers(opened, width):
+    page = opened(width)
+    for selector in ("header .banner", "header .short", "header .facts"):
+        box = page.locator(selector).bounding_box()
+        assert box["y"] + box["height"] < 900, selector
+    assert page.locator("header .short li").count() == 3
+    assert "PHANTOM" in page.inner_text("header .banner")
+    assert "Not a medical device" in page.inner_text("header .facts")
+
+
+def test_tables_that_are_cut_off_say_so(opened):
+    page = opened(390)
+    page.wait_for_selector(".scroll.cut")
+    for box in page.locator(".scroll").all():
+        wide = box.evaluate("b => b.scrollWidth > b.clientWidth + 1")
+        assert wide == ("cut" in box.get_attribute("class")), box.get_attribute("aria-label")
+
+
+@pytest.mark.parametrize(("width", "side"), [(1280, "verdict"), (2560, "page")])
+def test_wide_windows_are_used(opened, width, side):
+    page = opened(width)
+    if side == "verdict":
+        text, figure = (page.locator(f".verdict .{c}").bounding_box() for c in ("text", "figures"))
+        assert figure["x"] > text["x"] + text["width"]
+    edges = page.locator("section").evaluate_all(
+        "all => all.map(s => s.getBoundingClientRect()).map(r => [r.left, r.right])"
+    )
+    assert max(right for _, right in edges) - min(left for left, _ in edges) > 0.9 * width
+    assert (len({round(left) for left, _ in edges}) == 2) == (side == "page")
+
+
 def test_each_figure_is_seen(opened):
     page = opened()
     figures = page.locator("figure")

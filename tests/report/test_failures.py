@@ -66,7 +66,7 @@ def test_a_prediction_has_the_scores_of_its_own_seed_by_region(scores):
     regions = [score("n8-s0", "a", "real", "TC", more=-0.3)]
     rows = with_lesions(pd.concat([scores, pd.DataFrame(regions)]), "n8-s0")
     facts = prediction_facts(rows, "a", Prediction("n8-s0", "real", Path("label.nii.gz")))
-    assert facts["columns"] == ["prediction, n8-s0", "WT", "TC"]
+    assert facts["columns"] == ["prediction, 8 training patients, seed 0", "WT", "TC"]
     assert facts["rows"][0] == ("Dice", "0.700", "0.400")
     assert facts["rows"][-1] == ("Lesions missed", "1 of 2", "1 of 2")
 
@@ -87,7 +87,7 @@ def test_the_note_names_seeds_and_splits_and_who_is_left_out(scores):
     rows = with_lesions(scores, "n8-s0")
     text = note(rows, ["n8-s0"], viewed=1)
     assert "means over seeds 0, 1" in text
-    assert "those of n8-s0" in text
+    assert "those of 8 training patients, seed 0" in text
     assert "the viewer has 1 of 2 test patients" in text
     one_seed = note(rows[rows["seed"] == 0], ["n8-s0"], viewed=2)
     assert "those of seed 0." in one_seed

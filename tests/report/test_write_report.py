@@ -50,7 +50,10 @@ def job(tmp_path, patients):
     """A run's files: two test patients, two synthetic ones, of whom one has no tumour."""
     summary = tmp_path / "summary.md"
     titles = [title for title in FIGURES if title != "Problems"] + ["Where to look"]
-    summary.write_text("# Results\n\n" + "".join(f"## {t}\n\n**{t}** text\n\n" for t in titles))
+    short = "## In short\n\n- **Did they help?** Not decided.\n\n"
+    summary.write_text(
+        f"# Results\n\n{short}" + "".join(f"## {t}\n\n**{t}** text\n\n" for t in titles)
+    )
     figures = tmp_path / "drawn"
     figures.mkdir()
     for named in [*FIGURES.values(), TRAINING]:
@@ -133,6 +136,14 @@ def test_phantoms_are_never_called_real(job, source, phantom):
     assert titles[0] == f"ball-0, {'phantom' if phantom else 'real'}, held out"
     if phantom:
         assert page.index("All patients of this run are phantoms") < page.index("Did synthetic")
+
+
+def test_the_answers_and_a_warning_stand_before_everything_else(job):
+    main(job)
+    page = (Path(job.output.report) / "index.html").read_text()
+    first = page[: page.index("<nav")]
+    assert "<strong>Did they help?</strong> Not decided." in first
+    assert "3 phantoms, 1 split, FLAIR and T1ce; whole tumour (WT). Not a medical device." in first
 
 
 def test_patients_and_their_tumours_are_handed_to_the_viewer(job):

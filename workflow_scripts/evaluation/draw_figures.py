@@ -11,6 +11,7 @@ from workflow_scripts.common.attributes import AXES
 from workflow_scripts.common.files import read_table, staged_directory
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient, patient_folders
+from workflow_scripts.common.words import split_words
 from workflow_scripts.evaluation import plots, slices
 from workflow_scripts.evaluation.look import note, style
 
@@ -75,12 +76,12 @@ def draw_sweeps(files, params, look: tuple) -> dict[str, Figure]:
     for kind, title in {"size": "Size at one place", "place": "Place at one size"}.items():
         rows = table[table["patient_id"].astype(str).str.startswith(kind)]
         if rows.empty:
-            drawn[f"{kind}_sweep"] = note(f"No such tumour in {params.shown}")
+            drawn[f"{kind}_sweep"] = note(f"No such tumour with {split_words(params.shown)}")
             continue
         swept = [Patient(Path(files.sweep[0]) / str(name)) for name in rows["patient_id"]]
         centres, volumes = requested_places(rows), rows["requested_volume_ml"]
         at = [", ".join(f"{value:.0f}" for value in centre) for centre in centres]
-        headings = [f"asked {ml:.0f} mL" for ml in volumes]
+        headings = [f"requested {ml:.0f} mL" for ml in volumes]
         if kind == "place":
             headings = [
                 f"{centroid} mm\n{heading}" for centroid, heading in zip(at, headings, strict=True)
@@ -88,7 +89,7 @@ def draw_sweeps(files, params, look: tuple) -> dict[str, Figure]:
         else:
             title += f" ({at[0]} mm)"
         drawn[f"{kind}_sweep"] = slices.sweep(
-            swept, headings, centres, *look, f"{title}, {params.shown}"
+            swept, headings, centres, *look, f"{title}, {split_words(params.shown)}"
         )
     return drawn
 
@@ -100,26 +101,26 @@ def patients_in(folder: str | Path) -> list[Patient]:
 
 def draw_images(files, params, grid: Grid) -> dict[str, Figure]:
     """The figures of slices: held-out beside synthetic patients, and the sweeps, of one split."""
-    split = params.shown
+    words = split_words(params.shown)
     synthetic = patients_in(files.synthetic[0])
     real = [Patient(Path(path).parent) for path in files.images]
     look = (grid, params.modalities, params.labels)
     drawn = dict.fromkeys(
         ("real_and_synthetic", "synthetic_patients", "nearest_training_patients"),
-        note(f"No patient with a tumour in {split}"),
+        note(f"No patient with a tumour with {words}"),
     )
     if pairs := pair_by_volume(real, synthetic, grid, PAIRS):
-        title = f"Held-out and synthetic patients, {split}"
+        title = f"Held-out and synthetic patients, {words}"
         heads = HELD_OUT[params.phantoms], "SYNTHETIC"
         drawn["real_and_synthetic"] = slices.side_by_side(pairs, *look, title, heads)
     if pairs := list(zip(synthetic[:SHEET:2], synthetic[1:SHEET:2], strict=False)):
-        title = f"The first {2 * len(pairs)} synthetic patients, {split}"
+        title = f"The first {2 * len(pairs)} synthetic patients, {words}"
         drawn["synthetic_patients"] = slices.side_by_side(
             pairs, *look, title, ALIKE, contours=False
         )
     training = {Path(p).parent.name: Patient(Path(p).parent) for p in files.training}
     if pairs := nearest_pairs(read_table(files.neighbours[0]), synthetic, training, PAIRS):
-        title = f"Synthetic patients that come nearest to what was learned from, {split}"
+        title = f"Synthetic patients that come nearest to a training patient, {words}"
         drawn["nearest_training_patients"] = slices.side_by_side(
             pairs, *look, title, NEAREST, same_cut=True
         )

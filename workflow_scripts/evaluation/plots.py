@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
+from workflow_scripts.common.words import region_words, split_words
 from workflow_scripts.evaluation.adherence import fit_line, rows_with
 from workflow_scripts.evaluation.look import note
 from workflow_scripts.evaluation.statistics import crossed_mean, patients_by_seeds, per_patient
@@ -66,6 +67,7 @@ def training_curves(
     figure = Figure(figsize=(9.5, 6.2))
     axes = figure.subplots(2, 2)
     for panel, (stage, tables) in zip(axes[0], generators.items(), strict=True):
+        tables = {split_words(split): table for split, table in tables.items()}
         colours = dict(zip(tables, COLOURS * len(tables), strict=False))
         _histories(panel, tables, "loss", colours)
         panel.set(title=stage.capitalize(), ylabel="loss", yscale="log")
@@ -124,7 +126,7 @@ def adherence_scatter(tables: dict[str, pd.DataFrame]) -> Figure:
                 alpha=0.75,
                 linewidths=0.4,
                 edgecolors="white",
-                label=split,
+                label=split_words(split),
                 zorder=2,
             )
         fitted = np.log(values) if name == "volume_ml" else values
@@ -198,7 +200,7 @@ def dice_by_arm(scores: pd.DataFrame, arms: Sequence[str], confidence: float) ->
             labels = [arm.replace("+", "\n+ ") for arm in shown]
             panel.set_xticks(range(len(shown)), labels)
             panel.set(ylim=(-0.03, 1.03), xlim=(-0.5, len(shown) - 0.4))
-            panel.set_title(f"{region}, {n} training patients")
+            panel.set_title(f"{region_words(region)}, {n} training patients")
             panel.grid(axis="x", visible=False)
         axes[row, 0].set_ylabel("Dice")
     return figure
@@ -224,7 +226,7 @@ def dice_by_n(scores: pd.DataFrame, arms: Sequence[str], confidence: float) -> F
             apart = np.array(sizes) * 1.03 ** (number - (len(arms) - 1) / 2)
             look = {"color": arm_colour(arm), "label": arm.replace("+", " + "), "ms": 5}
             panel.errorbar(apart, means, bars, fmt="o-", lw=1.4, elinewidth=1.2, **look)
-        panel.set(title=region, xlabel="training patients", xscale="log")
+        panel.set(title=region_words(region), xlabel="training patients", xscale="log")
         panel.set_xticks(sizes, [str(size) for size in sizes])
         panel.xaxis.set_minor_locator(NullLocator())
     axes[0].set_ylabel("Dice")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import regions
 from workflow_scripts.common.patients import Patient
+from workflow_scripts.common.words import MODALITIES, region_words
 from workflow_scripts.preprocess.picture import mark_sides
 from workflow_scripts.segmentation.volumes import reference_masks
 
@@ -18,7 +19,6 @@ REGION_COLOURS = {"WT": "#FFB000", "TC": "#FE6100", "ET": "#DC267F"}
 # Axes shown across and upwards, and the axis that is cut. The patient's x runs to the left: the
 # patient's right is on the left.
 PLANES = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}
-MODALITY_NAMES = {"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"}
 
 
 def _box(patients: Sequence[Patient]) -> list[slice]:
@@ -61,7 +61,7 @@ def _draw_slice(
             axes.contour(inside, [0.5], colors=REGION_COLOURS[name], linewidths=0.9, **options)
     low, high = (np.array([extent[1], extent[3]]) + s * np.array(frame_mm) for s in (-1, 1))
     axes.set(aspect="equal", xlim=(low[0] / 2, high[0] / 2), ylim=(low[1] / 2, high[1] / 2))
-    mark_sides(axes, plane, 9, mirrored)
+    mark_sides(axes, plane, 11, mirrored)
     axes.axis("off")
 
 
@@ -74,9 +74,11 @@ def _middle(patient: Patient) -> NDArray[np.int64]:
 
 
 def _legend(figure: Figure, names: Sequence[str]) -> None:
-    lines = [Line2D([], [], color=REGION_COLOURS[name], lw=2, label=name) for name in names]
+    lines = [
+        Line2D([], [], color=REGION_COLOURS[name], lw=2, label=region_words(name)) for name in names
+    ]
     options = {"loc": "outside lower center", "ncols": len(lines)}
-    figure.legend(handles=lines, labelcolor="white", fontsize=9, **options)
+    figure.legend(handles=lines, labelcolor="white", fontsize=11, **options)
 
 
 def _canvas(widths: Sequence[float], heights: Sequence[float], width_in: float, title: str):
@@ -84,7 +86,7 @@ def _canvas(widths: Sequence[float], heights: Sequence[float], width_in: float, 
     scale = width_in / sum(widths)
     figure = Figure(figsize=(width_in, sum(heights) * scale * 1.03 + 1.1), facecolor="black")
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.04, wspace=0.01, hspace=0.01)
-    figure.suptitle(title, color="white", fontsize=11)
+    figure.suptitle(title, color="white", fontsize=13)
     ratios = {"width_ratios": widths, "height_ratios": heights}
     axes = figure.subplots(len(heights), len(widths), squeeze=False, gridspec_kw=ratios)
     for panel in axes.flat:
@@ -103,7 +105,7 @@ def _views(modalities: Sequence[str]) -> list[tuple[int, str]]:
 
 def _corner(axes, text: str) -> None:
     axes.text(
-        0.02, 0.98, text, color="white", fontsize=8, va="top", transform=axes.transAxes, zorder=9
+        0.02, 0.98, text, color="white", fontsize=10, va="top", transform=axes.transAxes, zorder=9
     )
 
 
@@ -151,8 +153,8 @@ def side_by_side(
     for first, head in zip((0, len(views) + 1), heads, strict=True):
         for column, (m, plane) in enumerate(views, first):
             above = f"{head}\n" if column == first else ""
-            text = f"{above}{MODALITY_NAMES[modalities[m]]}, {plane}"
-            axes[0, column].set_title(text, color="white", fontsize=8.5, loc="left")
+            text = f"{above}{MODALITIES[modalities[m]]}, {plane}"
+            axes[0, column].set_title(text, color="white", fontsize=11, loc="left")
     if contours:
         _legend(figure, names)
     return figure
@@ -185,7 +187,9 @@ def sweep(
             index, frame_mm = voxels[column, PLANES[plane][2]], (width, heights[row])
             draw(axes[row, column], image[m], masks, plane, index, frame_mm=frame_mm)
             if column == 0:
-                _corner(axes[row, 0], f"{MODALITY_NAMES[modalities[m]]}, {plane}")
-        axes[0, column].set_title(f"{heading}\nmade {measured:.0f} mL", color="white", fontsize=9)
+                _corner(axes[row, 0], f"{MODALITIES[modalities[m]]}, {plane}")
+        axes[0, column].set_title(
+            f"{heading}\nmeasured {measured:.0f} mL", color="white", fontsize=10
+        )
     _legend(figure, names)
     return figure

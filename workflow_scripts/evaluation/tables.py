@@ -38,6 +38,12 @@ def signed(value: float, digits: int) -> str:
     return f"+{text}" if value > 0 else text
 
 
+def with_interval(value: float, low: float, high: float, digits: int) -> str:
+    """``value [low, high]``; the value alone where neither end is known, a dash without a value."""
+    shown, *ends = (number(each, digits) for each in (value, low, high))
+    return shown if shown == "–" or set(ends) == {"–"} else f"{shown} [{', '.join(ends)}]"
+
+
 def readable(summary: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """The summary as text: ``mean ± sd`` of each metric, and after Dice its difference from the
     opponent's, ``difference [low, high]``."""

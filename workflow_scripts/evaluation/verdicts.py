@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from workflow_scripts.common.words import region_words
 from workflow_scripts.evaluation.comparisons import MAIN
 from workflow_scripts.evaluation.statistics import LEAST_SEEDS
 from workflow_scripts.evaluation.tables import number, p_text, signed
@@ -10,6 +11,7 @@ from workflow_scripts.evaluation.tables import number, p_text, signed
 def question_text(row: pd.Series, confidence: float, seed_sd: float, validation: str) -> str:
     """One comparison, its verdict first, in words and numbers."""
     change, low, high = (signed(row[k], 3) for k in ("difference", "ci_low", "ci_high"))
+    region = region_words(row["region"])
     few = row["seeds"] < LEAST_SEEDS
     supposed = f"if seeds differ by a standard deviation of {seed_sd:g}"
     p = f", p {p_text(row['p'])}".replace("p 0", "p = 0").replace("p 1", "p = 1")
@@ -23,9 +25,9 @@ def question_text(row: pd.Series, confidence: float, seed_sd: float, validation:
         else f"A true difference of {smallest} is shown with 80 % probability."
     )
     return (
-        f"- {row['region']}: **{row['verdict']}**. With {row['n']} training and {validation} "
-        f"validation patients, {row['question']}: Dice of {row['arm']} is {change} against "
-        f"{row['opponent']} ({interval}; {tested}). {shown}"
+        f"- {region[0].upper()}{region[1:]}: **{row['verdict']}**. With {row['n']} training and "
+        f"{validation} validation patients, {row['question']}: Dice of {row['arm']} is {change} "
+        f"against {row['opponent']} ({interval}; {tested}). {shown}"
     )
 
 

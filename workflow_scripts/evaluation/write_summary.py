@@ -6,36 +6,36 @@ import pandas as pd
 
 from workflow_scripts.common.files import read_table, write_text
 from workflow_scripts.common.prior import PRIORS
+from workflow_scripts.common.words import MODALITIES, split_words
 from workflow_scripts.evaluation.adherence import MET
 from workflow_scripts.evaluation.comparisons import MAIN
 from workflow_scripts.evaluation.contrast import GROUPS
+from workflow_scripts.evaluation.in_short import PHANTOMS, in_short
 from workflow_scripts.evaluation.memory import memory_text
 from workflow_scripts.evaluation.native_scores import native_text
-from workflow_scripts.evaluation.tables import markdown, number
+from workflow_scripts.evaluation.tables import markdown, number, with_interval
 from workflow_scripts.evaluation.verdicts import verdicts_text
+from workflow_scripts.evaluation.words import ATTRIBUTES, MEASURES, UNITS, in_words
 from workflow_scripts.synthesis.request_table import CENTROID
 
 PLACES = """\
 - `{results}/report/index.html`: all of this as a page, with a viewer to look through patients
 - `{results}/evaluation/`: these tables; `scores.csv` has every patient, `segmentation.tex` LaTeX
-- `{results}/evaluation/figures/`: training curves, real beside synthetic, size sweep, Dice
+- `{results}/evaluation/figures/`: training curves, held-out beside synthetic, size sweep, Dice
 - `{results}/synthesis/<split>/patients/`: synthetic patients as NIfTI, with their requests
 - `{results}/segmentation/<split>/<arm>/predictions/`: labels in template and in native space
 - `{results}/preprocess/<patient>/picture.png`: a patient before and after preprocessing
 """
 QUALITY = """\
-The floor is what real patients get in place of generated ones; in brackets are intervals over
-patients. auc is how well a small network, cross-fitted over patients, tells a generator's slices
-from those of real held-out patients, or of held-out patients after the autoencoder: 0.5 is not at
-all, 1 is always; the floor compares training patients with held-out ones of the same kind.
-slice_ratio to left_right_correlation are ratios of a generator's mean to the reference's, 1 is
-right; the floor is the training patients' ratio. label_with_holes and torn_brain are shares of
-patients; the floor is the reference's share. Distances (frechet, kernel: in the features of a
-network that saw none of the patients; intensity: Wasserstein) are from real held-out patients, the
-smaller the better; the floor is that between two random halves of the real patients, as many on
-each side, while reconstructed ones are the held-out patients themselves. A brain is torn where it
-has more than one piece before all but the largest is cut away. pair_similarity above the floor is
-less variety. What each number is exactly: docs/numbers.md.
+Synthetic patients and reconstructed ones (held-out patients after the autoencoder) are compared
+with held-out patients; in the last two columns synthetic ones are compared with reconstructed ones,
+so that what differs is due to the diffusion model alone. The floor is what training patients, or
+halves of all patients, get in place of synthetic ones; in brackets are intervals over patients.
+AUC is how well a small network, cross-fitted over patients, tells slices of the two groups apart:
+0.5 is not at all, 1 is always. Slices, outline, volume, detail, contrast and correlation are ratios
+of the groups' means: 1 is right. Shares are of patients. Distances are from held-out patients, the
+smaller the better. A brain is torn where it has more than one piece before all but the largest is
+cut away. Similarity above the floor is less variety. What each number is exactly: docs/numbers.md.
 """
 
 
@@ -52,7 +52,7 @@ def likeness_text(quality: pd.DataFrame) -> str:
         else:
             value = with_interval(row["value"], row["low"], row["high"], 2)
             floor = with_interval(row["floor"], row["floor_low"], row["floor_high"], 2)
-        parts.append(f"{modality} **{value}**, floor {floor}")
+        parts.append(f"{MODALITIES.get(modality, modality)} **{value}**, floor {floor}")
     if not parts:
         return ""
     return (
@@ -89,17 +89,18 @@ def problems(
         for other in others
     ]
     for split, table in tables.items():
+        words = split_words(split)
         missing = int((table["outcome"] == "missing").sum())
         if missing == len(table):
             lines.append(
-                f"- {split}: **no synthetic patient could be made**; the arms with synthetic "
-                "patients learned from the real ones alone, and say nothing about synthesis. Train "
-                "the diffusion model for longer (diffusion.steps), or ask for larger tumours."
+                f"- {words}: **no synthetic patient could be made**; the arms with synthetic "
+                "patients learned without them, and say nothing about synthesis. Train the "
+                " diffusion model for longer (diffusion.steps), or ask for larger tumours."
             )
         elif missing:
-            lines.append(f"- {split}: {missing} of {len(table)} requests gave no tumour.")
+            lines.append(f"- {words}: {missing} of {len(table)} requests gave no tumour.")
         if (sweeps[split]["outcome"] == "missing").all():
-            lines.append(f"- {split}: no tumour in the sweeps of size and place.")
+            lines.append(f"- {words}: no tumour in the sweeps of size and place.")
     return "## Problems\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
@@ -108,12 +109,6 @@ def models_of_others(params) -> list[str]:
     if params.model:
         return [params.model]
     return sorted(set(params.priors) - {*PRIORS, "none"})
-
-
-def with_interval(value: float, low: float, high: float, digits: int) -> str:
-    """``value [low, high]``; the value alone where neither end is known, a dash without a value."""
-    shown, *ends = (number(each, digits) for each in (value, low, high))
-    return shown if shown == "–" or set(ends) == {"–"} else f"{shown} [{', '.join(ends)}]"
 
 
 def adherence_text(table: pd.DataFrame) -> str:
@@ -127,20 +122,20 @@ def adherence_text(table: pd.DataFrame) -> str:
         rows.append(
             {
                 "split": row.split,
-                "attribute": row.attribute,
-                "unit": row.unit,
+                "attribute": ATTRIBUTES.get(row.attribute, row.attribute),
+                "unit": UNITS[row.unit],
                 "requests": row.n_requests,
                 "missing": row.n_missing,
                 "bias": with_interval(row.bias, row.bias_low, row.bias_high, digits),
                 "limits of agreement": "–" if "–" in limits else " to ".join(limits),
                 "median": number(row.median, digits),
-                "p95": number(row.p95, digits),
+                "95th percentile": number(row.p95, digits),
                 "slope": number(row.slope, 2),
                 "R²": number(row.r2, 2),
                 "R² by chance": number(row.r2_shuffled, 2),
             }
         )
-    return markdown(pd.DataFrame(rows).astype(str))
+    return markdown(in_words(pd.DataFrame(rows).astype(str)))
 
 
 def contrast_text(table: pd.DataFrame) -> str:
@@ -154,7 +149,8 @@ def contrast_text(table: pd.DataFrame) -> str:
         shown[f"synthetic / {group}"] = [
             with_interval(row.ratio, row.ratio_low, row.ratio_high, 2) for row in rows.itertuples()
         ]
-    return markdown(shown.reset_index())
+    shown = shown.rename(columns={"real": "held-out"})
+    return markdown(in_words(shown.reset_index()))
 
 
 def reconstruction_text(table: pd.DataFrame) -> str:
@@ -162,24 +158,40 @@ def reconstruction_text(table: pd.DataFrame) -> str:
     shown = table.copy()
     for name, digits in {"psnr_db": 1, "ssim": 3, "label_dice": 3}.items():
         shown[name] = [number(value, digits) for value in table[name]]
-    return markdown(shown)
+    names = {"psnr_db": "PSNR (dB)", "ssim": "SSIM", "label_dice": "Dice of the label"}
+    return markdown(in_words(shown.rename(columns=names)))
+
+
+QUALITY_COLUMNS = {
+    ("real", "synthetic"): "synthetic",
+    ("real", "reconstructed"): "reconstructed",
+    ("real", "floor"): "floor",
+    ("reconstructed", "synthetic"): "synthetic / reconstructed",
+    ("reconstructed", "floor"): "its floor",
+}
 
 
 def quality_text(table: pd.DataFrame) -> str:
-    """The quality table with a column for each generator, beside the floor: that of synthetic
-    patients, where there are any."""
-    keys = ["split", "measure", "modality", "reference"]
-    blank = {"modality": "", "reference": ""}
-    table = table.astype(dict.fromkeys(blank, object)).fillna(blank)
-    for name, ends in {"value": ("low", "high"), "floor": ("floor_low", "floor_high")}.items():
-        rows = table[[name, *ends]].itertuples(index=False)
-        table[name] = [with_interval(*row, 3) for row in rows]
-    wide = table.pivot(index=keys, columns="generator")
+    """The quality table with a column for each generator and reference, beside their floors: those
+    of synthetic patients, where there are any."""
+    keys = ["split", "measure", "modality"]
+    table = table.astype({"modality": object}).fillna({"modality": ""})
+    rows = {}
     # Synthetic patients come first, in alphabetical order backwards.
-    shown = wide["value"].iloc[:, ::-1].fillna("–")
-    shown["floor"] = wide["floor"].iloc[:, ::-1].replace("–", None).bfill(axis=1).iloc[:, 0]
-    order = list(table[keys].drop_duplicates().itertuples(index=False, name=None))
-    return markdown(shown.fillna("–").loc[order].reset_index())
+    for row in table.sort_values("generator", ascending=False, kind="stable").itertuples():
+        measure = MEASURES.get(row.measure, row.measure)
+        cells = rows.setdefault((row.split, measure, row.modality), {})
+        cells[row.reference, row.generator] = with_interval(row.value, row.low, row.high, 3)
+        floor = with_interval(row.floor, row.floor_low, row.floor_high, 3)
+        if cells.get((row.reference, "floor"), "–") == "–":
+            cells[row.reference, "floor"] = floor
+    named = table.assign(measure=table["measure"].replace(MEASURES))[keys].drop_duplicates()
+    shown = [
+        dict(zip(keys, key, strict=True))
+        | {title: rows[key].get(column, "–") for column, title in QUALITY_COLUMNS.items()}
+        for key in named.itertuples(index=False, name=None)
+    ]
+    return markdown(in_words(pd.DataFrame(shown, columns=[*keys, *QUALITY_COLUMNS.values()])))
 
 
 def main(snakemake) -> None:
@@ -197,7 +209,9 @@ def main(snakemake) -> None:
     )
     parts = [
         "# Results\n",
+        *([PHANTOMS] if params.phantoms else []),
         *filter(None, [problems(attributes, sweeps, models_of_others(params))]),
+        in_short(comparisons, tables["quality"], params.phantoms, params.confidence),
         "## Did synthetic patients help?\n",
         verdicts_text(comparisons[main_question], *arguments),
         likeness_text(tables["quality"]) + memory_text(tables["memory"]),
@@ -215,13 +229,13 @@ def main(snakemake) -> None:
         adherence_text(tables["adherence"]),
         "At the first draw, before any selection. Bias [interval] and limits of agreement are of "
         "measured / requested, on logarithms (unit: ratio), or of measured − requested. Small "
-        "tumours are requests of 3 to 10 mL. p95 is the 95th percentile of the distance.\n",
+        "tumours are requests of 3 to 10 mL.\n",
         "## Held-out patients after the autoencoder\n",
         reconstruction_text(tables["reconstruction"]),
         "## Contrast of tumours against their surroundings\n",
         contrast_text(tables["contrast"]),
-        "In standard deviations of the real brains without their tumours, mean over patients. "
-        "Real and reconstructed ones are the test patients; training ones are those, real too, "
+        "In standard deviations of the test patients' brains without their tumours, mean over "
+        "patients. Held-out and reconstructed ones are the test patients; training ones are those "
         "that the generator learned from, and whose tumours it can be expected to match.\n",
         "## Synthetic beside held-out patients\n",
         quality_text(tables["quality"]),

@@ -7,10 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workflow_scripts.common.files import staged
+from workflow_scripts.common.words import MODALITIES
 
 PLANES = ("axial", "coronal", "sagittal")
 # Grey matter, white matter and CSF.
 TISSUE_COLOURS = ((0.55, 0.5, 0.45), (1.0, 1.0, 1.0), (0.15, 0.45, 0.85))
+BRAIN_COLOUR, TUMOUR_COLOUR = "#4fc3f7", "#ff5252"
+# In points: the report shows pictures at two thirds of their size.
+LETTERS, SMALL_LETTERS = 13, 11
 
 
 def plane(volume: NDArray, index: Sequence[int], number: int) -> NDArray:
@@ -42,6 +46,31 @@ def mark_sides(axes, view: str, size: float, mirrored: bool = False) -> None:
         )  # fmt: skip
 
 
+def name_row(axes, text: str) -> None:
+    """Write what a row of slices shows into the corner of its first one."""
+    axes.text(
+        0.02, 0.98, text, transform=axes.transAxes, va="top", color="white", fontsize=SMALL_LETTERS
+    ).set_in_layout(False)
+
+
+def add_legend(figure) -> None:
+    """Say below the slices what lines and colours mean."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    lines = {"outline of the brain mask": BRAIN_COLOUR, "outline of the tumour": TUMOUR_COLOUR}
+    tissues = ("grey matter", "white matter", "CSF")
+    handles = [Line2D([], [], color=colour, label=text) for text, colour in lines.items()]
+    handles += [
+        Patch(color=colour, label=text)
+        for text, colour in zip(tissues, TISSUE_COLOURS, strict=True)
+    ]
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=len(handles), labelcolor="white",
+        fontsize=SMALL_LETTERS, frameon=False,
+    )  # fmt: skip
+
+
 def aspect(spacing: Sequence[float], number: int) -> float:
     """Height over width of a plane's voxel."""
     x, y, z = spacing
@@ -61,7 +90,7 @@ def draw_picture(
 
     modalities = list(stages[0][1])
     rows = len(modalities) + 1
-    size = 2.1 * 3 * len(stages), 2.3 * rows + 0.4
+    size = 2.1 * 3 * len(stages), 2.3 * rows + 0.7
     figure = Figure(figsize=size, facecolor="black", layout="constrained")
     axes = figure.subplots(rows, 3 * len(stages), squeeze=False)
     for ax in axes.flat:
@@ -77,12 +106,14 @@ def draw_picture(
                     plane(volume, centre, number), cmap="gray", vmin=low, vmax=high,
                     origin="lower", aspect=aspect(spacing, number),
                 )  # fmt: skip
-                for mask, colour in ((brain, "#4fc3f7"), (label > 0, "#ff5252")):
+                for mask, colour in ((brain, BRAIN_COLOUR), (label > 0, TUMOUR_COLOUR)):
                     piece = plane(mask, centre, number)
                     if piece.any() and not piece.all():
                         ax.contour(piece, [0.5], colors=colour, linewidths=0.7)
-                mark_sides(ax, view, 8)
-                ax.set_title(f"{modality}, {view}, {name}", color="white", fontsize=7)
+                mark_sides(ax, view, SMALL_LETTERS)
+                if row == 0:
+                    ax.set_title(f"{name}, {view}", color="white", fontsize=SMALL_LETTERS)
+            name_row(axes[row, 3 * column], MODALITIES.get(modality, modality))
     _, _, _, label, spacing = stages[-1]
     centre = np.round(np.argwhere(label > 0).mean(0)).astype(int)
     coloured = np.einsum("kxyz,kc->xyzc", tissue, TISSUE_COLOURS)
@@ -90,9 +121,10 @@ def draw_picture(
         ax = axes[-1, number - len(PLANES)]
         colours = [plane(coloured[..., c], centre, number) for c in range(3)]
         ax.imshow(np.stack(colours, -1), origin="lower", aspect=aspect(spacing, number))
-        ax.contour(plane(label > 0, centre, number), [0.5], colors="#ff5252", linewidths=0.7)
-        mark_sides(ax, view, 8)
-        ax.set_title(f"tissue without tumour, {view}", color="white", fontsize=7)
-    figure.suptitle(title, color="white", fontsize=9)
+        ax.contour(plane(label > 0, centre, number), [0.5], colors=TUMOUR_COLOUR, linewidths=0.7)
+        mark_sides(ax, view, SMALL_LETTERS)
+    name_row(axes[-1, -len(PLANES)], "tissue maps, without tumour")
+    add_legend(figure)
+    figure.suptitle(title, color="white", fontsize=LETTERS)
     with staged(path) as temporary:
         figure.savefig(temporary, dpi=110, facecolor="black", metadata={"Software": None})

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from workflow_scripts.common.patients import patient_folders
+from workflow_scripts.common.words import split_words
 from workflow_scripts.evaluation.tables import DIGITS, HEADINGS, number, signed
 
 # Of these columns of ``scores.csv``, and whether high or low values are the bad ones.
@@ -81,7 +82,7 @@ def prediction_facts(rows: pd.DataFrame, patient: str, prediction: Prediction) -
     return {
         "name": prediction.name,
         "title": f"prediction of {prediction.arm}",
-        "columns": [f"prediction, {prediction.split}", *rows[same]["region"]],
+        "columns": [f"prediction, {split_words(prediction.split)}", *rows[same]["region"]],
         "rows": list(zip(TITLES.values(), *by_region, strict=True)),
     }
 
@@ -111,8 +112,8 @@ def note(rows: pd.DataFrame, splits: list[str], viewed: int) -> str:
     text = (
         f"Each test patient in each arm, the worst Dice first. Scores are {which}. Choose a "
         "patient to see reference and prediction side by side in the viewer; its predictions are "
-        f"those of {', '.join(splits)}. Lesions are the connected parts of the reference in "
-        "native space; one is missed where no part of the prediction is matched with it."
+        f"those of {'; '.join(map(split_words, splits))}. Lesions are the connected parts of the "
+        "reference in native space; one is missed where no part of the prediction matches it."
     )
     if viewed < patients:
         text += (

@@ -18,8 +18,10 @@ from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import regions
 from workflow_scripts.common.patients import Patient, patient_folders
 from workflow_scripts.common.provenance import package_versions
+from workflow_scripts.common.words import MODALITIES, region_words
 from workflow_scripts.configuration import Config, check
 from workflow_scripts.evaluation.captions import CAPTIONS
+from workflow_scripts.evaluation.in_short import TITLE as IN_SHORT
 from workflow_scripts.evaluation.tables import markdown, number
 from workflow_scripts.report import failures, viewer
 from workflow_scripts.report.failures import Prediction
@@ -63,9 +65,9 @@ TRAINING = ("training_curves",)
 
 ROWS = {
     "volume_ml": "volume (mL)",
-    "centroid_x_mm": "place, x (mm)",
-    "centroid_y_mm": "place, y (mm)",
-    "centroid_z_mm": "place, z (mm)",
+    "centroid_x_mm": "centroid, x (mm)",
+    "centroid_y_mm": "centroid, y (mm)",
+    "centroid_z_mm": "centroid, z (mm)",
     "sphericity": "sphericity",
 }
 
@@ -95,7 +97,7 @@ def usage_text(table: pd.DataFrame) -> str:
     shown = pd.DataFrame(
         {
             "stage": table["stage"],
-            "rule": table["rule"],
+            "step": [name.replace("_", " ") for name in table["rule"]],
             "jobs": table["jobs"].astype(str),
             "seconds, all": [number(value, 1) for value in table["seconds"]],
             "seconds, longest": [number(value, 1) for value in table["longest_s"]],
@@ -241,8 +243,9 @@ def parts(
         for p in shown
     ]
     before = (
-        "Each patient as it came and after preprocessing; the tumour's outline is drawn. L and R "
-        "are the patient's."
+        "Each patient as it came and after preprocessing. The blue line is the outline of the "
+        "brain mask, the red line that of the tumour. Below are the tissue maps: grey matter, "
+        "white matter and, in blue, CSF. L and R are the patient's."
     )
     if len(shown) < len(inputs.pictures):
         before += f" {len(shown)} of {len(inputs.pictures)}; all lie in `preprocess/`."
@@ -260,16 +263,19 @@ def parts(
 def facts(config: Config, splits: pd.DataFrame) -> str:
     """The line under the title: what was run."""
     patients = splits["patient_id"].nunique()
+    kind = "phantoms" if config.cohort.made else "patients"
+    split_count, names = splits["split"].nunique(), [MODALITIES[m] for m in config.modalities]
+    listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
     return (
-        f"{patients} patients, {splits['split'].nunique()} split(s), "
-        f"{' and '.join(config.modalities)}, regions {', '.join(regions(config.labels))}, "
-        f"seed {config.seed}."
+        f"{patients} {kind}, {split_count} split{'s'[: split_count != 1]}, {listed}; "
+        f"{', '.join(map(region_words, regions(config.labels)))}. Not a medical device."
     )
 
 
 def main(snakemake) -> None:
     inputs, params = snakemake.input, snakemake.params
     config = check(params.config)
+    short = sections(Path(inputs.summary).read_text(encoding="utf-8")).get(IN_SHORT, "")
     scores = failures.with_lesions(read_table(inputs.scores), config.cohort.splits.shown)
     worst = failures.order_of_patients(failures.worst_first(scores))
     tests = sorted((Path(p).parent for p in inputs.images), key=lambda p: worst.index(p.name))
@@ -291,6 +297,7 @@ def main(snakemake) -> None:
             results=Path(snakemake.output.report).parent.name,
             facts=facts(config, read_table(inputs.splits)),
             phantoms=config.cohort.made,
+            short=html(short, IN_SHORT),
             sections=parts(snakemake, folder, config, scores, patients),
             configuration=yaml.safe_dump(params.config, sort_keys=False),
             patients=patients,

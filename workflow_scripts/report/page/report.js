@@ -172,6 +172,14 @@ const sbldm = (() => {
     if (image.complete && !image.naturalWidth) leaveOut(image);
     else image.addEventListener("error", () => leaveOut(image));
   }
+  // Tables that are wider than their box say so.
+  const cut = new ResizeObserver((entries) => requestAnimationFrame(() => {
+    for (const { target } of entries) {
+      target.classList.toggle("cut", target.scrollWidth > target.clientWidth + 1);
+    }
+  }));
+  for (const box of document.querySelectorAll(".scroll")) cut.observe(box);
+
   const started = element("viewer") ? start() : Promise.resolve();
   started.catch(failed);
   return { loaded, viewers, compare };
