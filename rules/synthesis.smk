@@ -24,6 +24,7 @@ rule export_model:
         sampling=f"{SYNTHESIS}/model/sampling.json",
         template=f"{SYNTHESIS}/model/template.nii.gz",
         checksums=f"{SYNTHESIS}/model/checksums.json",
+        origin=f"{SYNTHESIS}/model/origin.json",
         provenance=f"{SYNTHESIS}/provenance/export_model.json",
     log:
         f"{LOGS}/synthesis/export_model/{{split}}.log",
@@ -37,6 +38,13 @@ rule export_model:
         runtime=10,
     params:
         sampling=CONFIG.synthesis.part(SamplingSettings),
+        origin={
+            "phantoms": CONFIG.cohort.made,
+            "priors": {
+                "autoencoder": CONFIG.autoencoder.prior,
+                "diffusion": CONFIG.diffusion.prior,
+            },
+        },
         grid=GRID,
         code=code("synthesis/export_model"),
     script:

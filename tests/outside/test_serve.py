@@ -14,9 +14,11 @@ from .test_viewer import differs, look, tumour
 
 
 @pytest.fixture(scope="module")
-def address():
-    """A page that is served for these tests."""
+def address(report):
+    """A page that is served for these tests, with a patient of the run as a brain to choose."""
     command = [os.environ["PYTHON"], "-m", "workflow_scripts.command", "serve", "--model", "prior"]
+    brain = next(report.parent.glob("synthesis/*/patients/synthetic-0001"))
+    command += ["--anatomy", str(brain)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as served:
         yield served.stdout.readline().strip()
         served.terminate()
@@ -68,6 +70,40 @@ def test_a_click_and_a_slider_make_a_patient_to_download(page, tmp_path):
     assert np.linalg.norm(gap) < 20
     assert f"{measured['volume_ml']:.1f}" in page.inner_text("#facts")
     assert page.faults == []
+
+
+def test_another_brain_can_be_chosen_and_settings_stay_within_limits(page):
+    names = page.locator("#anatomy option").all_inner_texts()
+    assert names == ["synthetic-0001", "a new phantom for each seed"]
+    before = look(page, "where")
+    page.locator("#anatomy").select_option("phantom")
+    page.wait_for_timeout(1000)
+    assert differs(before, look(page, "where"))
+    assert page.locator("#guidance").count() == 0
+    low, high = page.evaluate("KNOWN.limits.volume_ml")
+    for end, expected in (("0", low), ("100", high)):
+        page.locator("#volume").fill(end)
+        assert float(page.inner_text("#volume-text").removesuffix(" mL")) == expected
+    page.wait_for_function("!document.querySelector('#make').disabled || reason.innerText")
+    assert "learned from" not in page.inner_text("#reason")
+    assert "medical device" in page.inner_text("header")
+
+
+def test_a_torn_brain_is_said(page):
+    row = "measured_brain_pieces: 2, outcome: 'volume', attempts: 5"
+    names = ("volume_ml", "centroid_x_mm", "centroid_y_mm", "centroid_z_mm", "sphericity")
+    row += "".join(f", {side}_{name}: 1" for side in ("requested", "measured") for name in names)
+    page.route("**/requests", lambda route: route.fulfill(json={"number": 7}))
+    page.route("**/requests/7/volumes", lambda route: route.fulfill(json={}))
+    job = "{name: 'synthetic-0007', state: 'done', progress: 1, row: {" + row + "}}"
+    job = page.evaluate(f"({job})")
+    page.route("**/requests/7", lambda route: route.fulfill(json=job))
+    page.evaluate("patientViewer.supported = () => false")
+    page.wait_for_function("!document.querySelector('#make').disabled")
+    page.locator("#make").click()
+    page.wait_for_selector("#result[data-shown='7']")
+    text = page.inner_text("#outcome.banner")
+    assert "brain is torn" in text and "another volume" in text
 
 
 def test_a_place_without_room_is_greyed_out_with_the_reason(page):

@@ -4,8 +4,10 @@ import asyncio
 import base64
 import gzip
 import io
+import re
 import threading
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -17,11 +19,15 @@ from click.testing import CliRunner
 
 from workflow_scripts.command import main
 from workflow_scripts.common.attributes import tumour_attributes
-from workflow_scripts.common.files import read_json
+from workflow_scripts.common.files import UserError, read_json
+from workflow_scripts.serve import app as app_module
 from workflow_scripts.serve import studio as studio_module
 from workflow_scripts.serve.app import BODY, make_app
+from workflow_scripts.serve.choices import Limits, add_anatomies, names_of
 from workflow_scripts.serve.command import listening
 from workflow_scripts.serve.studio import Studio
+from workflow_scripts.synthesis.anatomies import NoAnatomies, RequestedAnatomies
+from workflow_scripts.synthesis.anatomy_folder import Brain
 from workflow_scripts.synthesis.model import SynthesisModel
 from workflow_scripts.synthesis.requests import complete
 from workflow_scripts.synthesis.settings import SamplingSettings
@@ -32,7 +38,6 @@ WISH = {
     "volume_ml": 30,
     "centroid_mm": [25, -20, 20],
     "sphericity": 0.75,
-    "guidance": 3.0,
     "seed": 1,
 }
 ADDRESSES = [
@@ -55,7 +60,8 @@ def model() -> SynthesisModel:
 @pytest.fixture
 def studio(model, tmp_path) -> Studio:
     values = read_json(PRIOR / "sampling.json") | {"precision": "fp32", "sampling_steps": 4}
-    return Studio(model, SamplingSettings.model_validate(values), tmp_path)
+    limits = Limits((1.5, 146.0), (0.6, 1.0))
+    return Studio(model, SamplingSettings.model_validate(values), tmp_path, limits, ["/data/anna"])
 
 
 @pytest.fixture
@@ -173,14 +179,11 @@ GARBAGE = {
     "a list": b"[1]",
     "a number": b"3",
     "no volume": b'{"centroid_mm": [0,0,0]}',
-    "another key": b'{"volume_ml": 3, "centroid_mm": [0,0,0], "sphericity": 0.7, "guidance": 1, '
+    "another key": b'{"volume_ml": 3, "centroid_mm": [0,0,0], "sphericity": 0.7, '
     b'"seed": 0, "path": "/etc/passwd"}',
-    "no number": b'{"volume_ml": NaN, "centroid_mm": [0,0,0], "sphericity": 0.7, "guidance": 1, '
-    b'"seed": 0}',
-    "infinity": b'{"volume_ml": 3, "centroid_mm": [Infinity,0,0], "sphericity": 0.7, "guidance": 1,'
-    b'"seed": 0}',
-    "below 0": b'{"volume_ml": -3, "centroid_mm": [0,0,0], "sphericity": 0.7, "guidance": 1, '
-    b'"seed": 0}',
+    "no number": b'{"volume_ml": NaN, "centroid_mm": [0,0,0], "sphericity": 0.7, "seed": 0}',
+    "infinity": b'{"volume_ml": 3, "centroid_mm": [Infinity,0,0], "sphericity": 0.7, "seed": 0}',
+    "below 0": b'{"volume_ml": -3, "centroid_mm": [0,0,0], "sphericity": 0.7, "seed": 0}',
     "much": b" " * (BODY + 1),
     "deep": b"[" * 5000,
 }
@@ -232,6 +235,70 @@ def test_an_impossible_wish_is_refused_with_the_reason(studio):
     assert nothing is None
     assert status == 400
     assert reason in text
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"volume_ml": 200}, "volume 200 mL: this model learned from tumours of 1.5 to 146 mL"),
+        ({"sphericity": 0.3}, "sphericity 0.3: this model learned from tumours of 0.6 to 1;"),
+        ({"anatomy": "/etc"}, "anatomy '/etc' is none of those"),
+    ],
+)
+def test_what_was_never_measured_and_folders_that_were_not_named_are_refused(
+    studio, change, reason
+):
+    async def visit(client):
+        checked = await (await client.post("/check", json=WISH | change)).json()
+        return checked["reason"], (await client.post("/requests", json=WISH | change)).status
+
+    text, status = run(studio, visit)
+    assert text.startswith(reason)
+    assert status == 400
+    assert not studio.jobs
+
+
+def test_limits_are_those_of_the_training_tumours():
+    limits = Limits.of(PRIOR)
+    table = pd.read_csv(PRIOR / "attributes.tsv", sep="\t")
+    volumes = table[table["copy"] == 0]["volume_ml"]
+    assert limits.volume_ml == pytest.approx((volumes.min(), volumes.max()), abs=0.1)
+    assert limits.volume_ml[0] >= volumes.min() and limits.volume_ml[1] <= volumes.max()
+
+
+def test_brains_of_folders_can_be_chosen_and_are_read_once(model, monkeypatch):
+    shape, reads = model.brain.shape, []
+
+    def read(self, folder):
+        reads.append(folder)
+        tissue = np.zeros((3, *shape), np.float32)
+        tissue[0, 20:40, 20:40, 15:30] = 1
+        image = np.zeros((2, *shape), np.float32)
+        return Brain(image, np.zeros(shape, np.uint8), tissue.any(0), tissue)
+
+    monkeypatch.setattr(RequestedAnatomies, "brain", read)
+    anatomies = replace(model.anatomies, read={})
+    changed = replace(model, anatomies=anatomies)
+    backdrops = add_anatomies(changed, [Path("/data/anna"), Path("/data/ben")])
+    assert [title for _, title in names_of(backdrops)] == [
+        "anna", "ben", "a new phantom for each seed",
+    ]  # fmt: skip
+    mask = anatomies.brain_of("/data/ben")
+    np.testing.assert_array_equal(mask, backdrops["/data/ben"].brain)
+    assert len(reads) == 2
+
+
+def test_a_model_without_anatomies_refuses_to_be_given_one(model):
+    with pytest.raises(UserError, match="--anatomy: this model"):
+        add_anatomies(replace(model, anatomies=NoAnatomies()), [Path("/data/anna")])
+
+
+def test_every_outcome_is_put_into_words():
+    script = (Path(app_module.__file__).parent / "page" / "serve.js").read_text()
+    block = script[script.index("OUTCOMES = {") : script.index("};", script.index("OUTCOMES = {"))]
+    assert set(re.findall(r"^    (\w+):", block, re.MULTILINE)) == {
+        "met", "volume", "place", "torn", "holes",
+    }  # fmt: skip
 
 
 def test_a_wish_becomes_a_patient_with_the_measured_tumour_in_the_file(studio, model):

@@ -16,7 +16,9 @@ from pydantic import ValidationError
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.report import viewer
+from workflow_scripts.serve.choices import Backdrop, names_of, takes_anatomy
 from workflow_scripts.serve.studio import Job, Studio, TooManyError, Wish
+from workflow_scripts.synthesis.request_table import PHANTOM
 
 PAGE = Path(__file__).parent / "page"
 SHARED = Path(viewer.__file__).parent / "page"
@@ -29,10 +31,17 @@ HOSTS = ("127.0.0.1", "localhost")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(studio: Studio, template: Path, token: str) -> web.Application:
-    """The page and its addresses, all below the token; ``template`` is the model's."""
+def make_app(
+    studio: Studio,
+    template: Path,
+    token: str,
+    backdrops: dict[str, Backdrop] | None = None,
+    learned_from: str = "",
+) -> web.Application:
+    """The page and its addresses, all below the token; ``template`` is the model's, ``backdrops``
+    are the brains that can be chosen beside it, and the model ``learned_from`` these patients."""
     app = web.Application(client_max_size=BODY, middlewares=[guard(token), explain_errors])
-    pages = Pages(studio, template)
+    pages = Pages(studio, template, backdrops or {}, learned_from)
     app.add_routes(
         [
             web.get(f"/{token}/", pages.index),
@@ -90,22 +99,40 @@ async def explain_errors(request: web.Request, handler: Handler) -> web.StreamRe
 class Pages:
     """What each address answers."""
 
-    def __init__(self, studio: Studio, template: Path) -> None:
+    def __init__(
+        self, studio: Studio, template: Path, backdrops: dict[str, Backdrop], learned_from: str
+    ) -> None:
         self.studio, self.template = studio, template
+        self.backdrops, self.learned_from = backdrops, learned_from
 
     async def index(self, request: web.Request) -> web.Response:
         """The page itself."""
         codec = self.studio.model.codec
         environment = jinja2.Environment(loader=jinja2.FileSystemLoader(PAGE), autoescape=True)
         brain = self.studio.model.brain.astype(np.uint8)
+        template = base64.b64encode(self.template.read_bytes()).decode()
+        anatomies = {
+            PHANTOM: {"image": template, "brain": viewer.packed(brain, codec.grid.affine)}
+        } | {
+            name: {
+                "image": viewer.packed(backdrop.image, codec.grid.affine),
+                "brain": viewer.packed(backdrop.brain.astype(np.uint8), codec.grid.affine),
+            }
+            for name, backdrop in self.backdrops.items()
+        }
         known = {
-            "template": base64.b64encode(self.template.read_bytes()).decode(),
-            "brain": viewer.packed(brain, codec.grid.affine),
+            "anatomies": anatomies,
+            "limits": {
+                "volume_ml": self.studio.limits.volume_ml,
+                "sphericity": self.studio.limits.sphericity,
+            },
             "modalities": list(codec.modalities),
             "colours": viewer.class_colours(codec.labels),
         }
         text = environment.get_template("serve.html.j2").render(
-            known=known, guidance=self.studio.settings.guidance
+            known=known,
+            anatomies=names_of(self.backdrops) if takes_anatomy(self.studio.model) else [],
+            learned_from=self.learned_from,
         )
         return web.Response(text=text, content_type="text/html")
 

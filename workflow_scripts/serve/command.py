@@ -7,12 +7,9 @@ import tempfile
 from pathlib import Path
 
 import click
-import numpy as np
 
 from workflow_scripts.common.files import UserError
-from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.synthesis.folder import check_model_folder
-from workflow_scripts.synthesis.request_table import PHANTOM
 from workflow_scripts.synthesis.settings import read_sampling
 
 
@@ -39,11 +36,14 @@ def listening(port: int) -> socket.socket:
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="[default: any free one]")
 @click.option(
     "--anatomy",
+    "anatomies",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="a brain for all tumours: a folder with its images  [default: a new phantom each]",
+    multiple=True,
+    help="a brain to choose on the page, beside a new phantom for each seed: a folder with its "
+    "images; once for each brain",
 )
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
-def serve(model, port, anatomy, threads):
+def serve(model, port, anatomies, threads):
     """Open a page on this machine on which to ask for patients: a brain to click on, sliders for
     the tumour, the patient in a viewer, and its files to download. Ctrl-C ends it, and what was not
     downloaded is gone."""
@@ -56,26 +56,21 @@ def serve(model, port, anatomy, threads):
         from aiohttp import web
 
         from workflow_scripts.serve.app import make_app
-        from workflow_scripts.serve.brain import in_brain
+        from workflow_scripts.serve.choices import Limits, add_anatomies
         from workflow_scripts.serve.studio import Studio
+        from workflow_scripts.synthesis.describe import describe_model
         from workflow_scripts.synthesis.model import SynthesisModel
 
         torch.set_num_threads(threads)
-        loaded, backdrop = SynthesisModel.load(model), None
-        if anatomy:
-            anatomy = anatomy.resolve()
-            loaded, backdrop = in_brain(loaded, anatomy)
-        settings = read_sampling(model)
+        loaded = SynthesisModel.load(model)
+        backdrops = add_anatomies(loaded, [folder.resolve() for folder in anatomies])
+        settings, learned_from = read_sampling(model), describe_model(model)["learned from"]
     except UserError as error:
         raise click.ClickException(str(error)) from None
     token = secrets.token_urlsafe(24)
     with tempfile.TemporaryDirectory(prefix="sbldm-") as folder:
-        template = model / "template.nii.gz"
-        if backdrop is not None:
-            template = Path(folder) / "brain.nii.gz"
-            save_nifti(backdrop, loaded.codec.grid.affine, template, np.float32)
-        studio = Studio(loaded, settings, Path(folder), str(anatomy or PHANTOM))
-        app = make_app(studio, template, token)
+        studio = Studio(loaded, settings, Path(folder), Limits.of(model), backdrops)
+        app = make_app(studio, model / "template.nii.gz", token, backdrops, learned_from)
         click.echo(f"http://127.0.0.1:{opened.getsockname()[1]}/{token}/")
         click.echo("Open this address in a browser of this machine; Ctrl-C ends it.")
         web.run_app(app, sock=opened, print=None, access_log=None)

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pydantic import Field
 
 from workflow_scripts.common.files import UserError, write_table
 from workflow_scripts.common.settings import Section
+from workflow_scripts.serve.choices import Limits
 from workflow_scripts.synthesis.model import SynthesisModel
 from workflow_scripts.synthesis.patients import make_patients
 from workflow_scripts.synthesis.request_table import CENTROID, PHANTOM
@@ -26,7 +28,7 @@ class Wish(Section):
     volume_ml: float = Field(gt=0, le=1000)
     centroid_mm: tuple[float, float, float]
     sphericity: float = Field(ge=0.05, le=1)
-    guidance: float = Field(ge=0, le=20)
+    anatomy: str = PHANTOM
     seed: int = Field(ge=0, lt=2**31)
 
 
@@ -40,7 +42,6 @@ class Job:
 
     number: int
     request: pd.DataFrame
-    guidance: float
     state: str = "waiting"
     reason: str = ""
     calls: int = 0
@@ -55,7 +56,7 @@ class Job:
 class Studio:
     """A model, and the patients made with it since it was opened, in ``folder``.
 
-    ``anatomy`` names the brain that all of them get; without it each gets a phantom's.
+    A wish is within ``limits``, and names a phantom's anatomy or one of the other ``anatomies``.
     """
 
     def __init__(
@@ -63,10 +64,11 @@ class Studio:
         model: SynthesisModel,
         settings: SamplingSettings,
         folder: Path,
-        anatomy: str = PHANTOM,
+        limits: Limits,
+        anatomies: Collection[str] = (),
     ) -> None:
         self.model, self.settings, self.folder = model, settings, folder
-        self.anatomy = anatomy
+        self.limits, self.anatomies = limits, {PHANTOM, *anatomies}
         self.jobs: dict[int, Job] = {}
         self._queue: queue.Queue[Job] = queue.Queue(WAITING)
         model.generator.bundle.denoiser.register_forward_hook(self._count)
@@ -80,11 +82,16 @@ class Studio:
         number = len(self.jobs) + 1
         row = {"patient_id": f"synthetic-{number:04d}", "seed": wish.seed, **places}
         row |= {"volume_ml": wish.volume_ml, "sphericity": wish.sphericity}
-        row["anatomy"] = self.anatomy
+        row["anatomy"] = wish.anatomy
         return complete(pd.DataFrame([row]), self.model.generator.scaling, 0)
 
     def refusal(self, wish: Wish) -> str | None:
         """Why a wish cannot be met; nothing where it can."""
+        # Any other name could be that of a folder on this machine.
+        if wish.anatomy not in self.anatomies:
+            return f"anatomy '{wish.anatomy}' is none of those that this page was opened with"
+        if reason := self.limits.refusal(wish.volume_ml, wish.sphericity):
+            return reason
         request = self.completed(wish).iloc[0]
         return reason_to_refuse(request, self.model.brain_for(request), self.model.codec.grid)
 
@@ -94,7 +101,7 @@ class Studio:
         if reason := self.refusal(wish):
             raise UserError(reason)
         with self._asking:
-            job = Job(len(self.jobs) + 1, self.completed(wish), wish.guidance)
+            job = Job(len(self.jobs) + 1, self.completed(wish))
             self.jobs[job.number] = job
             try:
                 self._queue.put_nowait(job)
@@ -112,7 +119,7 @@ class Studio:
 
     def progress(self, job: Job) -> float:
         """Share of a draw that is done; each further draw begins at 0 again."""
-        calls = self.settings.sampling_steps * (1 if job.guidance == 1 else 2)
+        calls = self.settings.sampling_steps * (1 if self.settings.guidance == 1 else 2)
         return 1.0 if job.state == "done" else job.calls % calls / calls
 
     def patient(self, job: Job) -> Path:
@@ -134,9 +141,8 @@ class Studio:
             self._running = None
 
     def _make(self, job: Job) -> None:
-        settings = self.settings.model_copy(update={"guidance": job.guidance})
         folder = self.folder / str(job.number)
-        table = make_patients(job.request, self.model, settings, folder)
+        table = make_patients(job.request, self.model, self.settings, folder)
         job.row = table.iloc[0].to_dict()
         if job.row["outcome"] == "missing":
             job.state, job.reason = "failed", f"no tumour in {job.row['attempts']} draws"

@@ -6,8 +6,9 @@ from pathlib import Path
 from safetensors import safe_open
 
 from workflow_scripts.common.files import read_json, read_table
+from workflow_scripts.common.prior import PRIORS
 from workflow_scripts.common.provenance import checksum
-from workflow_scripts.synthesis.folder import PHANTOMS, STAGES, check_model_folder
+from workflow_scripts.synthesis.folder import STAGES, check_model_folder, origin_of
 from workflow_scripts.synthesis.settings import read_sampling
 
 
@@ -31,8 +32,8 @@ def describe_model(folder: str | Path) -> dict[str, str]:
     patients = attributes[attributes["copy"] == 0]
     copies, volumes = len(attributes) - len(patients), patients["volume_ml"]
     low, middle, high = volumes.min(), volumes.median(), volumes.max()
-    # The folder of a prior says what its phantoms look like.
-    kind = "phantoms" if (folder / PHANTOMS).is_file() else "patients"
+    origin = origin_of(folder)
+    kind = "phantoms" if origin["phantoms"] else "patients"
     shape, spacing = config["grid"]["shape"], config["grid"]["spacing_mm"]
     lines = {
         "modalities": ", ".join(config["modalities"]),
@@ -40,6 +41,7 @@ def describe_model(folder: str | Path) -> dict[str, str]:
         "grid": f"{_times(shape)} voxels of {_times(spacing)} mm (MNI152)",
         # A prior keeps no table of its copies.
         "learned from": f"{len(patients)} {kind}" + (f" and {copies} copies" if copies else ""),
+        **({"started from": start} if (start := started_from(origin["priors"])) else {}),
         "tumours": f"{low:.1f} to {high:.1f} mL, median {middle:.1f}",
     }
     for axis in "xyz":
@@ -53,6 +55,17 @@ def describe_model(folder: str | Path) -> dict[str, str]:
         f"stochasticity {sampling.stochasticity}, up to {sampling.attempts} draws"
     )
     return lines
+
+
+def started_from(priors: dict[str, str]) -> str:
+    """What the networks started from, in words; nothing where it is not known."""
+    words = {"none": "random weights"} | {
+        name: f"the prior {name} (trained on phantoms)" for name in PRIORS
+    }
+    named = {stage: words.get(prior, f"the model {prior}") for stage, prior in priors.items()}
+    if len(set(named.values())) == 1:
+        return next(iter(named.values()))
+    return ", ".join(f"{stage}: {text}" for stage, text in named.items())
 
 
 def _times(numbers: list[float]) -> str:

@@ -27,6 +27,7 @@ def main(snakemake) -> None:
     attributes = read_table(inputs.attributes)[["copy", *CONDITIONS]]
     write_table(attributes, outputs.attributes)
     write_json(dict(snakemake.params.sampling), outputs.sampling)
+    write_json(dict(snakemake.params.origin), outputs.origin)
     grid = Grid.from_settings(snakemake.params.grid)
     template = resample_image(load_template()[0], grid_image(grid), sitk.Transform())
     save_nifti(template, grid.affine, Path(outputs.template))

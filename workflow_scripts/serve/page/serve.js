@@ -3,21 +3,40 @@
 
 const studio = (() => {
   const ROWS = {
-    volume_ml: "volume (mL)", centroid_x_mm: "place, x (mm)", centroid_y_mm: "place, y (mm)",
-    centroid_z_mm: "place, z (mm)", sphericity: "sphericity",
+    volume_ml: "volume (mL)", centroid_x_mm: "centroid, x (mm)",
+    centroid_y_mm: "centroid, y (mm)", centroid_z_mm: "centroid, z (mm)", sphericity: "sphericity",
+  };
+  // What became of a request, in words; all but the first are warnings.
+  const OUTCOMES = {
+    met: "The tumour is as requested.",
+    volume: "The tumour has another volume than requested, in all draws.",
+    place: "The tumour lies elsewhere than requested, in all draws.",
+    torn: "The brain is torn into pieces, in all draws: do not use this patient.",
+    holes: "The label had large holes, in all draws; they were filled.",
   };
   const viewers = {};
   const made = new Map();
   const element = (id) => document.getElementById(id);
   const amount = (id) => Number(element(id).value);
-  const place = () => ["x", "y", "z"].map(amount);
-  // 1 to 200 mL, as far from each other as their logarithms.
-  const volume = () => Number((200 ** (amount("volume") / 100)).toPrecision(2));
+  const centroid = () => ["x", "y", "z"].map(amount);
+  // The volumes of the training tumours, as far from each other as their logarithms.
+  const [smallest, largest] = KNOWN.limits.volume_ml;
+  function volume() {
+    const exact = smallest * (largest / smallest) ** (amount("volume") / 100);
+    return Math.min(Math.max(Number(exact.toPrecision(2)), smallest), largest);
+  }
+
+  function sphericity() {
+    const [low, high] = KNOWN.limits.sphericity;
+    return Number((low + (high - low) * amount("sphericity") / 100).toFixed(2));
+  }
+
+  const anatomy = () => element("anatomy")?.value ?? "phantom";
 
   function wish() {
     return {
-      volume_ml: volume(), centroid_mm: place(), sphericity: amount("sphericity") / 100,
-      guidance: amount("guidance"), seed: amount("seed"),
+      volume_ml: volume(), centroid_mm: centroid(), sphericity: sphericity(),
+      anatomy: anatomy(), seed: amount("seed"),
     };
   }
 
@@ -33,8 +52,7 @@ const studio = (() => {
   let checks = 0;
   async function changed() {
     element("volume-text").textContent = `${volume()} mL`;
-    element("sphericity-text").textContent = (amount("sphericity") / 100).toFixed(2);
-    element("guidance-text").textContent = amount("guidance");
+    element("sphericity-text").textContent = sphericity().toFixed(2);
     const number = ++checks;
     element("make").disabled = true;
     await new Promise((resolve) => setTimeout(resolve, 150));
@@ -56,7 +74,7 @@ const studio = (() => {
   }
 
   function typed() {
-    patientViewer.goTo(viewers.where, place());
+    if (viewers.where) patientViewer.goTo(viewers.where, centroid());
     changed();
   }
 
@@ -99,7 +117,11 @@ const studio = (() => {
     const digits = (key) => (key === "sphericity" ? 2 : 1);
     const rows = Object.entries(ROWS).map(([key, text]) => [
       text, ...["requested", "measured"].map((side) => row[`${side}_${key}`].toFixed(digits(key)))]);
-    rows.push(["draws", "", String(row.attempts)], ["outcome", "", row.outcome]);
+    rows.push(["draws", "", String(row.attempts)]);
+    const outcomes = new Set([row.outcome]);
+    if (row.measured_brain_pieces > 1) outcomes.add("torn");
+    element("outcome").textContent = [...outcomes].map((name) => OUTCOMES[name] ?? name).join(" ");
+    element("outcome").classList.toggle("banner", row.outcome !== "met" || outcomes.size > 1);
     element("facts").replaceChildren(patientViewer.table(["tumour", "requested", "measured"], rows));
     if (patientViewer.supported()) {
       viewers.made ??= await patientViewer.create(element("made"), patientViewer.moves(() => [viewers.made]));
@@ -131,18 +153,32 @@ const studio = (() => {
     }]));
   }
 
+  // The brain that the tumour is to lie in.
+  async function showBrain() {
+    const { image, brain } = KNOWN.anatomies[anatomy()];
+    await patientViewer.show(viewers.where, image, brain, ["#0B5F8A"], "template");
+    viewers.where.volumes[1].opacity = 0.15;
+    viewers.where.updateGLVolume();
+  }
+
+  async function chooseBrain() {
+    if (viewers.where) await showBrain();
+    typed();
+  }
+
   async function start() {
     if (!patientViewer.supported()) throw new Error("This browser has no WebGL2: type the centre in.");
     viewers.where = await patientViewer.create(element("where"), keysOfWhere());
-    await patientViewer.show(viewers.where, KNOWN.template, KNOWN.brain, ["#0B5F8A"], "template");
-    viewers.where.volumes[1].opacity = 0.15;
-    viewers.where.updateGLVolume();
+    await showBrain();
     viewers.where.onLocationChange = (location) => moved(location.mm);
-    patientViewer.goTo(viewers.where, place());
+    patientViewer.goTo(viewers.where, centroid());
   }
 
+  element("limits").textContent = `The model learned from tumours of ${smallest} to ${largest} mL: `
+    + "no others can be chosen.";
+  element("anatomy")?.addEventListener("change", chooseBrain);
   element("modality").replaceChildren(...KNOWN.modalities.map((m) => new Option(m, m)));
-  for (const id of ["volume", "sphericity", "guidance", "seed"]) element(id).addEventListener("input", changed);
+  for (const id of ["volume", "sphericity", "seed"]) element(id).addEventListener("input", changed);
   for (const axis of ["x", "y", "z"]) element(axis).addEventListener("change", typed);
   for (const id of ["opacity", "low", "high"]) element(id).addEventListener("input", setWindow);
   element("convention").addEventListener("change", setConvention);
