@@ -9,6 +9,7 @@ READY := $(VENV)/.ready
 SNAKEMAKE := PYTHONPATH=terminal $(BIN)/snakemake --logger stages --cores all
 RESULTS := results
 EXPORT := $(RESULTS)/export/n8-s0
+ARCHIVE := $(RESULTS)/archive/run.zip
 # Of tests alone: a browser and the BIDS validator, and nnU-Net on top of the workflow's environment.
 OUTSIDE := .venv-outside
 NNUNET := .venv-nnunet
@@ -39,7 +40,7 @@ help:
 	@echo "make test-kills  twenty kills at random moments of the tiny set-up"
 	@echo "make test-slurm  the workflow on a real Slurm of one node, started here and stopped again"
 	@echo "make test-report the demo's report in a real browser (Chromium of this machine, or Playwright's),"
-	@echo "                 and its patients as nnU-Net and the BIDS validator read them"
+	@echo "                 its patients as nnU-Net and the BIDS validator read them, and its archive"
 	@echo "make prior       networks to start from, learned from phantoms, in prior/: three hours"
 	@echo "make prior-brats the same for four modalities and three tumour regions, in prior-brats/"
 	@echo "make study       five and ten patients, five seeds: do synthetic patients help? half a day;"
@@ -97,8 +98,8 @@ $(NNUNET)/.ready: tests/outside_nnunet/requirements.txt $(READY)
 	touch $@
 
 test-report: demo $(OUTSIDE)/.ready $(NNUNET)/.ready
-	$(SNAKEMAKE) -- $(EXPORT)
-	REPORT=$(RESULTS)/report EXPORT=$(EXPORT) PYTHON=$(BIN)/python $(OUTSIDE)/bin/python -m pytest \
+	$(SNAKEMAKE) -- $(EXPORT) $(ARCHIVE)
+	REPORT=$(RESULTS)/report EXPORT=$(EXPORT) ARCHIVE=$(ARCHIVE) PYTHON=$(BIN)/python $(OUTSIDE)/bin/python -m pytest \
 		--override-ini addopts= --confcutdir tests/outside tests/outside
 	EXPORT=$(EXPORT) PYTHON=$(BIN)/python $(NNUNET)/bin/python -m pytest \
 		--override-ini addopts= --confcutdir tests/outside_nnunet tests/outside_nnunet
@@ -154,8 +155,8 @@ docs: $(DOCS)/.ready
 	@echo "the documentation is in site/index.html"
 
 archive: $(READY)
-	$(SNAKEMAKE) -- $(RESULTS)/archive/run.zip
-	@echo "the run is in $(RESULTS)/archive/run.zip"
+	$(SNAKEMAKE) -- $(ARCHIVE)
+	@echo "the run is in $(ARCHIVE)"
 
 lint: $(READY)
 	$(BIN)/ruff check .

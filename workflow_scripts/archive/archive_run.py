@@ -4,9 +4,11 @@ https://w3id.org/ro/crate/1.1, with the profile of workflow runs
 (https://w3id.org/ro/wfrun/workflow/0.5), which WorkflowHub reads.
 """
 
+import mimetypes
 import shutil
 import tempfile
 from base64 import b64encode
+from importlib.metadata import version
 from pathlib import Path
 
 import yaml
@@ -16,11 +18,36 @@ from rocrate.rocrate import ROCrate
 from workflow_scripts.common.files import read_json, staged
 from workflow_scripts.common.provenance import checksum
 
-PROFILES = (
-    "https://w3id.org/ro/wfrun/process/0.5",
-    "https://w3id.org/ro/wfrun/workflow/0.5",
-    "https://w3id.org/workflowhub/workflow-ro-crate/1.0",
-)
+# The version of RO-Crate that the profiles are written for.
+CRATE = "1.1"
+PROFILES = {
+    "https://w3id.org/ro/wfrun/process/0.5": ("Process Run Crate", "0.5"),
+    "https://w3id.org/ro/wfrun/workflow/0.5": ("Workflow Run Crate", "0.5"),
+    "https://w3id.org/workflowhub/workflow-ro-crate/1.0": ("Workflow RO-Crate", "1.0"),
+}
+# Terms of the profiles that RO-Crate's own context lacks.
+TERMS = {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}
+WORKFLOW = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"
+# Of files whose suffix Python does not know.
+FORMATS = {
+    ".yaml": "application/yaml",
+    ".lock": "text/plain",
+    ".gz": "application/gzip",
+    ".md": "text/markdown",
+    ".csv": "text/csv",
+    ".tsv": "text/tab-separated-values",
+}
+MIT = "https://spdx.org/licenses/MIT"
+# Licences by whether the patients are phantoms: identifier, name and description.
+LICENCES = {
+    True: (MIT, "MIT License", "Of the code, and of the results, which were made from phantoms."),
+    False: (
+        "#licence",
+        "MIT License for the code; results may go where their patients' data may",
+        "The code is under the MIT License (LICENSE). Models and tables are derived from patients: "
+        "share them only where those patients' data may go.",
+    ),
+}
 # The project, without what is made in it.
 PROJECT = (
     "Snakefile", "rules", "report", "terminal", "workflow_scripts", "config", "config.yaml",
@@ -86,32 +113,53 @@ def copy_metadata(results: Path, folder: Path) -> None:
             copy(note, folder / note)
 
 
-def describe(folder: Path, results: Path, files: list[Path]) -> None:
-    """Write ``ro-crate-metadata.json``: the workflow, its run, and what the run made."""
-    crate = ROCrate()
+def encoding_format(file: Path) -> str:
+    """A file's media type."""
+    known = FORMATS.get(file.suffix) or mimetypes.guess_type(file.name)[0]
+    return known or "application/octet-stream"
+
+
+def describe(folder: Path, results: Path, files: list[Path], phantoms: bool) -> None:
+    """Write ``ro-crate-metadata.json``: the workflow, its run, and what the run made of
+    ``phantoms`` or of patients."""
+    crate = ROCrate(version=CRATE)
+    crate.metadata.extra_terms.update(TERMS)
     crate.name = "A run of SBLDM: brain-tumour MRI from slice-based latent diffusion"
     crate.description = (folder / results / "evaluation" / "summary.md").read_text()
     crate.root_dataset["conformsTo"] = [
-        crate.add(ContextEntity(crate, url, {"@type": "CreativeWork"})) for url in PROFILES
+        crate.add(ContextEntity(crate, url, {"@type": "CreativeWork", "name": name, "version": of}))
+        for url, (name, of) in PROFILES.items()
     ]
+    url, name, text = LICENCES[phantoms]
+    licence = {"@type": "CreativeWork", "name": name, "description": text}
+    crate.root_dataset["license"] = crate.add(ContextEntity(crate, url, licence))
     workflow = crate.add_workflow(folder / "Snakefile", "Snakefile", main=True, lang="snakemake")
     workflow["name"] = "SBLDM"
-    settings = crate.add_file(folder / RUN, RUN, properties={"name": "all values of the run"})
-    crate.add_file(folder / "requirements.lock", "requirements.lock")
-    entities = [
-        crate.add_file(folder / file, str(file), properties={"sha256": checksum(folder / file)})
-        for file in files
-    ]
+    workflow["license"] = MIT
+    workflow["conformsTo"] = crate.add(
+        ContextEntity(crate, WORKFLOW, {"@type": "CreativeWork", "name": "ComputationalWorkflow"})
+    )
+    workflow["programmingLanguage"]["version"] = version("snakemake")
+
+    def add(file: Path | str, **properties):
+        properties |= {"encodingFormat": encoding_format(Path(file))}
+        return crate.add_file(folder / file, str(file), properties=properties)
+
+    settings = add(RUN, name="all values of the run")
+    add("requirements.lock")
+    add("README.md")["about"] = crate.root_dataset
+    entities = [add(file, sha256=checksum(folder / file)) for file in files]
     jobs = [read_json(folder / file) for file in files if file.parent.name == "provenance"]
     action = {
         "@type": "CreateAction",
         "name": "the run",
         "startTime": min(job["started"] for job in jobs),
+        "actionStatus": "http://schema.org/CompletedActionStatus",
         "description": f"{len(jobs)} jobs, {sum(job['seconds'] for job in jobs):.0f} seconds",
     }
     run = crate.add(ContextEntity(crate, "#run", action))
-    run["instrument"], run["object"], run["result"] = workflow, [settings], entities
-    crate.root_dataset["mentions"] = [run]
+    run["instrument"], run["object"], run["result"] = workflow, settings, entities
+    crate.root_dataset["mentions"] = run
     crate.metadata.write(folder)
 
 
@@ -133,7 +181,8 @@ def main(snakemake) -> None:
             copy(file, folder / file)
         copy_metadata(results, folder)
         (folder / RUN).write_text(yaml.safe_dump(params.config, sort_keys=False))
-        describe(folder, results, files)
+        phantoms = params.config["cohort"]["source"].startswith("phantom")
+        describe(folder, results, files, phantoms)
         write_manifest(folder)
         with staged(snakemake.output.archive) as archive:
             shutil.make_archive(str(archive.with_suffix("")), "zip", folder)
