@@ -109,6 +109,8 @@ def test_each_job_asked_for_what_its_rule_says(run, rule, cpus, memory, time_lim
     assert job["MinMemoryNode"] == memory
     assert job["TimeLimit"] == time_limit
     assert ("gpu" in job.get("TresPerJob", "") + job.get("TresPerNode", "")) == gpu
+    assert job["Partition"] == ("gpu" if gpu else "cpu")
+    assert job["JobName"].startswith("sbldm")
 
 
 def test_the_short_jobs_of_a_patient_share_one(run):
