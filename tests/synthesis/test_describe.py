@@ -7,7 +7,7 @@ import pytest
 
 from workflow_scripts.common.files import write_json
 from workflow_scripts.synthesis.describe import describe_model, started_from
-from workflow_scripts.synthesis.folder import ORIGIN
+from workflow_scripts.synthesis.origin import ORIGIN
 
 PRIOR = Path(__file__).resolve().parents[2] / "prior"
 

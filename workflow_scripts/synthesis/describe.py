@@ -8,7 +8,8 @@ from safetensors import safe_open
 from workflow_scripts.common.files import read_json, read_table
 from workflow_scripts.common.prior import PRIORS
 from workflow_scripts.common.provenance import checksum
-from workflow_scripts.synthesis.folder import STAGES, check_model_folder, origin_of
+from workflow_scripts.synthesis.folder import STAGES, check_model_folder
+from workflow_scripts.synthesis.origin import origin_of
 from workflow_scripts.synthesis.settings import read_sampling
 
 

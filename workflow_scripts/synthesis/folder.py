@@ -24,7 +24,7 @@ from pathlib import Path
 from workflow_scripts.common.files import UserError, read_json, write_json
 from workflow_scripts.common.provenance import checksum
 
-CHECKSUMS, SAMPLING, ORIGIN = "checksums.json", "sampling.json", "origin.json"
+CHECKSUMS, SAMPLING = "checksums.json", "sampling.json"
 # Beside the files of a model folder, where it is a prior's: what its phantoms look like.
 PHANTOMS = "phantom.json"
 STAGES = ("autoencoder", "diffusion")
@@ -39,16 +39,6 @@ FILES = (
 CHECKED = tuple(name for name in FILES if name not in (CHECKSUMS, SAMPLING))
 # What a rule names as its inputs of the training patients and their copies.
 COPIES = ("attributes", "latents", "tissue", "contrasts", "intensities", "tumours")
-
-
-def origin_of(folder: str | Path) -> dict:
-    """Whether a model learned from ``phantoms`` (``None`` where the folder does not say), and the
-    ``priors`` that its networks started from, by stage."""
-    file = Path(folder, ORIGIN)
-    if file.is_file():
-        return read_json(file)
-    # The folder of a prior says what its phantoms look like.
-    return {"phantoms": Path(folder, PHANTOMS).is_file() or None, "priors": {}}
 
 
 def write_checksums(folder: str | Path) -> None:
