@@ -6,7 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # A line a stage; all that Snakemake says is in .snakemake/log.
-SNAKEMAKE := PYTHONPATH=terminal $(BIN)/snakemake --logger stages --cores all
+SNAKEMAKE := $(BIN)/snakemake --logger stages --cores all
+# The environment finds the logger here, whatever the working directory.
+LOGGER := terminal/snakemake_logger_plugin_stages/__init__.py
 RESULTS := results
 EXPORT := $(RESULTS)/export/n8-s0
 ARCHIVE := $(RESULTS)/archive/run.zip
@@ -33,7 +35,7 @@ unexport PYTHONDONTWRITEBYTECODE
 	format lock schema help
 
 help:
-	@echo "make demo        the whole workflow on the embedded patients; prints the evaluation table"
+	@echo "make demo        the whole workflow on the embedded patients; prints the verdict"
 	@echo "make test        all tests but those below"
 	@echo "make test-long   whole runs, of which make test has the parts"
 	@echo "make test-hostile heads whose affine is wrong; ten minutes"
@@ -56,18 +58,17 @@ help:
 	@echo "make docs        the documentation as a site, links checked"
 	@echo "make lint        style: ruff, snakefmt, snakemake --lint"
 
-$(READY): requirements.lock
+$(READY): requirements.lock $(LOGGER)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11) and "Python 3.11 or later is needed; name it: make PYTHON=/path/to/python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 	# Modules are compiled at their first import, not all of them at installation.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
 		--requirement requirements.lock
+	$(BIN)/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "stages.pth").write_text("$(CURDIR)/terminal\n")'
 	touch $@
 
 demo: $(READY)
 	$(SNAKEMAKE)
-	@cat $(RESULTS)/evaluation/summary.md
-	@echo "All of it, with every patient to look at: $(RESULTS)/report/index.html"
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder

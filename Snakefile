@@ -1,7 +1,9 @@
 """From a cohort to the evaluation table: slice-based latent diffusion for brain-tumour MRI."""
 
+import json
 import os
 import sys
+import time
 from pathlib import Path
 
 from snakemake.common.configfile import load_configfile
@@ -13,6 +15,7 @@ min_version("9.0")
 report: "report/workflow.rst"
 
 
+STARTED = time.time()
 ROOT = Path(workflow.current_basedir)
 sys.path.insert(0, str(ROOT))
 # The scripts of all rules import from the project, whichever environment they run in.
@@ -20,13 +23,18 @@ os.environ.update(PYTHONPATH=os.pathsep.join([str(ROOT), os.getenv("PYTHONPATH",
 # Threads of torch that wait for each other give the core away soon: where something else runs
 # beside them, they otherwise keep it from the thread that they wait for.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+# Libraries tell their own developers what will change in them.
+os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
 
+from workflow_scripts import expected
+from workflow_scripts.common.cuda import cuda_problem
 from workflow_scripts.common.files import UserError, read_table
 from workflow_scripts.common.fingerprint import content, fingerprint
 from workflow_scripts.common.keep import clear_stale_locks, remove_done
 from workflow_scripts.common.processes import has_gpu
 from workflow_scripts.common.strict_yaml import read_yaml
 from workflow_scripts.configuration import check
+from workflow_scripts.evaluation.last_words import last_words
 
 # Not by `configfile`, which is passed over where this is a module of another workflow.
 values = load_configfile(ROOT / "config.yaml")
@@ -46,8 +54,18 @@ if workflow.is_main_process:
     RUNNING = clear_stale_locks(".snakemake")
     # One training at a time on this machine's GPU; a cluster and processors have their own counts.
     local = workflow.global_resources["_nodes"].value is None
-    if local and has_gpu() and "gpu" not in workflow.global_resources:
+    problem = cuda_problem() if local else None
+    if local and "gpu" in workflow.global_resources:
+        if workflow.global_resources["gpu"].value and problem:
+            sys.exit(f"Error: --resources gpu: {problem}")
+    elif local and has_gpu():
+        if problem:
+            print(f"The GPU is not used: {problem}", file=sys.stderr)
         workflow.register_resource("gpu", 1)
+
+if workflow.is_main_process:
+    # For the time that is left, which the logger of `--logger stages` tells.
+    os.environ["SBLDM_EXPECTED"] = json.dumps(expected.job_seconds(CONFIG))
 
 RESULTS = CONFIG.results
 LOGS, BENCHMARKS = f"{RESULTS}/logs", f"{RESULTS}/benchmarks"
@@ -85,6 +103,7 @@ rule all:
 
 onsuccess:
     remove_done(f"{RESULTS}/checkpoints")
+    print(last_words(RESULTS, STARTED), end="", file=sys.stderr)
 
 
 include: "rules/common.smk"

@@ -1,5 +1,6 @@
 """The command ``sbldm``, for those who don't know Snakemake."""
 
+import os
 from pathlib import Path
 
 import click
@@ -11,6 +12,8 @@ from workflow_scripts.synthesis.command import synthesize
 
 # Every value of a run; a wheel does not have it.
 DEFAULTS = Path(__file__).resolve().parents[1] / "config.yaml"
+# A run that is expected to take longer on CPUs is better run on a GPU.
+LONG_H = 48
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -46,6 +49,38 @@ def from_command_line(values: tuple[str, ...]) -> dict:
         raise UserError(f"--config {' '.join(values)}: is no KEY=VALUE ({error})") from None
 
 
+def plan_text(config) -> str:
+    """Device, precision, priors, and the time and memory that a run is expected to need."""
+    from workflow_scripts import expected
+    from workflow_scripts.common.cuda import cuda_problem
+    from workflow_scripts.common.job_words import device_words
+
+    cores = os.cpu_count() or 1
+    problem = cuda_problem()
+    hours = expected.hours(config, cores)
+    rule, memory_mb = expected.largest_memory(config)
+    time = f"about {hours:.1g} hours" if hours < 1 else f"about {hours:,.0f} hours"
+    if problem is None:
+        time = f"not measured on a GPU; {time} without"
+    elif hours > LONG_H:
+        time += "; take a machine with a GPU"
+    return (
+        f"{device_words(config.diffusion.precision)}{f' ({problem})' if problem else ''}\n"
+        f"training starts from: autoencoder {config.autoencoder.prior}, denoiser "
+        f"{config.diffusion.prior}\n"
+        f"training patients a split: {trained_text(config.cohort.splits)}\n"
+        f"expected on {cores} cores: {time} (the demo's rates, by voxels); at most "
+        f"{memory_mb / 1000:.1f} GB a job ({rule})"
+    )
+
+
+def trained_text(splits) -> str:
+    """How many patients a split's networks learn from."""
+    if splits.scheme == "folds":
+        return f"all but one of {splits.folds} folds and {splits.validation} for validation"
+    return f"{', '.join(map(str, splits.train_sizes))} ({splits.validation} more for validation)"
+
+
 @main.command()
 @click.argument("files", nargs=-1, type=FILE)
 @click.option("--config", "values", multiple=True, metavar="KEY=VALUE", help="as Snakemake's")
@@ -72,6 +107,8 @@ def check(files, values):
     if config.cohort.source == "phantom_on_grid":
         arms = 0  # they are there to train a prior on, and nothing else
     click.echo(f"{count} patients, {splits} splits of them, {arms} arms")
+    if arms:
+        click.echo(plan_text(config))
     click.echo(
         f"{splits} autoencoders, {splits} denoisers and {splits * arms} segmentation networks are "
         f"to be trained; results go to {config.results}/"

@@ -1,12 +1,23 @@
 """What someone sees who waits: a line a stage, a job's own words, and nothing else."""
 
+import importlib.util
 import re
+import time
 from pathlib import Path
+
+import pytest
+
+from workflow_scripts.common.cuda import cuda_problem
+from workflow_scripts.evaluation.last_words import last_words
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = str(ROOT / "config" / "tiny.yaml")
 SPLITS = "results-tiny/cohort/splits.tsv"
 LOGGER = {"PYTHONPATH": str(ROOT / "terminal")}
+PLUGIN = ROOT / "terminal" / "snakemake_logger_plugin_stages" / "__init__.py"
+spec = importlib.util.spec_from_file_location("stages", PLUGIN)
+plugin = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(plugin)
 
 
 def run(snakemake, folder, *more):
@@ -27,6 +38,56 @@ def test_stages_and_words_of_jobs_are_all_that_is_seen(snakemake, tmp_path):
     assert done.stderr.replace("\n", "").isprintable()  # no control characters
     (log,) = (tmp_path / ".snakemake" / "log").glob("*.log")
     assert "Finished jobid" in log.read_text()
+
+
+def test_a_run_that_finds_everything_up_to_date_says_so(snakemake, tmp_path):
+    run(snakemake, tmp_path)
+    done = run(snakemake, tmp_path)
+    assert done.returncode == 0
+    assert "nothing to do: all results are up to date" in done.stderr
+
+
+def test_the_time_left_follows_from_the_jobs_that_have_ended(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    left = plugin.TimeLeft({"preprocess_patient": (10, 20.0), "train": (2, 600.0)}, cores=2)
+    assert left.text() == ""
+    left.begin(1, "preprocess_patient", 1)
+    now[0] = 40.0
+    left.end(1)
+    # Jobs take twice as long as expected: 9 × 40 s and 2 × 1200 s on two cores.
+    assert left.text() == ", about 23 min left"
+    left.begin(2, "train", 2)
+    now[0] = 340.0
+    assert left.text() == ", about 18 min left"
+    left.end(2)
+    left.plan({"train": 1, "total": 1})
+    assert "h" not in left.text()
+    left.plan({"draw_splits": 1, "total": 3})
+    assert left.jobs["train"] == 1
+
+
+def test_a_finished_run_prints_its_answers_and_where_the_report_is(tmp_path):
+    folder = tmp_path / "results"
+    (folder / "report").mkdir(parents=True)
+    (folder / "evaluation").mkdir()
+    (folder / "report" / "index.html").touch()
+    (folder / "evaluation" / "summary.md").write_text(
+        "# Results\n\n**All are phantoms**.\n\n## In short\n\n- **Helped?** No.\n\n## More\n\nx\n"
+    )
+    text = last_words(str(folder), 0)
+    assert text.startswith("\nAll are phantoms.\n\n- Helped? No.\n\n")
+    assert text.endswith(f"{folder}/report/index.html\n") and "More" not in text
+    # A run of other targets leaves the report as it was.
+    assert last_words(str(folder), time.time() + 60) == ""
+
+
+@pytest.mark.skipif(cuda_problem() is None, reason="this machine has a GPU")
+def test_a_gpu_that_was_asked_for_must_be_there(snakemake, tmp_path):
+    done = run(snakemake, tmp_path, "--resources", "gpu=1")
+    assert done.returncode != 0
+    assert "Error: --resources gpu: " in done.stderr
+    assert not (tmp_path / "results-tiny").exists()
 
 
 def test_what_failed_is_named_with_its_log(snakemake, tmp_path):

@@ -4,10 +4,10 @@ import pandas as pd
 
 from workflow_scripts.common.words import MODALITIES, REGIONS
 from workflow_scripts.evaluation.comparisons import MAIN
+from workflow_scripts.evaluation.last_words import TITLE
 from workflow_scripts.evaluation.statistics import LEAST_SEEDS
 from workflow_scripts.evaluation.tables import number, signed, with_interval
 
-TITLE = "In short"
 PHANTOMS = (
     "**All patients of this run are phantoms**: simulated, not real. It shows how the workflow "
     "behaves, and nothing about real patients. In the names of arms, `real` stands for these "

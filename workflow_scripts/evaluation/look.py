@@ -1,9 +1,13 @@
 """The look that all figures share."""
 
+import logging
 from contextlib import AbstractContextManager
 
 import matplotlib
 from matplotlib.figure import Figure
+
+# That it looks for fonts once is no news to a run's screen.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.WARNING)
 
 STYLE = {
     "figure.dpi": 150,

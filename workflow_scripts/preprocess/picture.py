@@ -1,5 +1,6 @@
 """A picture a patient: each modality in three planes, before and after."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,6 +89,7 @@ def draw_picture(
     tissue maps (3, X, Y, Z), in ``TISSUE_COLOURS``."""
     from matplotlib.figure import Figure
 
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.WARNING)
     modalities = list(stages[0][1])
     rows = len(modalities) + 1
     size = 2.1 * 3 * len(stages), 2.3 * rows + 0.7

@@ -21,7 +21,7 @@ from workflow_scripts.common.provenance import package_versions
 from workflow_scripts.common.words import MODALITIES, region_words
 from workflow_scripts.configuration import Config, check
 from workflow_scripts.evaluation.captions import CAPTIONS
-from workflow_scripts.evaluation.in_short import TITLE as IN_SHORT
+from workflow_scripts.evaluation.last_words import TITLE as IN_SHORT
 from workflow_scripts.evaluation.tables import markdown, number
 from workflow_scripts.report import failures, viewer
 from workflow_scripts.report.failures import Prediction

@@ -1,0 +1,29 @@
+"""What the log of a job begins with: its device, its precision and what it starts from."""
+
+import logging
+import os
+
+import torch
+
+from workflow_scripts.common.device import arithmetic
+
+
+def device_words(choice: str) -> str:
+    """The device and the precision of a configured one."""
+    if torch.cuda.is_available():
+        name = f"GPU ({torch.cuda.get_device_name()})"
+    else:
+        threads = torch.get_num_threads()
+        name = f"CPU, {threads} thread{'s'[: threads != 1]}"
+    return f"device {name}; precision {arithmetic(choice)}"
+
+
+def log_start(choice: str, more: str) -> None:
+    """Log device and precision, then ``more``; warn where this job has a GPU that torch cannot
+    use."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") and not torch.cuda.is_available():
+        logging.warning(
+            "this job has a GPU, but torch cannot use it: see the driver, and that torch is a CUDA "
+            "build (docs/gpu.md); it computes on the CPU"
+        )
+    logging.info("%s; %s", device_words(choice), more)
