@@ -53,7 +53,8 @@ def main(snakemake) -> None:
     augment = SliceAugmentation(settings.augment, (x_mm, y_mm)) if settings.augment else None
     share = settings.tumour_slices
     batches = SliceBatches(folders, params.labels, settings.batch, share, augment, params.seed)
-    with training_job(snakemake, training, batches) as history:
+    learns_from = f"{len(folders)} training patients"
+    with training_job(snakemake, training, batches, learns_from) as history:
         model = training.average.module.eval().to(device())
         # The prior's denoiser knows latents in the prior's units.
         scale = (

@@ -84,7 +84,9 @@ def main(snakemake) -> None:
     batches = LatentBatches(
         latents, conditions, ellipsoids, anatomy, settings.batch, params.seed, tumours
     )
-    with training_job(snakemake, training, batches) as history:
+    count = int((attributes["copy"] == 0).sum())
+    learns_from = f"{count} training patients and {len(attributes) - count} copies"
+    with training_job(snakemake, training, batches, learns_from) as history:
         trained = training.average.module
         bundle = Bundle(trained.denoiser, start.space, trained.layout).eval().cpu()
         config = {

@@ -40,7 +40,8 @@ def main(snakemake) -> None:
     grid, warp = Grid.from_settings(params.grid), WarpSettings.model_validate(params.warp)
     batch = model.settings.batch
     batches = VolumeBatches(folders, params.labels, batch, grid, warp, params.seed)
-    with training_job(snakemake, training, batches) as losses:
+    learns_from = f"{len(folders)} training patients"
+    with training_job(snakemake, training, batches, learns_from) as losses:
         config = {
             "rival": params.rival,
             "settings": params.settings,

@@ -39,7 +39,8 @@ def main(snakemake) -> None:
     spacing = params.grid["spacing_mm"]
     arguments = real, synthetic, params.labels, settings, spacing, params.seed
     batches = SegmentationBatches(params.arm, *arguments)
-    with training_job(snakemake, training, batches) as losses:
+    learns_from = f"{len(real)} training and {len(synthetic)} generated patients"
+    with training_job(snakemake, training, batches, learns_from) as losses:
         config = {
             "settings": params.settings,
             "arm": params.arm,

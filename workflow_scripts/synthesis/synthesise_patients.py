@@ -6,6 +6,7 @@ import torch
 
 from workflow_scripts.common.device import arithmetic, device
 from workflow_scripts.common.files import UserError, read_table, staged_directory, write_table
+from workflow_scripts.common.job_words import log_start
 from workflow_scripts.common.keep import kept_folder
 from workflow_scripts.synthesis.folder import COPIES
 from workflow_scripts.synthesis.model import PARTS, SynthesisModel
@@ -38,6 +39,7 @@ def main(snakemake) -> None:
     check_model(model, snakemake.params.modalities, snakemake.params.labels)
     requests = read_table(snakemake.input.requests)
     refuse_impossible(requests, model)
+    log_start(settings.precision, f"{len(requests)} requests")
     used = (model.codec.precision, settings.precision)
     computed = {"arithmetic": " ".join(arithmetic(precision) for precision in used)}
     with kept_folder(snakemake, **computed, device=device().type) as kept:
