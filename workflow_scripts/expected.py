@@ -65,9 +65,9 @@ def work(config: Config) -> dict[str, Work]:
     train = max(train, 1)
     auto, synthesis = config.autoencoder, config.synthesis
     segmentation, arms = config.segmentation, len(config.segmentation.arms)
-    made = synthesis.patients
+    generated = synthesis.patients
     if any("implanted" in words_of(arm) for arm in segmentation.arms):
-        made *= 2
+        generated *= 2
     trained = 0 if synthesis.model else count
     held_out = test + splits.validation
     return {
@@ -76,15 +76,15 @@ def work(config: Config) -> dict[str, Work]:
         "train_autoencoder": Work(trained, auto.steps * auto.batch),
         "encode_patients": Work(trained, train * (1 + auto.copies)),
         "train_diffusion": Work(trained, config.diffusion.steps * config.diffusion.batch),
-        "synthesise_patients": Work(count, made),
+        "synthesise_patients": Work(count, generated),
         "synthesise_sweep": Work(count, len(synthesis.sweep_ml) + synthesis.sweep_places),
         "train_segmentation": Work(count * arms, segmentation.steps * segmentation.batch),
         "predict_segmentation": Work(count * arms, test),
         "score_segmentation": Work(count * arms, test),
         "reconstruct_patients": Work(count, held_out),
-        "evaluate_quality": Work(count, made + held_out),
-        "evaluate_two_sample": Work(count, made + held_out),
-        "evaluate_memory": Work(count, made + held_out),
+        "evaluate_quality": Work(count, generated + held_out),
+        "evaluate_two_sample": Work(count, generated + held_out),
+        "evaluate_memory": Work(count, generated + held_out),
         "draw_figures": Work(1),
     }
 

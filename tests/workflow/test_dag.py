@@ -75,8 +75,7 @@ def test_make_s_commands_are_what_snakemake_takes(target, snakemake, tmp_path):
     make = ["make", "--dry-run", target]
     said = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     lines = said.replace("\\\n", " ").splitlines()
-    path, _, *arguments = shlex.split(next(line for line in lines if "/bin/snakemake " in line))
-    assert path == "PYTHONPATH=terminal"
+    _, *arguments = shlex.split(next(line for line in lines if "/bin/snakemake " in line))
     given = [str(ROOT / a) if a.startswith("config/") else a for a in arguments]
     done = snakemake(tmp_path, "--dry-run", *given, PYTHONPATH=str(ROOT / "terminal"))
     assert done.returncode == 0, done.stderr
