@@ -65,7 +65,7 @@ if workflow.is_main_process:
 
 if workflow.is_main_process:
     # For the time that is left, which the logger of `--logger stages` tells.
-    os.environ["SBLDM_EXPECTED"] = json.dumps(expected.job_seconds(CONFIG))
+    os.environ.update(SBLDM_EXPECTED=json.dumps(expected.job_seconds(CONFIG)))
 
 RESULTS = CONFIG.results
 LOGS, BENCHMARKS = f"{RESULTS}/logs", f"{RESULTS}/benchmarks"
