@@ -32,6 +32,7 @@ from workflow_scripts.common.files import UserError, read_table
 from workflow_scripts.common.fingerprint import content, fingerprint
 from workflow_scripts.common.keep import clear_stale_locks, remove_done
 from workflow_scripts.common.processes import has_gpu
+from workflow_scripts.common.script import words_of
 from workflow_scripts.common.strict_yaml import read_yaml
 from workflow_scripts.configuration import check
 from workflow_scripts.evaluation.last_words import last_words
@@ -42,13 +43,13 @@ update_config(values, config)
 try:
     for file in workflow.configfiles:
         # Of a key that is there twice Snakemake takes the second one without a word. The files of
-        # a workflow that has this one as a module are its own, and JSON may be indented by tabs.
-        if workflow.modifier.is_module is False and Path(file).suffix != ".json":
+        # a workflow that has this one as a module are its own.
+        if workflow.modifier.parent_modifier is None:
             read_yaml(file)
     CONFIG = check(values)
-except UserError as error:
+except (UserError, OSError) as error:
     # One line for the user, in place of a traceback through the Snakefile.
-    sys.exit(f"Error: {error}")
+    sys.exit(f"Error: {words_of(error)}")
 
 if workflow.is_main_process:
     RUNNING = clear_stale_locks(".snakemake")

@@ -5,22 +5,36 @@
 
 import difflib
 import json
-import math
 from collections.abc import Iterator
 from os.path import expanduser
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from workflow_scripts.autoencoder.settings import AutoencoderSection, SliceNetworkSettings
+from workflow_scripts.autoencoder.settings import (
+    AutoencoderConfig,
+    AutoencoderSection,
+    SliceNetworkSettings,
+)
 from workflow_scripts.bench.settings import BenchSettings
 from workflow_scripts.cohort.settings import MOST_ON_GRID, CohortSettings
 from workflow_scripts.common.files import UserError, read_json, read_table
 from workflow_scripts.common.prior import prior_file
-from workflow_scripts.common.settings import Section, UserPath
+from workflow_scripts.common.settings import (
+    GridSettings,
+    Labels,
+    Modality,
+    Section,
+    UserPath,
+    check_values,
+)
 from workflow_scripts.common.strict_yaml import read_yaml
-from workflow_scripts.diffusion.settings import DenoiserSettings, DiffusionSection
+from workflow_scripts.diffusion.settings import (
+    DenoiserSettings,
+    DiffusionConfig,
+    DiffusionSection,
+)
 from workflow_scripts.evaluation.settings import EvaluationSettings
 from workflow_scripts.nnunet.settings import NNUNetSettings
 from workflow_scripts.preprocess.settings import PreprocessSettings
@@ -30,37 +44,7 @@ from workflow_scripts.synthesis.folder import CHECKSUMS, check_files, check_mode
 from workflow_scripts.synthesis.settings import SynthesisSettings
 
 SCHEMA = Path(__file__).resolve().parents[1] / "config" / "config.schema.json"
-Modality = Literal["t1", "t1ce", "t2", "flair"]
-# A grid's voxels, along each axis, and how many of them: a head at 0.5 mm has 60 million.
-SMALLEST_MM, LARGEST_MM = 0.4, 10
-MOST_VOXELS = 100_000_000
-
-
-class GridSettings(Section):
-    """The grid of template space on which everything is learned."""
-
-    shape: tuple[int, int, int] = Field(description="voxels along x, y, z")
-    spacing_mm: tuple[float, float, float] = Field(description="millimetres along x, y, z")
-
-    @field_validator("shape")
-    @classmethod
-    def _whole_patches(cls, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-        if any(n < 16 or n % 8 for n in shape):
-            raise ValueError("each side must be a multiple of 8, and at least 16")
-        return shape
-
-    @field_validator("spacing_mm")
-    @classmethod
-    def _of_a_head(cls, spacing: tuple[float, float, float]) -> tuple[float, float, float]:
-        if not all(SMALLEST_MM <= size <= LARGEST_MM for size in spacing):
-            raise ValueError(f"voxels must be of {SMALLEST_MM} to {LARGEST_MM} mm")
-        return spacing
-
-    @model_validator(mode="after")
-    def _fits_memory(self) -> "GridSettings":
-        if math.prod(self.shape) > MOST_VOXELS:
-            raise ValueError(f"a grid of more than {MOST_VOXELS:,} voxels is too large")
-        return self
+SHOWN = 80  # characters of a wrong value in a message
 
 
 class Config(Section):
@@ -69,7 +53,7 @@ class Config(Section):
     results: UserPath = Field(description="folder that everything is written to", min_length=1)
     seed: int = Field(description="seed of everything that is not a split", ge=0)
     modalities: list[Modality] = Field(description="MRI modalities used", min_length=1)
-    labels: Literal["whole_tumour", "subregions"] = Field(
+    labels: Labels = Field(
         description="classes learned: the whole tumour, or core, oedema and enhancing tumour"
     )
     grid: GridSettings
@@ -216,8 +200,11 @@ def _priors_that_do_not_fit(config: Config) -> Iterator[str]:
         )
     run = {"modalities": config.modalities, "labels": config.labels}
     run["grid"] = config.grid.model_dump(mode="json")
-    networks = {"autoencoder": SliceNetworkSettings, "diffusion": DenoiserSettings}
-    for stage, kind in networks.items():
+    networks = {
+        "autoencoder": (SliceNetworkSettings, AutoencoderConfig),
+        "diffusion": (DenoiserSettings, DiffusionConfig),
+    }
+    for stage, (kind, config_kind) in networks.items():
         section = getattr(config, stage)
         if section.prior == "none":
             continue
@@ -233,7 +220,12 @@ def _priors_that_do_not_fit(config: Config) -> Iterator[str]:
             except UserError as error:
                 yield f"{stage}.prior = {section.prior}: {error}"
                 continue
-        known = read_json(path)
+        try:
+            known = read_json(path)
+            check_values(known, config_kind, path)
+        except UserError as error:
+            yield f"{stage}.prior = {section.prior}: {error}"
+            continue
         wanted = {key: value for key, value in run.items() if key in known}
         wanted |= {f"{stage}.{key}": value for key, value in section.part(kind).items()}
         known |= {f"{stage}.{key}": value for key, value in known.get("settings", {}).items()}
@@ -345,15 +337,22 @@ def _explain(error: dict) -> str:
     if error["input"] == "null":
         return f"{name}: null is text on the command line; set it in a file of --configfile"
     if error["type"] in ("model_type", "model_attributes_type"):
-        return f"{name}: is a section; give its keys, or leave it out"
+        value = f" = {_shown(error['input'])}" if isinstance(error["input"], str) else ""
+        return f"{name}{value}: is a section; give its keys, {{key: value}}, or leave it out"
     if error["type"] != "extra_forbidden":
-        value = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
+        value = "" if isinstance(error["input"], dict) else f" = {_shown(error['input'])}"
         return f"{name}{value}: {error['msg'].removeprefix('Value error, ')}"
     section = _section(tuple(parents))
     known = list(section.model_fields) if section else []
     near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.4)
     hint = f"did you mean {'.'.join([*map(str, parents), near[0]])}?" if near else ""
     return f"unknown key {name}; " + (hint or f"known here: {', '.join(known)}")
+
+
+def _shown(value: Any) -> str:
+    """A value as text that fits a line."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]} …"
 
 
 def check(values: dict) -> Config:

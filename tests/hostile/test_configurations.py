@@ -8,6 +8,15 @@ from workflow_scripts.common.files import UserError
 from workflow_scripts.configuration import read_config
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def aliases(count: int) -> str:
+    """Lists each of which holds the one before nine times."""
+    lines = ["x0: &x0 [" + ",".join("a" * 9) + "]"]
+    lines += [f"x{k}: &x{k} [{','.join([f'*x{k - 1}'] * 9)}]" for k in range(1, count)]
+    return "\n".join([*lines, f"modalities: *x{count - 1}"])
+
+
 BAD = {
     "a section twice": (
         "seed: 1\ncohort: {on_error: skip}\ncohort: {on_error: stop}",
@@ -45,6 +54,31 @@ BAD = {
     "an infinite amount": ("autoencoder: {lr: .inf}", "autoencoder.lr"),
     "no number": ("autoencoder: {lr: .nan}", "autoencoder.lr"),
     "a key that is not known": ("seeed: 1", "unknown key seeed; did you mean seed"),
+    "aliases of aliases": (aliases(9), "holds more than 100,000 values"),
+    "a list in itself": ("modalities: &a [*a]", "a section holds itself"),
+    "a section in itself": ("cohort: &a {splits: *a}", "a section holds itself"),
+    "lists without end": ("modalities: " + "[" * 500 + "]" * 500, "nested too deeply"),
+    "two documents": ("seed: 1\n---\nseed: 2", "is no YAML of sections.*single document"),
+    "an empty character in a path": ('results: "a\\0b"', "results.*control characters"),
+    "a line's end in a path": ('cohort: {source: brats, root: "a\\nb"}', "control characters"),
+    "a name that is too long": (f"synthesis: {{requests: {'y' * 300}}}", "too long for a path"),
+    "a path that is too long": ("results: " + "x/" * 2500, "too long for a path"),
+    "nobody's home": ("results: ~nobody123/x", "nobody has the home folder ~nobody123"),
+    "more phantoms than any machine makes": (
+        "cohort: {phantom: {patients: 1000000000000}}",
+        "patients = 1000000000000: .* 1000000$",
+    ),
+    "training sets without end": (
+        "cohort: {splits: {train_sizes: [1000000000000]}}",
+        "sizes must be 1 to 1000000",
+    ),
+    "folds without end": ("cohort: {splits: {folds: 1000000000}}", "folds.*equal to 1000"),
+    "a batch without end": ("diffusion: {batch: 1000000000000}", "batch.*equal to 100000"),
+    "channels without end": ("segmentation: {widths: [8, 100000000]}", "widths.1.*to 16384"),
+    "sampling without end": ("synthesis: {sampling_steps: 1000000000}", "steps.*to 10000"),
+    "places that stray by a metre": ("synthesis: {jitter_mm: 1000}", "jitter_mm.*to 200"),
+    "a tumour of a hundred litres": ("synthesis: {sweep_ml: [1e5]}", "sweep_ml.0.*to 1000"),
+    "a section in quotes": ("cohort: '{on_error: skip'", "is a section; give its keys"),
     "a geometry that is not known": ("cohort: {geometry: guess}", "cohort.geometry"),
 }
 
@@ -58,6 +92,39 @@ def test_a_configuration_that_says_something_else_is_refused(tmp_path, monkeypat
         read_config("config.yaml", tmp_path / "mine.yaml")
 
 
+BAD_JSON = {
+    "a key twice": ('{"seed": 1, "seed": 2}', "'seed' appears twice"),
+    "a key twice, deep": ('{"autoencoder": {"lr": 1, "lr": 2}}', "'lr' appears twice"),
+    "YAML": ("seed: 1", "is no YAML of sections"),
+    "a list": ("[1]", "is no YAML of sections"),
+    "no number": ('{"autoencoder": {"lr": NaN}}', "autoencoder.lr"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_JSON)
+def test_json_that_says_something_else_is_refused(tmp_path, monkeypatch, case):
+    text, words = BAD_JSON[case]
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "mine.json").write_text(text)
+    with pytest.raises(UserError, match=words):
+        read_config("config.yaml", tmp_path / "mine.json")
+
+
+def test_json_indented_by_tabs_is_taken(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "mine.json").write_text('{\n\t"seed": 7\n}\n')
+    assert read_config("config.yaml", tmp_path / "mine.json").seed == 7
+
+
+def test_the_run_refuses_what_check_refuses(snakemake, tmp_path):
+    """Snakemake itself takes the last of two keys without a word."""
+    (tmp_path / "mine.yaml").write_text("seed: 1\nseed: 2\n")
+    done = snakemake(tmp_path, "--dry-run", "--configfile", "mine.yaml")
+    assert done.returncode == 1
+    assert "mine.yaml: 'seed' appears twice, again on line 2" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_configuration_in_another_encoding_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     (tmp_path / "mine.yaml").write_bytes("seed: 1\n".encode("utf-16"))
@@ -67,7 +134,21 @@ def test_a_configuration_in_another_encoding_is_refused(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "# nothing", "seed: 0", "seed: 0x10", "autoencoder: {lr: 1e-3}", "'seed': 5", "seed: +3"],
+    [
+        "",
+        "# nothing",
+        "seed: 0",
+        "seed: 0x10",
+        "autoencoder: {lr: 1e-3}",
+        "'seed': 5",
+        "seed: +3",
+        "\ufeffseed: 0",
+        "seed: &a 0",
+        "results: r 1",
+        "results: ./é",
+        "---\nseed: 0\n...",
+        "cohort: {<<: {on_error: skip}, on_error: stop}",
+    ],
 )
 def test_an_odd_but_valid_configuration_is_taken(tmp_path, monkeypatch, text):
     monkeypatch.chdir(ROOT)

@@ -12,6 +12,7 @@ from workflow_scripts.command import main
 from workflow_scripts.common.files import UserError, read_json, write_json
 from workflow_scripts.common.nifti import load_volume, save_nifti
 from workflow_scripts.common.prior import EMBEDDED
+from workflow_scripts.configuration import read_config
 from workflow_scripts.synthesis.folder import FILES, check_model_folder, write_checksums
 from workflow_scripts.synthesis.model import SynthesisModel
 from workflow_scripts.synthesis.settings import read_sampling
@@ -117,6 +118,32 @@ PARTS = {
     "denoiser of other latents": (
         changed_config("diffusion", latent_shape=[3, 32, 32, 48]), "latent_shape is .* here and"
     ),
+    "no modalities": (changed_config("diffusion", modalities=[]), "config.json: modalities: "),
+    "a modality that is none": (changed_config("autoencoder", modalities=["ct"]), "modalities.0: "),
+    "labels that are none": (changed_config("autoencoder", labels=None), "config.json: labels: "),
+    "no grid": (changed_config("autoencoder", grid=None), "config.json: grid: "),
+    "a grid in words": (
+        changed_config("autoencoder", grid={"shape": "x", "spacing_mm": [1, 1, 1]}), "grid.shape: "
+    ),
+    "latents without scale": (changed_config("autoencoder", latent_scale=0), "latent_scale: "),
+    "latents of no number": (
+        changed_config("autoencoder", latent_scale=float("nan")), "latent_scale: .*finite"
+    ),
+    "no scaling": (changed_config("diffusion", scaling={}), "scaling.mean: Field required"),
+    "scaling of no number": (
+        changed_config("diffusion", scaling={"mean": [float("nan")] * 9, "sd": [1] * 9,
+                       "box_ratio": [1] * 3, "patients": 0}), "scaling.mean.0: .*finite"
+    ),
+    "scaling by nothing": (
+        changed_config("diffusion", scaling={"mean": [0] * 9, "sd": [0] * 9,
+                       "box_ratio": [1] * 3, "patients": 0}), "scaling.sd.0: .*greater than 0"
+    ),
+    "regions in words": (changed_config("diffusion", regions="some"), "regions: "),
+    "no settings": (changed_config("diffusion", settings={}), "another version"),
+    "quantiles in words": (
+        changed_config("diffusion", tissue_quantiles=["a", "b", "c"]), "tissue_quantiles"
+    ),
+    "a key of another version": (changed_config("autoencoder", colour=1), "colour: Extra inputs"),
     "brain of another shape": (other_grid, "brain.nii.gz: is not on the model's grid"),
     "brain elsewhere": (moved_grid, "brain.nii.gz: is not on the model's grid"),
     "weights that are no numbers": (not_a_number, "values that are not finite"),
@@ -130,6 +157,36 @@ def test_parts_of_two_models_are_refused(model, case):
     write_checksums(model)
     with pytest.raises(UserError, match=words):
         SynthesisModel.load(model)
+
+
+@pytest.mark.parametrize("values", [[], 1, "x", None])
+def test_a_configuration_that_is_none_is_named(model, values):
+    write_json(values, model / "autoencoder" / "config.json")
+    write_checksums(model)
+    with pytest.raises(UserError, match=r"autoencoder/config\.json: it: "):
+        SynthesisModel.load(model)
+    answer = CliRunner().invoke(main, ["info", str(model)])
+    assert answer.exit_code == 1
+    assert "config.json: it: " in answer.output
+
+
+@pytest.mark.parametrize("name", [*WEIGHTS, "attributes.tsv"])
+def test_a_folder_of_other_files_has_nothing_to_say(model, name):
+    (model / name).write_bytes(b"patient_id\n1\n")
+    write_checksums(model)
+    answer = CliRunner().invoke(main, ["info", str(model)])
+    assert answer.exit_code == 1
+    assert f"{name}: " in answer.output
+    assert isinstance(answer.exception, SystemExit)
+
+
+def test_a_prior_that_is_damaged_is_named(model, monkeypatch):
+    monkeypatch.chdir(EMBEDDED.parent)
+    changed_config("diffusion", scaling=None)(model)
+    (model / "checksums.json").unlink()  # as of a training that has not ended
+    stages = {stage: {"prior": str(model)} for stage in ("autoencoder", "diffusion")}
+    with pytest.raises(UserError, match=r"diffusion\.prior .*config\.json: scaling: "):
+        read_config("config.yaml", changes=stages)
 
 
 def test_the_embedded_folder_is_whole():

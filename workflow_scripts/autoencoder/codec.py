@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from workflow_scripts.autoencoder.model import SliceAutoencoder, slice_positions
-from workflow_scripts.autoencoder.settings import AutoencoderSettings
+from workflow_scripts.autoencoder.settings import AutoencoderConfig, AutoencoderSettings
 from workflow_scripts.common.device import autocast, device
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import class_count, collapse
@@ -51,7 +51,7 @@ class Codec:
     @classmethod
     def load(cls, folder: str | Path) -> "Codec":
         """Load a model folder written by ``train_autoencoder``, onto the GPU where there is one."""
-        config = load_config(folder)
+        config = load_config(folder, AutoencoderConfig)
         settings = settings_of(config, AutoencoderSettings, folder)
         model = build_model(settings, config["modalities"], config["labels"])
         load_weights(folder, model)

@@ -1,8 +1,20 @@
 """Values of the ``autoencoder`` section."""
 
-from pydantic import Field, PositiveInt, model_validator
+from typing import Any
 
-from workflow_scripts.common.settings import OptimiserSettings, Prior, Section
+from pydantic import Field, model_validator
+
+from workflow_scripts.common.settings import (
+    MOST_SAMPLES,
+    GridSettings,
+    Labels,
+    Modality,
+    OptimiserSettings,
+    Precision,
+    Prior,
+    Section,
+    Width,
+)
 
 
 class LossSettings(Section):
@@ -54,7 +66,7 @@ class WarpSettings(Section):
     shear: float = Field(description="sd of the shear", ge=0, le=0.2)
     shift_mm: float = Field(description="largest shift along each axis", ge=0, le=30)
     elastic_mm: float = Field(description="sd of the smooth displacement at its knots", ge=0, le=10)
-    knots_mm: float = Field(description="distance of its knots", gt=0)
+    knots_mm: float = Field(description="distance of its knots", gt=0, le=500)
     tumour_scale: float = Field(
         description="sd of the log of the tumour's size against the rest of the brain", ge=0, le=0.4
     )
@@ -69,11 +81,11 @@ class SliceNetworkSettings(Section):
     """The 2-D variational autoencoder of slices."""
 
     stem: int = Field(description="pixel-unshuffle before the first convolution", ge=1, le=8)
-    widths: list[PositiveInt] = Field(description="channels at each resolution", min_length=1)
-    blocks: int = Field(description="residual blocks at each resolution", ge=1)
+    widths: list[Width] = Field(description="channels at each resolution", min_length=1)
+    blocks: int = Field(description="residual blocks at each resolution", ge=1, le=100)
     norm_groups: int = Field(description="groups of the group normalisation", ge=1)
     attention: bool = Field(description="self-attention at the lowest resolution")
-    latent_channels: int = Field(description="channels of the latent", ge=1)
+    latent_channels: int = Field(description="channels of the latent", ge=1, le=1024)
     position: bool = Field(description="tell encoder and decoder the slice's position")
 
     @property
@@ -92,7 +104,7 @@ class AutoencoderSettings(SliceNetworkSettings, OptimiserSettings):
     """The autoencoder, and its training."""
 
     loss: LossSettings
-    batch: int = Field(description="slices a step", ge=1)
+    batch: int = Field(description="slices a step", ge=1, le=MOST_SAMPLES)
     tumour_slices: float = Field(
         description="share of a step's slices that cut the tumour; the rest is drawn from all",
         ge=0,
@@ -101,6 +113,18 @@ class AutoencoderSettings(SliceNetworkSettings, OptimiserSettings):
     augment: SliceAugmentSettings | None = Field(
         description="how slices are changed in training; null: they are left as they are"
     )
+
+
+class AutoencoderConfig(Section):
+    """What ``config.json`` of a trained autoencoder holds; ``settings`` are checked by themselves
+    (``common.weights.settings_of``)."""
+
+    settings: dict[str, Any]
+    modalities: list[Modality] = Field(min_length=1)
+    labels: Labels
+    grid: GridSettings
+    precision: Precision
+    latent_scale: float = Field(gt=0)
 
 
 class AutoencoderSection(AutoencoderSettings):
@@ -115,5 +139,6 @@ class AutoencoderSection(AutoencoderSettings):
         description="augmented copies of each training patient that are encoded for the "
         "diffusion model, beside the patient itself",
         ge=0,
+        le=10_000,
     )
     warp: WarpSettings

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from workflow_scripts.autoencoder.codec import build_model, encode_slices
-from workflow_scripts.autoencoder.settings import AutoencoderSettings
+from workflow_scripts.autoencoder.settings import AutoencoderConfig, AutoencoderSettings
 from workflow_scripts.autoencoder.slices import SliceAugmentation, SliceBatches
 from workflow_scripts.autoencoder.train import AutoencoderTraining
 from workflow_scripts.common.choice import evenly_chosen
@@ -58,7 +58,7 @@ def main(snakemake) -> None:
         model = training.average.module.eval().to(device())
         # The prior's denoiser knows latents in the prior's units.
         scale = (
-            load_config(prior)["latent_scale"]
+            load_config(prior, AutoencoderConfig)["latent_scale"]
             if prior
             else latent_scale(model, folders, params.labels, settings.precision)
         )

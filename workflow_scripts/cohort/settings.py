@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from workflow_scripts.common.geometry import Geometry
-from workflow_scripts.common.settings import Section, UserPath, ordered_pair
+from workflow_scripts.common.settings import MOST_PATIENTS, Section, UserPath, ordered_pair
 
 # Phantoms on the grid with a higher number choose settings or are reported on: no prior sees them.
 MOST_ON_GRID = 9000
@@ -76,7 +76,7 @@ class PhantomSection(PhantomSettings):
     """The embedded patients."""
 
     patients: int | None = Field(
-        description="number of patients; null: as many as the splits need", ge=3
+        description="number of patients; null: as many as the splits need", ge=3, le=MOST_PATIENTS
     )
 
 
@@ -93,17 +93,21 @@ class SplitSettings(Section):
         "smaller",
         min_length=1,
     )
-    folds: int = Field(description="parts of the cohort of folds, each tested once", ge=2)
-    seeds: list[int] = Field(description="seeds that draw the training patients", min_length=1)
-    validation: int = Field(description="validation patients of each split", ge=1)
-    test: int = Field(description="test patients of draws, the same in all splits", ge=1)
+    folds: int = Field(description="parts of the cohort of folds, each tested once", ge=2, le=1000)
+    seeds: list[int] = Field(
+        description="seeds that draw the training patients", min_length=1, max_length=1000
+    )
+    validation: int = Field(description="validation patients of each split", ge=1, le=MOST_PATIENTS)
+    test: int = Field(
+        description="test patients of draws, the same in all splits", ge=1, le=MOST_PATIENTS
+    )
     test_seed: int = Field(description="chooses test and validation patients of draws", ge=0)
 
     @field_validator("train_sizes")
     @classmethod
     def _sizes(cls, value: list[int]) -> list[int]:
-        if min(value) < 1 or len(set(value)) < len(value):
-            raise ValueError("sizes must be at least 1, and each named once")
+        if min(value) < 1 or max(value) > MOST_PATIENTS or len(set(value)) < len(value):
+            raise ValueError(f"sizes must be 1 to {MOST_PATIENTS}, and each named once")
         return value
 
     @field_validator("seeds")

@@ -1,5 +1,6 @@
 """YAML in which nothing is guessed: no key twice, and no number that is not what it looks like."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from workflow_scripts.common.files import UserError
 
 # YAML 1.1 reads 010 as 8, and 1:30 as 90.
 ODD_NUMBER = re.compile(r"[-+]?0[0-9_]+|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
+
+# Values of a file, those that aliases repeat counted as often. More are no configuration.
+MOST_VALUES = 100_000
 
 
 class StrictLoader(yaml.SafeLoader):
@@ -26,6 +30,25 @@ class StrictLoader(yaml.SafeLoader):
                     raise _refusal(key, f"'{key.value}' appears twice, again on line")
                 known.add(key.value)
         return node
+
+    def get_single_node(self) -> yaml.Node | None:
+        """The document; raises ``ConstructorError`` for one that aliases make too large."""
+        node = super().get_single_node()
+        if node is not None and _count(node, {}) > MOST_VALUES:
+            raise _refusal(node, f"it holds more than {MOST_VALUES:,} values, from line")
+        return node
+
+
+def _count(node: yaml.Node, known: dict[int, int]) -> int:
+    """The values below a node, with those that aliases repeat; ``known`` are counted already.
+
+    Raises ``RecursionError`` where a node holds itself.
+    """
+    if id(node) not in known:
+        inner = [] if isinstance(node, yaml.ScalarNode) else node.value
+        parts = [part for pair in inner for part in (pair if isinstance(pair, tuple) else [pair])]
+        known[id(node)] = 1 + sum(_count(part, known) for part in parts)
+    return known[id(node)]
 
 
 def _refusal(node: yaml.Node, words: str) -> yaml.constructor.ConstructorError:
@@ -44,21 +67,36 @@ for kind in ("int", "float"):
     StrictLoader.add_constructor(f"tag:yaml.org,2002:{kind}", _number)
 
 
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; raises ``ValueError`` for a key that is there twice."""
+    section: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in section:
+            raise ValueError(f"'{key}' appears twice")
+        section[key] = value
+    return section
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The sections of a YAML file.
+    """The sections of a YAML file, or of a JSON file (``.json``), which may be indented by tabs.
 
     Raises ``UserError`` for a file that cannot be read, that has a key twice, or a number that
     YAML reads as another one.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-        values = yaml.load(text, StrictLoader)  # noqa: S506  it is a SafeLoader
+        if Path(path).suffix == ".json":
+            values = json.loads(text, object_pairs_hook=_distinct)
+        else:
+            values = yaml.load(text, StrictLoader)  # noqa: S506  it is a SafeLoader
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: is no text in UTF-8; save it as such") from None
     except yaml.constructor.ConstructorError as error:
         raise UserError(f"{path}: {error.problem}") from None
+    except RecursionError:
+        raise UserError(f"{path}: is nested too deeply, or a section holds itself") from None
     except (yaml.YAMLError, ValueError, TypeError) as error:
         raise UserError(f"{path}: is no YAML of sections: {error}".replace("\n", " ")) from None
     if values is None:

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from workflow_scripts.common.files import UserError, read_json, staged, write_json
-from workflow_scripts.common.settings import Section
+from workflow_scripts.common.settings import Section, check_values
 
 Settings = TypeVar("Settings", bound=Section)
 
@@ -23,12 +23,18 @@ def save_model(folder: str | Path, model: torch.nn.Module, config: dict) -> None
     write_json(config, folder / "config.json")
 
 
-def load_config(folder: str | Path) -> dict:
-    """Read a model folder's ``config.json``; ``UserError`` where the folder is none."""
+def load_config(folder: str | Path, kind: type[Section] | None = None) -> dict:
+    """Read a model folder's ``config.json``.
+
+    Raises ``UserError`` where the folder is none, or a value is not as ``kind`` has it.
+    """
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise UserError(f"{folder}: is no model folder, config.json is missing")
-    return read_json(path)
+    config = read_json(path)
+    if kind:
+        check_values(config, kind, path)
+    return config
 
 
 def settings_of(

@@ -27,7 +27,7 @@ from workflow_scripts.diffusion.layouts import (
 )
 from workflow_scripts.diffusion.model import StackDenoiser
 from workflow_scripts.diffusion.process import Process, Sampler
-from workflow_scripts.diffusion.settings import DiffusionSettings
+from workflow_scripts.diffusion.settings import DiffusionConfig, DiffusionSettings
 
 
 def build_model(settings: DiffusionSettings, space: LatentSpace, grid: Grid) -> StackDenoiser:
@@ -67,7 +67,7 @@ def build_bundle(settings: DiffusionSettings, space: LatentSpace, grid: Grid) ->
 def load_bundle(folder: str | Path) -> tuple[Bundle, DiffusionSettings, Scaling]:
     """What a model folder written by ``train_diffusion`` holds: the denoiser with its space, the
     settings that built it, and the scaling of its conditions."""
-    config = load_config(folder)
+    config = load_config(folder, DiffusionConfig)
     settings = settings_of(config, DiffusionSettings, folder)
     shape, grid = config["latent_shape"], Grid.from_settings(config["grid"])
     space = empty_space(shape, grid, len(config["modalities"]), settings)

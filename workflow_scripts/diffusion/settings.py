@@ -1,13 +1,26 @@
 """Values of the ``diffusion`` section."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from workflow_scripts.common.settings import OptimiserSettings, Prior, Section
+from workflow_scripts.common.settings import (
+    MOST_SAMPLES,
+    Blocks,
+    GridSettings,
+    Modality,
+    OptimiserSettings,
+    Precision,
+    Prior,
+    Section,
+    Width,
+)
 
 # Cells of a tumour's layout along each axis.
 CELLS = 24
+# A tumour's conditions, as ``common.attributes`` has them, which takes long to import.
+CONDITIONS = 9
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class NoiseSettings(Section):
@@ -22,7 +35,7 @@ class NoiseSettings(Section):
     )
     noise_mean: float = Field(description="mean of the logarithm of log-normal noise levels")
     noise_sd: float = Field(description="standard deviation of that logarithm", gt=0)
-    timesteps: int = Field(description="diffusion steps T of a DDPM's schedule", ge=10)
+    timesteps: int = Field(description="diffusion steps T of a DDPM's schedule", ge=10, le=100_000)
     beta_start: float = Field(description="first beta of a DDPM's schedule", gt=0)
     beta_end: float = Field(description="last beta of a DDPM's schedule", gt=0)
 
@@ -30,8 +43,8 @@ class NoiseSettings(Section):
 class LayoutSettings(Section):
     """The denoiser of tumour layouts, the first of two."""
 
-    widths: list[PositiveInt] = Field(description="channels at each resolution", min_length=1)
-    blocks: list[PositiveInt] = Field(description="residual blocks at each resolution")
+    widths: list[Width] = Field(description="channels at each resolution", min_length=1)
+    blocks: list[Blocks] = Field(description="residual blocks at each resolution")
     norm_groups: int = Field(description="groups of the group normalisation", ge=1)
     noise_mean: float = Field(
         description="mean of the logarithm of its noise levels, which are log-normal"
@@ -61,8 +74,8 @@ class DenoiserSettings(NoiseSettings):
         "divides each channel by its standard deviation; plain takes the scaled latents as they "
         "are, the paper's way"
     )
-    widths: list[PositiveInt] = Field(description="channels at each resolution", min_length=1)
-    blocks: list[PositiveInt] = Field(description="residual blocks at each resolution")
+    widths: list[Width] = Field(description="channels at each resolution", min_length=1)
+    blocks: list[Blocks] = Field(description="residual blocks at each resolution")
     norm_groups: int = Field(description="groups of the group normalisation", ge=1)
     attention: list[bool] = Field(description="self-attention at each resolution")
     positions: bool = Field(
@@ -108,11 +121,36 @@ class DiffusionSettings(DenoiserSettings, OptimiserSettings):
         ge=0,
         lt=1,
     )
-    layout_repeats: PositiveInt = Field(
+    layout_repeats: Annotated[int, Field(ge=1, le=10_000)] = Field(
         description="noise levels at which each layout of a batch is trained"
     )
     drop: float = Field(description="share of samples trained on the null condition", ge=0, lt=1)
-    batch: int = Field(description="patients a step", ge=1)
+    batch: int = Field(description="patients a step", ge=1, le=MOST_SAMPLES)
+
+
+class ScalingValues(Section):
+    """Of ``conditions.Scaling``."""
+
+    mean: list[float] = Field(min_length=CONDITIONS, max_length=CONDITIONS)
+    sd: list[PositiveFloat] = Field(min_length=CONDITIONS, max_length=CONDITIONS)
+    box_ratio: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    patients: int = Field(1, ge=0, le=1)
+
+
+class DiffusionConfig(Section):
+    """What ``config.json`` of a trained denoiser holds; ``settings``, ``phantom`` and
+    ``preprocess`` are checked by themselves (``common.weights.settings_of``)."""
+
+    settings: dict[str, Any]
+    precision: Precision
+    grid: GridSettings
+    latent_shape: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
+    modalities: list[Modality] = Field(min_length=1)
+    scaling: ScalingValues
+    regions: bool
+    tissue_quantiles: tuple[list[Share], list[Share], list[Share]] | None
+    phantom: dict[str, Any]
+    preprocess: dict[str, Any]
 
 
 class DiffusionSection(DiffusionSettings):

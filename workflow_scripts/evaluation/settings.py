@@ -11,7 +11,9 @@ from workflow_scripts.segmentation.settings import Arm
 class EvaluationSettings(Section):
     """How sure the tables are, and what the synthetic tumours are measured against."""
 
-    permutations: int = Field(description="shuffles of the requests, for R² by chance", ge=1)
+    permutations: int = Field(
+        description="shuffles of the requests, for R² by chance", ge=1, le=1_000_000
+    )
     ring_mm: Annotated[
         tuple[float, float],
         ordered_pair(lambda low, high: 0 <= low < high, "distances"),
@@ -19,9 +21,13 @@ class EvaluationSettings(Section):
         description="inner and outer distance from the tumour of what counts as its surroundings"
     )
     classifier_steps: int = Field(
-        description="training steps of a network that tells slices of two groups apart", ge=1
+        description="training steps of a network that tells slices of two groups apart",
+        ge=1,
+        le=1_000_000,
     )
-    classifier_repeats: int = Field(description="cross-fittings of it, each in new folds", ge=1)
+    classifier_repeats: int = Field(
+        description="cross-fittings of it, each in new folds", ge=1, le=1000
+    )
     confidence: float = Field(
         description="coverage of the intervals; a difference is decided where it excludes 0",
         gt=0,

@@ -1,8 +1,8 @@
 """Values of the ``rivals`` section."""
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from workflow_scripts.common.settings import OptimiserSettings, Section
+from workflow_scripts.common.settings import MOST_SAMPLES, OptimiserSettings, Section, Width
 
 # Voxels of a volume for each of the 3-D autoencoder's latents, along each axis.
 DOWN = 4
@@ -11,8 +11,8 @@ DOWN = 4
 class GAN3DSettings(OptimiserSettings):
     """The 3-D GAN, and its training."""
 
-    noise: int = Field(description="numbers in the noise vector", ge=1)
-    widths: list[PositiveInt] = Field(
+    noise: int = Field(description="numbers in the noise vector", ge=1, le=MOST_SAMPLES)
+    widths: list[Width] = Field(
         description="channels of the generator at each resolution, the lowest first", min_length=3
     )
     norm_groups: int = Field(description="groups of the group normalisation", ge=1)
@@ -21,7 +21,9 @@ class GAN3DSettings(OptimiserSettings):
         "follows",
         ge=1,
     )
-    batch: int = Field(description="volumes a step, as many real as generated", ge=1)
+    batch: int = Field(
+        description="volumes a step, as many real as generated", ge=1, le=MOST_SAMPLES
+    )
 
     @model_validator(mode="after")
     def _groups_divide(self) -> "GAN3DSettings":
@@ -37,10 +39,10 @@ class GAN3DSettings(OptimiserSettings):
 class LDM3DSettings(OptimiserSettings):
     """The 3-D latent diffusion model, and its training."""
 
-    autoencoder_widths: list[PositiveInt] = Field(
+    autoencoder_widths: list[Width] = Field(
         description="channels of the autoencoder at each resolution", min_length=3, max_length=3
     )
-    denoiser_widths: list[PositiveInt] = Field(
+    denoiser_widths: list[Width] = Field(
         description="channels of the denoiser at each resolution; attention at all but the first",
         min_length=2,
     )
@@ -50,11 +52,11 @@ class LDM3DSettings(OptimiserSettings):
         "train the denoiser",
         ge=1,
     )
-    batch: int = Field(description="volumes a step", ge=1)
+    batch: int = Field(description="volumes a step", ge=1, le=MOST_SAMPLES)
     validations: int = Field(
         description="validation checks of each network; the weights of the best are kept", ge=1
     )
-    sampling_steps: int = Field(description="steps of DDIM", ge=1)
+    sampling_steps: int = Field(description="steps of DDIM", ge=1, le=10_000)
 
     @model_validator(mode="after")
     def _fits(self) -> "LDM3DSettings":

@@ -2,9 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from workflow_scripts.common.settings import OptimiserSettings, Section, ordered_pair
+from workflow_scripts.common.settings import (
+    MOST_SAMPLES,
+    OptimiserSettings,
+    Section,
+    Width,
+    ordered_pair,
+)
 
 # Words of arms. An augmentation that mixes two real patients into one:
 MIXED = ("cutmix", "carvemix", "tumorcp")
@@ -70,14 +76,16 @@ class SegmentationSettings(OptimiserSettings):
     """The 3-D segmentation network and its training."""
 
     stem: int = Field(description="voxels a side folded into channels first", ge=1, le=4)
-    widths: list[PositiveInt] = Field(description="channels at each resolution", min_length=2)
+    widths: list[Width] = Field(description="channels at each resolution", min_length=2)
     patch: tuple[int, int, int] | None = Field(
         description="voxels of a training and inference patch; null is the whole volume"
     )
     foreground: float = Field(description="share of patches laid on the tumour", ge=0, le=1)
-    batch: int = Field(description="samples a step", ge=1)
+    batch: int = Field(description="samples a step", ge=1, le=MOST_SAMPLES)
     validations: int = Field(
-        description="validation checks, spread evenly over the steps; the last is at the end", ge=1
+        description="validation checks, spread evenly over the steps; the last is at the end",
+        ge=1,
+        le=100_000,
     )
     keep: Literal["best", "last"] = Field(
         description="weights that are kept: the best of the validation checks, or the last"

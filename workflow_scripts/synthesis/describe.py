@@ -3,20 +3,29 @@
 from math import prod
 from pathlib import Path
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
-from workflow_scripts.common.files import read_json, read_table
+from workflow_scripts.autoencoder.settings import AutoencoderConfig
+from workflow_scripts.common.files import UserError, read_json, read_table
 from workflow_scripts.common.prior import PRIORS
 from workflow_scripts.common.provenance import checksum
+from workflow_scripts.common.settings import check_values
 from workflow_scripts.synthesis.folder import STAGES, check_model_folder
 from workflow_scripts.synthesis.origin import origin_of
 from workflow_scripts.synthesis.settings import read_sampling
 
+# Of the training patients' tumours.
+COLUMNS = ("copy", "volume_ml", "centroid_x_mm", "centroid_y_mm", "centroid_z_mm")
+
 
 def count_weights(file: str | Path) -> int:
-    """The numbers in a file of weights, from its header alone."""
-    with safe_open(str(file), framework="np") as weights:
-        return sum(prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+    """The numbers in a file of weights, from its header alone. Raises ``UserError`` where it is
+    none."""
+    try:
+        with safe_open(str(file), framework="np") as weights:
+            return sum(prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+    except SafetensorError as error:
+        raise UserError(f"{file}: is damaged, or only a pointer to the file ({error})") from None
 
 
 def describe_model(folder: str | Path) -> dict[str, str]:
@@ -27,9 +36,16 @@ def describe_model(folder: str | Path) -> dict[str, str]:
     """
     check_model_folder(folder)
     folder = Path(folder)
-    config = read_json(folder / "autoencoder" / "config.json")
+    path = folder / "autoencoder" / "config.json"
+    config = read_json(path)
+    check_values(config, AutoencoderConfig, path)
     sampling = read_sampling(folder)
     attributes = read_table(folder / "attributes.tsv")
+    if absent := [name for name in COLUMNS if name not in attributes]:
+        raise UserError(
+            f"{folder / 'attributes.tsv'}: has no column {', '.join(absent)}; copy the whole "
+            "folder again"
+        )
     patients = attributes[attributes["copy"] == 0]
     copies, volumes = len(attributes) - len(patients), patients["volume_ml"]
     low, middle, high = volumes.min(), volumes.median(), volumes.max()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workflow_scripts.autoencoder.codec import Codec
-from workflow_scripts.autoencoder.settings import AutoencoderSettings
+from workflow_scripts.autoencoder.settings import AutoencoderConfig, AutoencoderSettings
 from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.geometry import same_grid
@@ -20,6 +20,7 @@ from workflow_scripts.common.nifti import load_volume
 from workflow_scripts.common.provenance import checksum
 from workflow_scripts.common.weights import load_config, settings_of
 from workflow_scripts.diffusion.generator import Generator
+from workflow_scripts.diffusion.settings import DiffusionConfig
 from workflow_scripts.preprocess.contrasts import draw_contrasts, paint_regions
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.synthesis.anatomies import Anatomies, NoAnatomies, RequestedAnatomies
@@ -143,7 +144,8 @@ class SynthesisModel:
 def check_parts(weights: dict[str, Path], brain: NDArray, affine: NDArray, where: Path) -> None:
     """Raise ``UserError`` where autoencoder, denoiser (files of weights) and the brain of a file
     are not of one model."""
-    autoencoder, denoiser = (load_config(weights[stage].parent) for stage in STAGES)
+    autoencoder = load_config(weights["autoencoder"].parent, AutoencoderConfig)
+    denoiser = load_config(weights["diffusion"].parent, DiffusionConfig)
     settings = settings_of(autoencoder, AutoencoderSettings, weights["autoencoder"].parent)
     grid = Grid.from_settings(autoencoder["grid"])
     in_plane = [n // settings.down for n in grid.shape[:2]]
