@@ -38,7 +38,7 @@ help:
 	@echo "make demo        the whole workflow on the embedded patients; prints the verdict"
 	@echo "make test        all tests but those below"
 	@echo "make test-long   whole runs, of which make test has the parts"
-	@echo "make test-hostile heads whose affine is wrong; ten minutes"
+	@echo "make test-hostile heads whose affine is wrong, and files that Hypothesis makes up; a quarter of an hour"
 	@echo "make test-kills  twenty kills at random moments of the tiny set-up"
 	@echo "make test-slurm  the workflow on a real Slurm of one node, started here and stopped again"
 	@echo "make test-report the demo's report in a real browser (Chromium of this machine, or Playwright's),"

@@ -1,6 +1,7 @@
 """What is wrong with a table or a folder of patients is named; one person is never two patients."""
 
 import gzip
+import json
 import os
 
 import nibabel as nib
@@ -11,6 +12,7 @@ import pytest
 from tests.hostile.conftest import MODALITIES, TUMOUR_ML, image_of, label_of
 from workflow_scripts.cohort.brats import brats_cases
 from workflow_scripts.cohort.inspection import inspect_cases
+from workflow_scripts.cohort.msd import msd_cases
 from workflow_scripts.cohort.table import table_cases
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.nifti import save_nifti
@@ -36,6 +38,9 @@ BAD_TABLES = {
     "a row without a name": (f"{HEAD}\n{ROW}\n\tx\ty\tz", "line 3: is no valid patient_id"),
     "a cell too many": (f"{HEAD}\n{ROW}\tw", "cannot be read as a table"),
     "braces": (f"{HEAD}\na\t{{x}}.nii\ty\tz", r"\{x\}.nii: paths cannot hold braces"),
+    "a control character": (f"{HEAD}\na\tx\0.nii\ty\tz", "flair holds a control character"),
+    "nobody's home": (f"{HEAD}\na\t~nobody123/x.nii\ty\tz", "~nobody123/x.nii: does not exist"),
+    "a path that is too long": (f"{HEAD}\na\t{'x' * 300}\ty\tz", "File name too long"),
     "a file missing": (f"{HEAD}\n{ROW}", "a: .*/x: does not exist"),
     "an empty cell": (f"{HEAD}\na\tx\t\tz", "a: has no t1ce"),
     "the same name": (f"{HEAD}\n{ROW}\n{ROW}", "a: is there more than once"),
@@ -217,6 +222,52 @@ def test_folders_that_link_to_themselves_are_read_once(tmp_path):
     cases = brats_cases(tmp_path, MODALITIES)
     assert [case.patient_id for case in cases] == ["BraTS-GLI-00001-000"]
     assert cases[0].problems == ()
+
+
+MODALITY = {"0": "FLAIR", "1": "T1gd"}
+GOOD_CASE = {"image": "a.nii", "label": "b.nii"}
+BAD_LISTINGS = {
+    "a list": ([], "cannot be read as a Decathlon listing"),
+    "a number": (1, "cannot be read as a Decathlon listing"),
+    "modalities in a list": ({"modality": [], "training": []}, "cannot be read as a Decathlon"),
+    "no cases": ({"modality": MODALITY, "training": []}, "names no case"),
+    "cases without files": ({"modality": MODALITY, "training": [{}]}, "KeyError: 'image'"),
+    "a number for a file": (
+        {"modality": MODALITY, "training": [{"image": 1, "label": "b.nii"}]}, "cannot be read as"
+    ),
+    "an empty character": (
+        {"modality": MODALITY, "training": [{"image": "a\0", "label": "b"}]}, "embedded null"
+    ),
+    "a file elsewhere": (
+        {"modality": MODALITY, "training": [{"image": "/etc/passwd", "label": "b"}]}, "outside"
+    ),
+    "a folder": ({"modality": MODALITY, "training": [{"image": "", "label": ""}]}, "is a folder"),
+    "a modality without number": (
+        {"modality": {"x": "FLAIR", "1": "T1gd"}, "training": [GOOD_CASE]}, "invalid literal"
+    ),
+    "a modality twice": (
+        {"modality": {**MODALITY, "2": "flair"}, "training": [GOOD_CASE]}, "a modality twice"
+    ),
+    "a case twice": ({"modality": MODALITY, "training": [GOOD_CASE] * 2}, "more than once"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_LISTINGS)
+def test_a_listing_that_cannot_be_used_is_named(tmp_path, case):
+    content, words = BAD_LISTINGS[case]
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=words):
+        inspect_cases(msd_cases(tmp_path, MODALITIES), None, "stop")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("[" * 2000, "nested|recursion"), ('{"training": 1, "training": 2}', "appears twice")],
+)
+def test_a_listing_that_is_no_json_is_named(tmp_path, text, words):
+    (tmp_path / "dataset.json").write_text(text)
+    with pytest.raises(UserError, match=rf"dataset\.json: is damaged.*({words})"):
+        msd_cases(tmp_path, MODALITIES)
 
 
 def test_all_that_is_wrong_is_said_at_once_and_the_rest_goes_on(tmp_path):

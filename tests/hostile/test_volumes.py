@@ -114,6 +114,11 @@ def moved(mm: float) -> np.ndarray:
     return affine
 
 
+def scaled_affine(factor: float):
+    """An image whose header counts in another unit."""
+    return lambda c, k: c.replace(k, nifti(content(k), np.diag([factor] * 3 + [1]) @ AFFINE))
+
+
 MIRRORED = np.diag([-1.0, 1, 1, 1]) @ AFFINE
 BAD = {
     "neither sform nor qform": (header((0, 0)), "neither sform nor qform"),
@@ -132,6 +137,8 @@ BAD = {
     "NaN in the affine": (header(srow_x=(0, np.nan)), "no voxel size"),
     "infinite affine": (header(srow_y=(3, np.inf)), "no voxel size"),
     "zero column in the affine": (header(srow_x=(0, 0.0)), "no voxel size"),
+    "voxels in metres": (scaled_affine(0.002), "voxels of 0.002 × 0.002 × 0.004 mm"),
+    "voxels in micrometres": (scaled_affine(1000), "voxels of 1000 × 1000 × 2000 mm"),
     "sheared": (lambda c, k: c.replace(k, nifti(content(k), sheared())), "sheared"),
     "unknown datatype": (header(datatype=9999), "cannot be read"),
     "offset of the values infinite": (header(vox_offset=np.inf), "cannot be read"),
@@ -142,6 +149,7 @@ BAD = {
     "a side of no voxels": (header(dim=(1, 0)), "voxels|cannot be read"),
     "a side of fewer than no voxels": (header(dim=(1, -5)), "voxels|cannot be read"),
     "larger than memory": (lambda c, k: huge(c, k), "32767 × 32767 × 32767 voxels"),
+    "larger than its file": (header(dim=(1, 20000)), "20000 × 10 × 8 voxels, more than the file"),
     "offset of intensities NaN": (header(scl_slope=1.0, scl_inter=np.nan), "read|finite|integers"),
     "complex": (values(lambda a: a + 1j * a), "complex"),
     "colours": (colours, "colours"),
@@ -187,13 +195,15 @@ def four_dimensions(cohort, kind):
     sitk.WriteImage(sitk.Image([12, 10, 8, 1], sitk.sitkInt16), str(cohort.file(kind)))
 
 
-def mgh(known: int):
-    """A FreeSurfer file whose header says that it knows its axes, or does not."""
+def mgh(known: int, at: int = 0, number: int = 1):
+    """A FreeSurfer file whose header says that it knows its axes, or does not, and which has
+    another number somewhere."""
 
     def spoil(cohort, kind):
         image = nib.MGHImage(content(kind).astype(np.int32), AFFINE)
         raw = bytearray(image.to_bytes())
         raw[28:30] = struct.pack(">h", known)
+        raw[at : at + 4] = struct.pack(">i", number)
         cohort.odd[kind] = f"odd/{kind}.mgh"
         cohort.file(kind).write_bytes(raw)
 
@@ -212,6 +222,8 @@ BAD |= {
     "MetaImage of nothing": (meta_image(lambda b: b""), "cannot be read"),
     "MetaImage of four dimensions": (four_dimensions, "has 4 dimensions, a volume of 3"),
     "FreeSurfer's without axes": (mgh(0), "does not say where left and right"),
+    "FreeSurfer's of an unknown type": (mgh(1, 20, 99), "cannot be read"),
+    "FreeSurfer's without voxels": (mgh(1, 4, 0), "cannot be read"),
     "MINC": (lambda c, k: rename(c, k, ".mnc"), "is of no format that is read"),
     "MetaImage of vectors": (vectors, "colours or vectors"),
 }

@@ -21,24 +21,33 @@ def msd_cases(root: str | Path, modalities: Sequence[str]) -> list[Case]:
     try:
         content = read_json(listing)
         named = {MODALITIES.get(v.lower(), v): int(k) for k, v in content["modality"].items()}
-        entries = [(entry["image"], entry["label"]) for entry in content["training"]]
+        entries = [
+            [(folder / entry[kind]) for kind in ("image", "label")] for entry in content["training"]
+        ]
+        outside = [path for paths in entries for path in paths if not _is_inside(path, folder)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{listing}: cannot be read as a Decathlon listing, with 'modality' and 'training' "
             f"({type(error).__name__}: {error})"
         ) from error
+    if len(named) < len(content["modality"]):
+        raise UserError(f"{listing}: names a modality twice; keep one of them")
     missing = [m for m in modalities if m not in named]
     if missing:
         raise UserError(
             f"{listing}: has no {', '.join(missing)}; its modalities are {', '.join(named)}"
         )
+    if outside:
+        raise UserError(f"{listing}: {outside[0]} lies outside {folder}")
+    if not entries:
+        raise UserError(f"{listing}: names no case in 'training'")
     cases = []
     for image, label in entries:
-        paths = [folder / image, folder / label]
-        outside = [p for p in paths if not p.resolve().is_relative_to(folder.resolve())]
-        if outside:
-            raise UserError(f"{listing}: {outside[0]} lies outside {folder}")
-        name = re.sub(r"\.nii(\.gz)?$", "", paths[0].name)
-        images = {m: f"{paths[0]}#{named[m]}" for m in modalities}
-        cases.append(Case(name, images, str(paths[1]), "msd"))
+        name = re.sub(r"\.nii(\.gz)?$", "", image.name)
+        images = {m: f"{image}#{named[m]}" for m in modalities}
+        cases.append(Case(name, images, str(label), "msd"))
     return cases
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())

@@ -1,7 +1,8 @@
 """Cohorts that a table of files lists."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from os.path import expanduser
 from pathlib import Path
 
 import pandas as pd
@@ -38,7 +39,13 @@ def table_cases(
 
     def located(row: dict[str, str], column: str) -> str:
         value = row.get(column, "")
-        return str(base / Path(value).expanduser()) if value else ""
+        return str(base / expanduser(value)) if value and not _is_broken(value) else ""
+
+    def problems(row: dict[str, str]) -> Iterator[str]:
+        yield from (f"has no {c}" for c in (*modalities, "label") if not row[c])
+        for column in (*modalities, "label", "brain_mask"):
+            if _is_broken(row.get(column, "")):
+                yield f"{column} holds a control character; write the path again"
 
     return [
         Case(
@@ -47,12 +54,17 @@ def table_cases(
             located(row, "label"),
             label_scheme,
             located(row, "brain_mask"),
-            tuple(f"has no {c}" for c in (*modalities, "label") if not row[c]),
+            tuple(problems(row)),
             row.get("subject", ""),
             row["line"],
         )
         for row in rows.to_dict("records")
     ]
+
+
+def _is_broken(path: str) -> bool:
+    """Whether a path holds a character that no program writes into one."""
+    return any(ord(character) < 32 for character in path)
 
 
 def _check_columns(path: Path, rows: pd.DataFrame, required: Sequence[str]) -> None:

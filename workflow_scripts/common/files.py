@@ -139,11 +139,27 @@ def write_text(text: str, path: str | Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def parse_json(text: str) -> Any:
+    """What JSON text says. Raises ``ValueError`` where it is none, or has a key twice, and
+    ``RecursionError`` where it is nested too deeply."""
+    return json.loads(text, object_pairs_hook=_distinct)
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; raises ``ValueError`` for a key that is there twice."""
+    section: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in section:
+            raise ValueError(f"'{key}' appears twice")
+        section[key] = value
+    return section
+
+
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file. Raises ``UserError`` where it is none."""
+    """Read a JSON file. Raises ``UserError`` where it is none, or has a key twice."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+        return parse_json(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: is damaged, it cannot be read as JSON ({error})") from error
 
 

@@ -2,6 +2,7 @@
 header leaves no doubt of how the voxels lie."""
 
 import gzip
+import math
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.freesurfer.mghformat import MGHError
 from numpy.typing import NDArray
 
 from workflow_scripts.common.files import UserError, staged
@@ -20,8 +22,8 @@ from workflow_scripts.common.itk_files import SUFFIXES, open_itk_file
 # What nibabel raises for files that are damaged, cut short, or no images.
 UNREADABLE = (
     nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError,
-    nib.spatialimages.ImageDataError, OSError, EOFError, ValueError, TypeError, IndexError,
-    OverflowError, struct.error, zlib.error,
+    nib.spatialimages.ImageDataError, MGHError, OSError, EOFError, ValueError, TypeError,
+    IndexError, KeyError, OverflowError, struct.error, zlib.error,
 )  # fmt: skip
 # Of NIfTI, Analyze and FreeSurfer.
 NIBABEL_SUFFIXES = (".nii", ".nii.gz", ".nii.bz2", ".hdr", ".img", ".img.gz", ".mgh", ".mgz")
@@ -29,6 +31,9 @@ NIBABEL_SUFFIXES = (".nii", ".nii.gz", ".nii.bz2", ".hdr", ".img", ".img.gz", ".
 AGREEMENT_MM = 1.0
 # Larger volumes are no head: a header that says so is damaged.
 MOST_VOXELS = 2**30
+SMALLEST_MM, LARGEST_MM = 0.05, 30
+# How many times larger a file may be once it is unpacked; 0: any number of times.
+LARGEST_RATIO = {".gz": 1100, ".mgz": 1100, ".bz2": 0}
 
 
 def split_index(reference: str | Path) -> tuple[str, int | None]:
@@ -77,6 +82,7 @@ def read_header(reference: str | Path, geometry: Geometry = ASK) -> VolumeHeader
         raise UserError(f"{path}: holds colours, numbers are needed")
     if dtype.kind == "c":
         raise UserError(f"{path}: holds complex numbers; write their magnitude")
+    _check_file_size(image, shape, dtype)
     shape = _volume_shape(path, shape, index)
     try:
         affine = _affine(path, image, shape, geometry)
@@ -114,6 +120,21 @@ def _volume_shape(path: str, shape: tuple[int, ...], index: int | None) -> tuple
     if min(shape[:3]) < 1 or int(np.prod(shape[:3], dtype=object)) > MOST_VOXELS:
         raise UserError(f"{path}: its header gives {' × '.join(map(str, shape[:3]))} voxels")
     return shape[:3]
+
+
+def _check_file_size(image: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Raise ``UserError`` where a header gives more values than its file can hold: memory for all
+    of them would be taken before the file turns out to be too short."""
+    file = image.file_map["image"].filename
+    ratio = next((n for suffix, n in LARGEST_RATIO.items() if file.lower().endswith(suffix)), 1)
+    if not ratio:
+        return
+    bytes_needed = math.prod(shape) * dtype.itemsize
+    if bytes_needed > ratio * Path(file).stat().st_size:
+        raise UserError(
+            f"{file}: cannot be read: its header gives {' × '.join(map(str, shape))} voxels, more "
+            "than the file can hold; copy or convert it again"
+        )
 
 
 def _affine(
@@ -219,10 +240,17 @@ def _are_sizes(voxel_mm: NDArray) -> bool:
 
 
 def _check_axes(path: str, affine: NDArray) -> None:
-    """Raise ``UserError`` for voxels without size, or axes that are not at right angles."""
+    """Raise ``UserError`` for voxels that have no size or are none of a head, as in a header that
+    counts metres, and for axes that are not at right angles."""
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.isfinite(affine).all() or spacing.min() < 1e-3:
         raise UserError(f"{path}: its header gives no voxel size; write a valid affine")
+    if not SMALLEST_MM <= spacing.min() <= spacing.max() <= LARGEST_MM:
+        sizes = " × ".join(f"{size:g}" for size in spacing)
+        raise UserError(
+            f"{path}: its header gives voxels of {sizes} mm, those of a head have {SMALLEST_MM} to "
+            f"{LARGEST_MM}; write it in millimetres"
+        )
     axes = affine[:3, :3] / spacing
     if np.abs(axes.T @ axes - np.eye(3)).max() > 0.02:
         raise UserError(f"{path}: its voxel axes are sheared; resample it to axes at right angles")

@@ -1,13 +1,12 @@
 """YAML in which nothing is guessed: no key twice, and no number that is not what it looks like."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from workflow_scripts.common.files import UserError
+from workflow_scripts.common.files import UserError, parse_json
 
 # YAML 1.1 reads 010 as 8, and 1:30 as 90.
 ODD_NUMBER = re.compile(r"[-+]?0[0-9_]+|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
@@ -67,16 +66,6 @@ for kind in ("int", "float"):
     StrictLoader.add_constructor(f"tag:yaml.org,2002:{kind}", _number)
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; raises ``ValueError`` for a key that is there twice."""
-    section: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in section:
-            raise ValueError(f"'{key}' appears twice")
-        section[key] = value
-    return section
-
-
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The sections of a YAML file, or of a JSON file (``.json``), which may be indented by tabs.
 
@@ -85,10 +74,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-        if Path(path).suffix == ".json":
-            values = json.loads(text, object_pairs_hook=_distinct)
-        else:
-            values = yaml.load(text, StrictLoader)  # noqa: S506  it is a SafeLoader
+        is_json = Path(path).suffix == ".json"
+        values = parse_json(text) if is_json else yaml.load(text, StrictLoader)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
