@@ -13,7 +13,7 @@ checkpoint list_participants:
         listing=cohort_listing(),
     output:
         participants=f"{COHORT}/participants.tsv",
-        skipped=f"{COHORT}/skipped.tsv",
+        problems=f"{COHORT}/problems.tsv",
         provenance=f"{COHORT}/provenance/list_participants.json",
     log:
         f"{LOGS}/cohort/list_participants.log",

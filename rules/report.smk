@@ -9,12 +9,20 @@ rule write_report:
         summary=rules.write_summary.output.summary,
         figures=rules.draw_figures.output.figures,
         splits=f"{COHORT}/splits.tsv",
+        problems=f"{COHORT}/problems.tsv",
         # In folds a patient has all three roles.
         pictures=lambda wildcards: sorted(
             {
                 file
                 for role in ("train", "validation", "test")
                 for file in everybody(role, "picture.png")(wildcards)
+            }
+        ),
+        natives=lambda wildcards: sorted(
+            {
+                file
+                for role in ("train", "validation", "test")
+                for file in everybody(role, "native.json")(wildcards)
             }
         ),
         images=everybody("test", "image", splits=VIEWED),

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 
 import nibabel as nib
 import numpy as np
@@ -270,6 +271,16 @@ def test_a_listing_that_is_no_json_is_named(tmp_path, text, words):
         msd_cases(tmp_path, MODALITIES)
 
 
+def test_every_file_of_a_patient_is_named(cohort):
+    cohort.file("flair").write_bytes(b"")
+    cohort.file("t1ce").unlink()
+    cohort.replace("label", nib.Nifti1Image(label_of(), np.diag([-1, -1, 900, 1])))
+    with pytest.raises(UserError, match="1 of 2 patients") as error:
+        cohort.inspect()
+    for kind, words in (("flair", "cannot be read"), ("t1ce", "does not exist"), ("label", "900")):
+        assert re.search(rf"\n  odd: .*{kind}.nii.gz: .*{words}", str(error.value))
+
+
 def test_all_that_is_wrong_is_said_at_once_and_the_rest_goes_on(tmp_path):
     for number in range(30):
         brats_case(tmp_path, f"BraTS-GLI-{number:05d}-000", 10 * number)
@@ -290,7 +301,13 @@ def test_all_that_is_wrong_is_said_at_once_and_the_rest_goes_on(tmp_path):
     broken = [f"BraTS-GLI-{number:05d}-000" for number in (3, 7, 11, 15, 20)]
     assert all(f"\n  {name}: " in str(error.value) for name in broken)
     table, problems = inspect_cases(cases, None, "skip")
-    assert sorted(problems) == broken
+    errors = [problem for problem in problems if problem.level == "error"]
+    assert [problem.patient_id for problem in errors] == broken
+    assert all(problem.remedy for problem in problems)
+    # All the others have tumours of 0.02 mL, and nobody has a core.
+    warnings = [problem.problem for problem in problems if problem.level == "warning"]
+    assert warnings[:25] == ["the tumour has 0.02 mL"] * 25
+    assert warnings[25].startswith("no patient has oedema or enhancing tumour")
     assert len(table) == 25
     assert table["volume_ml"].tolist() == pytest.approx([TUMOUR_ML] * 25)
     assert isinstance(table, pd.DataFrame)

@@ -220,7 +220,7 @@ BAD |= {
     "MetaImage without axes": (meta_image(undirected), "does not say where left and right"),
     "MetaImage, cut short": (meta_image(lambda b: b[:-300]), "cannot be read"),
     "MetaImage of nothing": (meta_image(lambda b: b""), "cannot be read"),
-    "MetaImage of four dimensions": (four_dimensions, "has 4 dimensions, a volume of 3"),
+    "MetaImage of four dimensions": (four_dimensions, "has 4 dimensions; name a volume of 3"),
     "FreeSurfer's without axes": (mgh(0), "does not say where left and right"),
     "FreeSurfer's of an unknown type": (mgh(1, 20, 99), "cannot be read"),
     "FreeSurfer's without voxels": (mgh(1, 4, 0), "cannot be read"),
@@ -246,7 +246,7 @@ def test_a_volume_that_cannot_be_used_is_named(cohort, case, kind):
 
 def test_one_modality_under_two_names_is_named(cohort):
     cohort.replace("flair", nifti(image_of(3)))
-    with pytest.raises(UserError, match=r"odd: .*t1ce.nii.gz holds the same values as .*flair"):
+    with pytest.raises(UserError, match=r"odd: .*t1ce.nii.gz: holds the same values as .*flair"):
         cohort.inspect()
 
 

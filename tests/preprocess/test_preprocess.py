@@ -1,5 +1,6 @@
 """Preprocessing: geometry kept, modalities aligned, brains found, intensities scaled."""
 
+import gzip
 import json
 from types import SimpleNamespace
 
@@ -29,6 +30,7 @@ from workflow_scripts.preprocess.skull_strip import (
 )
 from workflow_scripts.preprocess.volumes import canonical_volume, grid_image, to_array, to_image
 
+PERSON = "Erika Muster"
 COARSE = {"shape": [48, 56, 48], "spacing_mm": [4.0, 4.0, 4.0]}
 SETTINGS = {
     "reference": "auto",
@@ -239,11 +241,23 @@ def test_the_reference_must_be_a_modality():
         choose_reference(["flair"], "t1")
 
 
+def with_a_name(source, target):
+    """A NIfTI file with a person's name in each text field of its header, and in an extension."""
+    image = nib.load(source)
+    for field in ("descrip", "aux_file", "intent_name", "db_name"):
+        image.header[field] = PERSON
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", PERSON.encode()))
+    nib.save(image, target)
+    assert gzip.decompress(target.read_bytes()).count(PERSON.encode()) == 5
+
+
 @pytest.fixture(scope="module")
 def done(phantom_folder, tmp_path_factory):
-    """The phantom, preprocessed."""
-    row = {m: str(phantom_folder / f"{m}.nii.gz") for m in ("flair", "t1ce", "label")}
-    row["label_scheme"] = "brats2023"
+    """The phantom, preprocessed, from files that hold a name."""
+    row, raw = {"label_scheme": "brats2023"}, tmp_path_factory.mktemp("raw")
+    for name in ("flair", "t1ce", "label"):
+        with_a_name(phantom_folder / f"{name}.nii.gz", raw / f"{name}.nii.gz")
+        row[name] = str(raw / f"{name}.nii.gz")
     return preprocess("one", row, ["flair", "t1ce"], tmp_path_factory.mktemp("done")), row
 
 
@@ -333,6 +347,21 @@ def test_the_same_patient_gives_the_same_bytes(done, tmp_path):
     again = preprocess("one", row, ["flair", "t1ce"], tmp_path)
     for file in sorted(place.iterdir()):
         assert file.read_bytes() == (again / file.name).read_bytes(), file.name
+
+
+def test_names_in_headers_reach_no_output(done, tmp_path):
+    """Nor the label map that is carried back to the patient's own voxels."""
+    place, row = done
+    label = nib.load(place / "label.nii.gz")
+    transform = place / "to_template.tfm"
+    back = to_native(np.asarray(label.dataobj), label.affine, place / "native.json", transform)
+    save_nifti(*back, tmp_path / "native.nii.gz", np.uint8)
+    files = [*place.iterdir(), tmp_path / "native.nii.gz"]
+    assert len(files) > 10
+    for file in files:
+        content = file.read_bytes()
+        content = gzip.decompress(content) if file.suffix == ".gz" else content
+        assert PERSON.encode() not in content, file.name
 
 
 def test_bad_input_is_named(done, tmp_path):

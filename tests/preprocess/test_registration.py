@@ -96,8 +96,10 @@ def test_angles_are_those_of_the_rotation_whatever_the_scale():
 )
 def test_a_doubtful_registration_is_named(caplog, agreement, turned, words):
     with caplog.at_level(logging.WARNING):
-        check_overlap(agreement, turned, "t1ce")
+        warnings = check_overlap(agreement, turned, "t1ce")
     assert not caplog.text if words is None else words in caplog.text
+    assert bool(warnings) == bool(words)
+    assert all(words in what for what, _ in warnings)
 
 
 def test_a_failed_registration_is_refused():

@@ -13,7 +13,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from workflow_scripts.cohort.problems import Problem, problem_table
 from workflow_scripts.common.attributes import AXES
+from workflow_scripts.common.files import write_json, write_table
 from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.configuration import read_config
 from workflow_scripts.report import write_report
@@ -86,6 +88,9 @@ def job(tmp_path, patients):
     neighbours = tmp_path / "neighbours.csv"
     neighbours.write_text("patient_id,image_patient\nsynthetic-0002,ball-9\n")
     write_scores_and_predictions(tmp_path, patients[:2])
+    write_table(problem_table([]), tmp_path / "problems.tsv")
+    for folder in patients[:2]:
+        write_json({"warnings": []}, folder / "native.json")
     values = read_config(ROOT / "config.yaml", ROOT / "config" / "tiny.yaml").model_dump(
         mode="json"
     )
@@ -95,6 +100,8 @@ def job(tmp_path, patients):
         "summary": summary,
         "figures": figures,
         "splits": splits,
+        "problems": tmp_path / "problems.tsv",
+        "natives": [folder / "native.json" for folder in patients[:2]],
         "pictures": [patients[0] / "picture.png"],
         "images": [folder / "image.npy" for folder in patients[:2]],
         "synthetic": [made],
@@ -122,6 +129,29 @@ def test_all_that_the_page_names_is_beside_it_and_nothing_elsewhere(job):
         elif name != "data:,":
             assert (folder / name).is_file(), name
     assert "http" not in "".join(named)
+
+
+def test_what_is_wrong_with_patients_is_said_first(job):
+    main(job)
+    page = (Path(job.output.report) / "index.html").read_text()
+    assert "Problems of patients" not in page
+    problems = [
+        Problem("warning", "", "", "no patient has a core", "see that the scheme is right"),
+        Problem("error", "ben", "/data/ben/t1.nii", "does not exist", "name | a <file> that does"),
+    ]
+    write_table(problem_table(problems), job.input.problems)
+    warning = {"problem": "t1ce: the head is turned by 90 degrees", "remedy": "check the picture"}
+    write_json({"warnings": [warning]}, job.input.natives[1])
+    main(job)
+    write_json({"warnings": []}, job.input.natives[1])
+    page = (Path(job.output.report) / "index.html").read_text()
+    assert page.index("Problems of patients") < page.index("Did synthetic patients help?")
+    rows = re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL)
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows]
+    file, words = "<code>t1.nii</code>", "name | a &lt;file&gt; that does"
+    assert ["error", "ben", file, "does not exist", words] in cells
+    assert ["warning", "all", "", "no patient has a core", "see that the scheme is right"] in cells
+    assert ["warning", "ball-1", "", *warning.values()] in cells
 
 
 @pytest.mark.parametrize(("source", "phantom"), [("phantom", True), ("brats", False)])

@@ -5,7 +5,7 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from workflow_scripts.cohort.cases import Case
 from workflow_scripts.cohort.modalities import reference_modality
-from workflow_scripts.common.files import UserError
+from workflow_scripts.cohort.problems import Problem, report_errors, warn_of
+from workflow_scripts.common.files import InputError, UserError
 from workflow_scripts.common.geometry import ASK, TOLERANCE_MM, Geometry, same_grid
 from workflow_scripts.common.labels import canonical
 from workflow_scripts.common.nifti import (
@@ -39,9 +40,11 @@ SMALLEST_ML, LARGEST_ML = 0.05, 400
 # Canonical values; of so many patients one has each.
 REGION_NAMES = {1: "a core", 2: "oedema", 3: "enhancing tumour"}
 FEWEST_FOR_REGIONS = 3
+# What is done about an image or a label that is none.
+IMAGE = "name another file for this modality"
+LABEL = "name a label map, with the values of its scheme (cohort.label_scheme)"
 # Shape (X, Y, Z) and affine (4 × 4, voxel to mm) of a volume.
 Voxels = tuple[tuple[int, int, int], NDArray[np.float64]]
-SHOWN = 10  # patients named in a message
 # Schemes that share the names of 2023.
 NAMED_2023 = {
     "brats2023": "1 core, 2 oedema, 3 enhancing",
@@ -77,13 +80,13 @@ def check_values(array: NDArray, reference: str) -> None:
     """Raise ``UserError`` for an image with values that are not finite, or hardly two that
     differ."""
     if not np.isfinite(array).all():
-        raise UserError(f"{reference}: holds values that are not finite")
+        raise InputError(reference, "holds values that are not finite", IMAGE)
     # Outside the head most voxels are alike; inside, hardly any two.
     usual = array.min(), np.median(array[::2, ::2, ::2])
     differ = min(np.count_nonzero(array != value) for value in usual) / array.size
     if differ < LEAST_VARIED:
         what = "is constant but for a few voxels" if differ else "is constant"
-        raise UserError(f"{reference}: {what}, an image was expected")
+        raise InputError(reference, what, IMAGE)
 
 
 @dataclass(frozen=True)
@@ -99,10 +102,10 @@ class LabelContent:
         raw, affine = load_volume(path, geometry)
         whole = np.rint(raw)
         if not np.isfinite(raw).all() or np.abs(raw - whole).max() > 1e-3:
-            raise UserError(f"label {path} holds values that are no integers")
+            raise InputError(path, "holds values that are no integers", LABEL)
         if whole.min() < 0 or whole.max() > 255:
-            raise UserError(
-                f"label {path} holds values from {whole.min():g} to {whole.max():g}, no labels"
+            raise InputError(
+                path, f"holds values from {whole.min():g} to {whole.max():g}, no labels", LABEL
             )
         counts = np.bincount(whole.astype(np.uint8).ravel(), minlength=256)
         return cls(counts, abs(float(np.linalg.det(affine[:3, :3]))) / 1000)
@@ -112,7 +115,9 @@ class LabelContent:
         values = np.flatnonzero(self.counts)
         volume = self.counts[values[canonical(values, scheme, path) > 0]].sum() * self.voxel_ml
         if not volume:
-            raise UserError(f"label {path} has no tumour")
+            raise InputError(
+                path, "the label has no tumour", "leave the patient out (cohort.exclude)"
+            )
         return float(volume)
 
 
@@ -149,36 +154,75 @@ def _times(numbers: Iterable[float]) -> str:
     return " × ".join(f"{number:g}" for number in numbers)
 
 
-def check_case(case: Case, names: Counter, files: Counter, geometry: Geometry = ASK) -> None:
-    """Raise ``UserError`` for a bad or double name, a file that is missing, unreadable or named
-    twice, or a label that lies on the voxels of no modality.
+def case_problems(case: Case, names: Counter, files: Counter) -> Iterator[InputError]:
+    """What is wrong with a case before any of its files is opened: a bad or double name, and a file
+    that is missing, has a name that cannot be used, or is named twice.
 
     ``names`` and ``files`` (``real_path``) count those of the whole cohort.
     """
     if not SAFE_ID.fullmatch(case.patient_id):
-        raise UserError(
-            "is no valid patient_id: letters, digits, '.', '_' and '-' are, beginning with a "
-            f"letter or digit, {LONGEST_ID} at most"
+        yield InputError(
+            "",
+            "is no valid patient_id",
+            "letters, digits, '.', '_' and '-' are, beginning with a letter or digit, "
+            f"{LONGEST_ID} at most",
         )
     if names[case.patient_id.lower()] > 1:
-        raise UserError("is there more than once; a patient_id must be unique")
-    if case.problems:
-        raise UserError("; ".join(case.problems))
-    if braces := [path for path in case.files if "{" in path or "}" in path]:
-        # Snakemake would take what is in braces for a wildcard.
-        raise UserError(f"{braces[0]}: paths cannot hold braces; rename the file or its folder")
-    if twice := [path for path in case.scans if files[real_path(path)] > 1]:
-        raise UserError(f"{twice[0]} is named more than once; each volume needs a file of its own")
-    grids = {m: _grid(path, geometry) for m, path in case.images.items()}
+        yield InputError("", "is there more than once", "a patient_id must be unique")
+    for problem in case.problems:
+        yield InputError("", problem, "name one file for each, or leave the patient out")
+    for path in case.files:
+        if "{" in path or "}" in path:
+            # Snakemake would take what is in braces for a wildcard.
+            yield InputError(path, "paths cannot hold braces", "rename the file or its folder")
+    for path in dict.fromkeys(case.scans):
+        if files[real_path(path)] > 1:
+            yield InputError(path, "is named more than once", "each volume needs a file of its own")
+
+
+def grid_problems(case: Case, geometry: Geometry) -> Iterator[UserError]:
+    """What is wrong with the headers of a case's files, and where its label or brain mask lies on
+    the voxels of no modality."""
+    grids: dict[str, Voxels] = {}
+    files = {**case.images, "label": case.label, "brain mask": case.brain_mask}
+    for name, path in files.items():
+        try:
+            if path:
+                grids[name] = _grid(path, geometry)
+        except UserError as error:
+            yield error
     reference = reference_modality(list(case.images))
-    allowed = {"label": list(grids), "brain mask": [reference]}
-    for name, path in (("label", case.label), ("brain mask", case.brain_mask)):
-        own = _grid(path, geometry) if path else grids[reference]
-        if not any(same_grid(*own, *grids[m]) for m in allowed[name]):
-            raise UserError(
-                f"{name} {path} is not on the grid of {' or '.join(allowed[name])}: compared "
-                f"with {reference}, {_difference(own, grids[reference])}"
+    allowed = {"label": list(case.images), "brain mask": [reference]}
+    if not set(case.images) <= set(grids):
+        return
+    for name, modalities in allowed.items():
+        own = grids.get(name)
+        if own and not any(same_grid(*own, *grids[m]) for m in modalities):
+            yield InputError(
+                files[name],
+                f"the {name} is not on the grid of {' or '.join(modalities)}: compared with "
+                f"{reference}, {_difference(own, grids[reference])}",
+                "resample it to the image that it was drawn on",
             )
+
+
+def read_content(case: Case, geometry: Geometry) -> tuple[Content | None, list[UserError]]:
+    """What the files of a case hold, or else what is wrong with them."""
+    problems: list[UserError] = []
+    digests: dict[str, str] = {}
+    by_file: dict[str, list[str]] = {}
+    for path in case.images.values():
+        by_file.setdefault(split_index(path)[0], []).append(path)
+    for references in by_file.values():
+        try:
+            digests |= image_digests(references, geometry)
+        except UserError as error:
+            problems.append(error)
+    try:
+        label = LabelContent.read(case.label, geometry)
+    except UserError as error:
+        problems.append(error)
+    return (None if problems else Content(label, digests)), problems
 
 
 def settled_schemes(cases: Sequence[Case], contents: dict[str, Content]) -> list[Case]:
@@ -202,31 +246,27 @@ def settled_schemes(cases: Sequence[Case], contents: dict[str, Content]) -> list
 
 def _checked(
     cases: Sequence[Case], geometry: Geometry, threads: int
-) -> tuple[list[Case], dict[str, Content], dict[str, str]]:
+) -> tuple[list[Case], dict[str, Content], list[Problem]]:
     """The scans whose files can be used, by name, what those hold, and why others are left out.
     Every file is read, by several ``threads``."""
     names = Counter(case.patient_id.lower() for case in cases)
     files = Counter(real_path(path) for case in cases for path in case.scans)
     good: list[Case] = []
     contents: dict[str, Content] = {}
-    problems: dict[str, str] = {}
+    problems: list[Problem] = []
     progress = Progress(len(cases), "patients checked")
 
-    def read(case: Case) -> Content | UserError:
-        try:
-            check_case(case, names, files, geometry)
-            digests = image_digests(list(case.images.values()), geometry)
-            return Content(LabelContent.read(case.label, geometry), digests)
-        except UserError as error:
-            return error
+    def read(case: Case) -> tuple[Content | None, Sequence[UserError]]:
+        wrong = list(case_problems(case, names, files)) or list(grid_problems(case, geometry))
+        return (None, wrong) if wrong else read_content(case, geometry)
 
     ordered = sorted(cases, key=lambda case: case.patient_id)
     with ThreadPoolExecutor(threads) as pool:
         results = pool.map(read, ordered)
-        for number, (case, content) in enumerate(zip(ordered, results, strict=True), 1):
-            if isinstance(content, UserError):
-                problems[case.patient_id or case.origin or "''"] = str(content)
-            else:
+        for number, (case, (content, wrong)) in enumerate(zip(ordered, results, strict=True), 1):
+            name = case.patient_id or case.origin or "''"
+            problems += [Problem.of(error, name) for error in wrong]
+            if content:
                 contents[case.patient_id] = content
                 good.append(case)
             progress.done(number)
@@ -245,15 +285,16 @@ class Seen:
         own: dict[str, str] = {}
         for path, digest in digests.items():
             if digest in own:
-                raise UserError(
-                    f"{path} holds the same values as {own[digest]}; name another file for one"
+                raise InputError(
+                    path, f"holds the same values as {own[digest]}", "name another file for one"
                 )
             own[digest] = path
             taken, other = self.images.get(digest, (path, case))
             if _person(other) != _person(case):
-                raise UserError(
-                    f"{path} holds the same values as {taken} of {other.patient_id}: is it the "
-                    "same person? Take one of the two out (cohort.exclude)"
+                raise InputError(
+                    path,
+                    f"holds the same values as {taken} of {other.patient_id}",
+                    "if it is the same person, take one of the two out (cohort.exclude)",
                 )
 
     def take(self, case: Case, digests: dict[str, str]) -> None:
@@ -271,9 +312,9 @@ def inspect_cases(
     on_error: str,
     geometry: Geometry = ASK,
     threads: int = 1,
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Check every case and measure its tumour: the table of participants, sorted by name, and the
-    patients that were left out, with why.
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """Check every case and measure its tumour: the table of participants, sorted by name, and all
+    that is wrong with the others, or odd.
 
     Of several scans of one person the first that can be used is taken: two of them on two sides of
     a split would be a leak.
@@ -291,7 +332,7 @@ def inspect_cases(
         try:
             good = settled_schemes(good, contents)
         except UserError:
-            _report(problems, len(cases), on_error)  # what is wrong comes before what is open
+            report_errors(problems, len(cases), on_error)  # what is wrong comes before what is open
             raise
     rows: list[dict] = []
     taken: dict[str, str] = {}
@@ -302,7 +343,7 @@ def inspect_cases(
             volume = content.label.tumour_ml(case.label_scheme, case.label)
             seen.check(case, content.digests)
         except UserError as error:
-            problems[case.patient_id] = str(error)
+            problems.append(Problem.of(error, case.patient_id))
             continue
         seen.take(case, content.digests)
         first = taken.setdefault(_person(case), case.patient_id)
@@ -312,42 +353,39 @@ def inspect_cases(
         files = {**case.images, "label": case.label, "brain_mask": case.brain_mask}
         label_facts = {"label_scheme": case.label_scheme, "volume_ml": volume}
         rows.append({"patient_id": case.patient_id, **files, **label_facts})
-    _report(problems, len(cases), on_error if rows else "stop")
-    _warn_of_labels(good, contents, {row["patient_id"]: row["volume_ml"] for row in rows})
-    return pd.DataFrame(rows), problems
+    problems.sort(key=lambda problem: problem.patient_id)
+    volumes = {row["patient_id"]: row["volume_ml"] for row in rows}
+    used = [case for case in good if case.patient_id in volumes]
+    warnings = odd_labels(used, contents, volumes)
+    warn_of(warnings)
+    report_errors(problems, len(cases), on_error if rows else "stop")
+    return pd.DataFrame(rows), [*problems, *warnings]
 
 
-def _warn_of_labels(
+def odd_labels(
     cases: Sequence[Case], contents: dict[str, Content], volumes: dict[str, float]
-) -> None:
-    """Log what of the labels is possible, but hardly right: tumours of an absurd size, and a region
-    that no patient has."""
-    for name, volume in volumes.items():
-        if not SMALLEST_ML <= volume <= LARGEST_ML:
-            logging.warning("%s: a tumour of %.3g mL; see that its label is right", name, volume)
+) -> list[Problem]:
+    """What of the labels is possible, but hardly right: tumours of an absurd size (``volumes``, in
+    mL by patient), and a region that no patient has."""
+    odd = [
+        Problem(
+            "warning",
+            case.patient_id,
+            case.label,
+            f"the tumour has {volumes[case.patient_id]:.3g} mL",
+            f"{SMALLEST_ML} to {LARGEST_ML} mL are usual; see that the label is right",
+        )
+        for case in cases
+        if not SMALLEST_ML <= volumes[case.patient_id] <= LARGEST_ML
+    ]
     seen = np.zeros(max(REGION_NAMES) + 1, bool)
-    used = [case for case in cases if case.patient_id in volumes]
-    for case in used:
+    for case in cases:
         values = np.flatnonzero(contents[case.patient_id].label.counts)
         seen[canonical(values, case.label_scheme, case.label)] = True
-    scheme = used[0].label_scheme if used else ""
+    scheme = cases[0].label_scheme if cases else ""
     absent = [name for value, name in REGION_NAMES.items() if not seen[value]]
-    if absent and len(used) >= FEWEST_FOR_REGIONS and scheme != "whole_tumour":
-        logging.warning(
-            "no patient has %s with the label scheme %s; see that it is the right one "
-            "(cohort.label_scheme)", " or ".join(absent), scheme,
-        )  # fmt: skip
-
-
-def _report(problems: dict[str, str], total: int, on_error: str) -> None:
-    """Raise, or with ``skip`` log, one message that lists the patients with something wrong."""
-    if not problems:
-        return
-    lines = [f"{name}: {text}" for name, text in problems.items()]
-    more = f"\n  … and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
-    message = f"{len(lines)} of {total} patients cannot be used:\n  " + "\n  ".join(lines[:SHOWN])
-    if on_error == "stop":
-        raise UserError(
-            f"{message}{more}\nMend them, name them in cohort.exclude, or set cohort.on_error: skip"
-        )
-    logging.warning("%s%s\nThey are left out (cohort.on_error: skip)", message, more)
+    if absent and len(cases) >= FEWEST_FOR_REGIONS and scheme != "whole_tumour":
+        what = f"no patient has {' or '.join(absent)} with the label scheme {scheme}"
+        remedy = "see that it is the right one (cohort.label_scheme)"
+        odd.append(Problem("warning", "", "", what, remedy))
+    return odd

@@ -12,6 +12,7 @@ from workflow_scripts.cohort.cases import Case
 from workflow_scripts.cohort.inspection import inspect_cases
 from workflow_scripts.cohort.msd import msd_cases
 from workflow_scripts.cohort.plan import phantom_ids, plan_phantom
+from workflow_scripts.cohort.problems import Problem, problem_table
 from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.cohort.table import table_cases
 from workflow_scripts.common.files import UserError, write_table
@@ -59,7 +60,7 @@ def real_cases(cohort, modalities: Sequence[str]) -> list[Case]:
 
 def main(snakemake):
     params = snakemake.params
-    problems: dict[str, str] = {}
+    problems: list[Problem] = []
     if params.source in ("phantom", "phantom_on_grid"):
         settings = PhantomSettings.model_validate(params.phantom)
         participants = phantom_participants(
@@ -74,8 +75,7 @@ def main(snakemake):
             snakemake.threads,
         )
     write_table(participants, snakemake.output.participants)
-    skipped = pd.DataFrame(problems.items(), columns=["patient_id", "reason"])
-    write_table(skipped, snakemake.output.skipped)
+    write_table(problem_table(problems), snakemake.output.problems)
     volumes = participants["volume_ml"]
     logging.info(
         "%d patients, tumours of %.1f to %.1f mL", len(volumes), volumes.min(), volumes.max()

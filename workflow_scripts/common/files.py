@@ -23,6 +23,15 @@ class UserError(Exception):
     what is wrong with it, and what would be right."""
 
 
+class InputError(UserError):
+    """Something wrong with a patient: a ``file`` ("" where it is none of them), the ``problem``,
+    and the ``remedy``, what would be right."""
+
+    def __init__(self, file: str | Path, problem: str, remedy: str) -> None:
+        self.file, self.problem, self.remedy = str(file), problem, remedy
+        super().__init__(f"{file}: {problem}; {remedy}" if self.file else f"{problem}; {remedy}")
+
+
 @contextlib.contextmanager
 def _folder_beside(path: Path) -> Iterator[Path]:
     """Yield a temporary folder for what becomes ``path``; what a killed attempt left is removed."""

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow_scripts.common.files import UserError
+from workflow_scripts.common.files import InputError
 
+# What is done about a file that is damaged.
+AGAIN = "copy or convert it again"
 SUFFIXES = (".mha", ".mhd", ".nrrd", ".nhdr")
 # A MetaImage's header is text, and ends with the name of the file of its values.
 LONGEST_HEADER = 16384
@@ -37,7 +39,7 @@ class ItkFile:
         try:
             image = sitk.ReadImage(self.path)
         except RuntimeError as error:
-            raise UserError(f"{self.path}: cannot be read ({_reason(error)})") from None
+            raise InputError(self.path, f"cannot be read ({_reason(error)})", AGAIN) from None
         return sitk.GetArrayFromImage(image).transpose()
 
 
@@ -51,14 +53,14 @@ def open_itk_file(path: str | Path) -> ItkFile:
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
-        raise UserError(f"{path}: cannot be read ({_reason(error)})") from None
+        raise InputError(path, f"cannot be read ({_reason(error)})", AGAIN) from None
     if "complex" in sitk.GetPixelIDValueAsString(reader.GetPixelID()):
-        raise UserError(f"{path}: holds complex numbers; write their magnitude")
+        raise InputError(path, "holds complex numbers", "write their magnitude")
     if reader.GetNumberOfComponents() > 1:
-        raise UserError(f"{path}: holds colours or vectors, numbers are needed")
+        raise InputError(path, "holds colours or vectors", "write numbers, one for each voxel")
     shape, affine = reader.GetSize(), np.eye(4)
     if len(shape) != 3:
-        raise UserError(f"{path}: has {len(shape)} dimensions, a volume of 3 is needed")
+        raise InputError(path, f"has {len(shape)} dimensions", "name a volume of 3")
     direction = np.reshape(reader.GetDirection(), (3, 3))
     # ITK counts millimetres to the left and to the back.
     affine[:3, :3] = np.diag([-1, -1, 1]) @ direction * reader.GetSpacing()

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow_scripts.common.files import UserError
+from workflow_scripts.common.files import InputError
 
 # Raw value to canonical value. Canonical is BraTS 2023: 1 necrotic and non-enhancing core,
 # 2 oedema, 3 enhancing tumour.
@@ -38,9 +38,11 @@ def canonical(raw: NDArray, scheme: str, where: str) -> NDArray[np.uint8]:
     unknown = [float(v) for v in values if v != 0 and int(v) not in known or v != int(v)]
     if unknown:
         allowed = ", ".join(str(v) for v in (0, *known))
-        raise UserError(
-            f"{where}: label values {unknown[:5]} do not belong to the scheme '{scheme}', "
-            f"which has {allowed}; choose the scheme that fits (one of {', '.join(SCHEMES)})"
+        raise InputError(
+            where,
+            f"label values {unknown[:5]} do not belong to the scheme '{scheme}', which has "
+            f"{allowed}",
+            f"choose the scheme that fits (one of {', '.join(SCHEMES)})",
         )
     result = np.zeros(raw.shape, np.uint8)
     for value, target in known.items():

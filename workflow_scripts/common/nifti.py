@@ -15,9 +15,9 @@ import numpy as np
 from nibabel.freesurfer.mghformat import MGHError
 from numpy.typing import NDArray
 
-from workflow_scripts.common.files import UserError, staged
+from workflow_scripts.common.files import InputError, staged
 from workflow_scripts.common.geometry import ASK, Geometry, same_grid
-from workflow_scripts.common.itk_files import SUFFIXES, open_itk_file
+from workflow_scripts.common.itk_files import AGAIN, SUFFIXES, open_itk_file
 
 # What nibabel raises for files that are damaged, cut short, or no images.
 UNREADABLE = (
@@ -34,6 +34,12 @@ MOST_VOXELS = 2**30
 SMALLEST_MM, LARGEST_MM = 0.05, 30
 # How many times larger a file may be once it is unpacked; 0: any number of times.
 LARGEST_RATIO = {".gz": 1100, ".mgz": 1100, ".bz2": 0}
+
+
+def _line(error: Exception) -> str:
+    """What an error says, on one line; a ``KeyError`` says its key alone."""
+    text = " ".join(str(error).split())
+    return f"unknown code {text}" if isinstance(error, KeyError) else text
 
 
 def split_index(reference: str | Path) -> tuple[str, int | None]:
@@ -62,32 +68,36 @@ def read_header(reference: str | Path, geometry: Geometry = ASK) -> VolumeHeader
     path, index = split_index(reference)
     try:
         if Path(path).is_dir():
-            raise UserError(f"{path}: is a folder, a file is needed")
+            raise InputError(path, "is a folder", "name a file")
         if not Path(path).is_file():
-            raise UserError(f"{path}: does not exist")
+            raise InputError(path, "does not exist", "name a file that does")
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
+        raise InputError(
+            path, f"cannot be opened ({error.strerror})", "name another file"
+        ) from None
     if path.lower().endswith(SUFFIXES):
         return _of_itk(path, index, geometry)
     if not path.lower().endswith(NIBABEL_SUFFIXES):
         known = ", ".join((*NIBABEL_SUFFIXES, *SUFFIXES))
-        raise UserError(f"{path}: is of no format that is read; those are {known}")
+        raise InputError(path, "is of no format that is read", f"convert it to one of {known}")
     try:
         image = nib.load(path)
         shape = tuple(int(n) for n in image.shape)
         dtype = image.get_data_dtype()
     except UNREADABLE as error:
-        raise UserError(f"{path}: cannot be read as NIfTI ({error})") from error
+        raise InputError(path, f"cannot be read ({_line(error)})", AGAIN) from error
     if dtype.fields:
-        raise UserError(f"{path}: holds colours, numbers are needed")
+        raise InputError(path, "holds colours", "write numbers, one for each voxel")
     if dtype.kind == "c":
-        raise UserError(f"{path}: holds complex numbers; write their magnitude")
+        raise InputError(path, "holds complex numbers", "write their magnitude")
     _check_file_size(image, shape, dtype)
     shape = _volume_shape(path, shape, index)
     try:
         affine = _affine(path, image, shape, geometry)
     except UNREADABLE as error:
-        raise UserError(f"{path}: its header gives no valid affine ({error})") from error
+        raise InputError(
+            path, f"its header gives no valid affine ({_line(error)})", "write a valid one"
+        ) from error
     _check_axes(path, affine)
     data = image.dataobj
     return VolumeHeader(
@@ -98,7 +108,11 @@ def read_header(reference: str | Path, geometry: Geometry = ASK) -> VolumeHeader
 def _of_itk(path: str, index: int | None, geometry: Geometry) -> VolumeHeader:
     """The header of a MetaImage or NRRD file."""
     if index is not None:
-        raise UserError(f"{path}: volumes of a 4-D file are read from NIfTI alone")
+        raise InputError(
+            path,
+            f"#{index} asks for a volume of a 4-D file",
+            "that is read from NIfTI alone; convert it",
+        )
     file = open_itk_file(path)
     shape, affine = _volume_shape(path, file.shape, None), file.affine
     if not file.directed:
@@ -113,12 +127,18 @@ def _volume_shape(path: str, shape: tuple[int, ...], index: int | None) -> tuple
     if index is None and len(shape) == 4 and shape[3] == 1:
         shape = shape[:3]
     if len(shape) != (3 if index is None else 4):
-        needed = "a volume of 3 is needed" if index is None else "one of its volumes is asked for"
-        raise UserError(f"{path}: has {len(shape)} dimensions, {needed}")
+        needed = (
+            "name a volume of 3, or one of a 4-D file as file.nii.gz#0"
+            if index is None
+            else f"#{index} asks for one of the volumes of a 4-D file"
+        )
+        raise InputError(path, f"has {len(shape)} dimensions", needed)
     if index is not None and index >= shape[3]:
-        raise UserError(f"{path}: has {shape[3]} volumes, number {index} is not there")
+        raise InputError(
+            path, f"has {shape[3]} volumes, number {index} is not there", "they count from 0"
+        )
     if min(shape[:3]) < 1 or int(np.prod(shape[:3], dtype=object)) > MOST_VOXELS:
-        raise UserError(f"{path}: its header gives {' × '.join(map(str, shape[:3]))} voxels")
+        raise InputError(path, f"its header gives {' × '.join(map(str, shape[:3]))} voxels", AGAIN)
     return shape[:3]
 
 
@@ -131,9 +151,11 @@ def _check_file_size(image: Any, shape: tuple[int, ...], dtype: np.dtype) -> Non
         return
     bytes_needed = math.prod(shape) * dtype.itemsize
     if bytes_needed > ratio * Path(file).stat().st_size:
-        raise UserError(
-            f"{file}: cannot be read: its header gives {' × '.join(map(str, shape))} voxels, more "
-            "than the file can hold; copy or convert it again"
+        raise InputError(
+            file,
+            f"cannot be read: its header gives {' × '.join(map(str, shape))} voxels, more than the "
+            "file can hold",
+            AGAIN,
         )
 
 
@@ -159,17 +181,17 @@ def _affine(
         one, other = stated.values()
         if other is None or not same_grid(shape, one, shape, other, AGREEMENT_MM):
             if geometry not in stated:
-                raise UserError(
-                    f"{path}: sform and qform of its header disagree "
-                    f"({_apart(shape, one, other)}); "
+                raise InputError(
+                    path,
+                    f"sform and qform of its header disagree ({_apart(shape, one, other)})",
                     "write the right one as both (in a workflow, cohort.geometry: sform or qform "
-                    "says which is right)"
+                    "says which is right)",
                 )
             stated = {geometry: stated[geometry]}
     affine = next(iter(stated.values()))
     if affine is None:
         _check_sizes(path, voxel_mm)
-        raise UserError(f"{path}: the qform of its header is invalid; write a valid one")
+        raise InputError(path, "the qform of its header is invalid", "write a valid one")
     return np.asarray(affine, np.float64)
 
 
@@ -218,10 +240,11 @@ def _as_stored(path: str, voxel_mm: NDArray, geometry: Geometry, lack: str) -> N
     """The affine of an array whose axes point right, to the front and up, for a file that states
     none."""
     if geometry != "as_stored":
-        raise UserError(
-            f"{path}: {lack} left and right are; convert the original images again (in a "
-            "workflow, cohort.geometry: as_stored says that the array's axes point right, to the "
-            "front and up)"
+        raise InputError(
+            path,
+            f"{lack} left and right are",
+            "convert the original images again (in a workflow, cohort.geometry: as_stored says "
+            "that the array's axes point right, to the front and up)",
         )
     _check_sizes(path, voxel_mm)
     return np.diag([*np.asarray(voxel_mm, np.float64), 1.0])
@@ -231,7 +254,7 @@ def _check_sizes(path: str, voxel_mm: NDArray) -> None:
     """Raise ``UserError`` where a voxel's size is no positive number."""
     if not _are_sizes(voxel_mm):
         sizes = ", ".join(f"{size:g}" for size in voxel_mm)
-        raise UserError(f"{path}: its header gives voxels of {sizes} mm; write valid sizes")
+        raise InputError(path, f"its header gives voxels of {sizes} mm", "write valid sizes")
 
 
 def _are_sizes(voxel_mm: NDArray) -> bool:
@@ -244,16 +267,18 @@ def _check_axes(path: str, affine: NDArray) -> None:
     counts metres, and for axes that are not at right angles."""
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.isfinite(affine).all() or spacing.min() < 1e-3:
-        raise UserError(f"{path}: its header gives no voxel size; write a valid affine")
+        raise InputError(path, "its header gives no voxel size", "write a valid affine")
     if not SMALLEST_MM <= spacing.min() <= spacing.max() <= LARGEST_MM:
         sizes = " × ".join(f"{size:g}" for size in spacing)
-        raise UserError(
-            f"{path}: its header gives voxels of {sizes} mm, those of a head have {SMALLEST_MM} to "
-            f"{LARGEST_MM}; write it in millimetres"
+        raise InputError(
+            path,
+            f"its header gives voxels of {sizes} mm, those of a head have {SMALLEST_MM} to "
+            f"{LARGEST_MM}",
+            "write it in millimetres",
         )
     axes = affine[:3, :3] / spacing
     if np.abs(axes.T @ axes - np.eye(3)).max() > 0.02:
-        raise UserError(f"{path}: its voxel axes are sheared; resample it to axes at right angles")
+        raise InputError(path, "its voxel axes are sheared", "resample it to axes at right angles")
 
 
 def load_volume(
@@ -268,7 +293,9 @@ def load_volume(
     try:
         return header.values().reshape(header.shape), header.affine
     except UNREADABLE as error:
-        raise UserError(f"{split_index(reference)[0]}: cannot be read ({error})") from error
+        raise InputError(
+            split_index(reference)[0], f"cannot be read ({_line(error)})", AGAIN
+        ) from error
 
 
 def load_volumes(
@@ -287,7 +314,7 @@ def load_volumes(
         try:
             everything = np.asarray(nib.load(path).dataobj)
         except UNREADABLE as error:
-            raise UserError(f"{path}: cannot be read ({error})") from error
+            raise InputError(path, f"cannot be read ({_line(error)})", AGAIN) from error
         for reference, header in headers.items():
             yield reference, everything[..., split_index(reference)[1]], header.affine
 

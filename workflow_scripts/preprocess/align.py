@@ -31,18 +31,21 @@ from workflow_scripts.preprocess.volumes import canonical_volume, to_image
 DOUBTFUL_OVERLAP = 0.9
 # Heads nod by up to 30 degrees in scanners. A rotation above twice that means a wrong header.
 TURNED_DEG = 60.0
+LOOK = "check the picture of the patient"
 
 
 @dataclass(frozen=True)
 class Aligned:
     """What each point becomes (mm): template to reference, and reference to each modality, as
     resampling wants them; the brain mask on the reference's voxels; and its overlap with the
-    template's (``registration.agreement``), ``None`` where it was not registered."""
+    template's (``registration.agreement``), ``None`` where it was not registered. ``warnings`` say
+    what is odd, and what to do about it."""
 
     to_reference: sitk.Transform
     to_modality: dict[str, sitk.Transform]
     brain: NDArray[np.bool_]
     overlap: float | None
+    warnings: tuple[tuple[str, str], ...] = ()
 
 
 def find_brain(
@@ -103,20 +106,21 @@ def align(raw: Raw, settings: PreprocessSettings, row: dict) -> Aligned:
     transform, overlap = register_to_template(
         template, template_mask, to_image(inside, affine), mask, settings.template
     )
-    check_overlap(overlap, turned_deg(transform), raw.reference)
-    return Aligned(transform, to_modality, brain, overlap)
+    warnings = check_overlap(overlap, turned_deg(transform), raw.reference)
+    return Aligned(transform, to_modality, brain, overlap, tuple(warnings))
 
 
-def check_overlap(overlap: float | None, angle_deg: float, modality: str) -> None:
-    """Warn where a brain fits the template badly, or where the head is turned; raise ``UserError``
-    where it hardly fits at all.
+def check_overlap(overlap: float | None, angle_deg: float, modality: str) -> list[tuple[str, str]]:
+    """Log and return warnings where a brain fits the template badly, or where the head is turned,
+    each with what to do about it; raise ``UserError`` where it hardly fits at all.
 
     ``overlap`` is the overlap of the brains, ``None`` where the patient has no brain mask;
     ``angle_deg`` is the rotation from the template to the image, in degrees.
     """
     if overlap is None:
-        logging.warning("%s: without a brain mask the registration cannot be checked", modality)
-        return
+        what = f"{modality}: without a brain mask the registration cannot be checked"
+        logging.warning("%s", what)
+        return [(what, LOOK)]
     logging.info("overlap of brain and template: %.3f", overlap)
     if overlap < LEAST_OVERLAP:
         raise UserError(
@@ -125,13 +129,17 @@ def check_overlap(overlap: float | None, angle_deg: float, modality: str) -> Non
             "and its brain mask (preprocess.skull_strip), or leave the patient out "
             "(cohort.exclude)"
         )
+    warnings = []
     if overlap < DOUBTFUL_OVERLAP:
-        logging.warning(
-            "%s: brain and template overlap by %.2f only, %.2f or more is expected; check the "
-            "picture of the patient", modality, overlap, DOUBTFUL_OVERLAP,
-        )  # fmt: skip
+        warnings.append(
+            f"{modality}: brain and template overlap by {overlap:.2f} only, {DOUBTFUL_OVERLAP:.2f} "
+            "or more is expected"
+        )
     if angle_deg > TURNED_DEG:
-        logging.warning(
-            "%s: the head is turned by %.0f degrees from what the header says; left and right may "
-            "be wrong too, check the picture of the patient", modality, angle_deg,
-        )  # fmt: skip
+        warnings.append(
+            f"{modality}: the head is turned by {angle_deg:.0f} degrees from what the header says; "
+            "left and right may be wrong too"
+        )
+    for warning in warnings:
+        logging.warning("%s; %s", warning, LOOK)
+    return [(warning, LOOK) for warning in warnings]

@@ -43,8 +43,8 @@ def before_picture(raw: Raw, aligned: Aligned) -> tuple:
 
 def write_transforms(folder: Path, raw: Raw, aligned: Aligned, row: dict) -> None:
     """Write the transforms, the raw reference's own voxels and affine, as predictions need them on
-    their way back, the modality that the label was drawn on, and the overlap of brain and
-    template."""
+    their way back, the modality that the label was drawn on, the overlap of brain and template,
+    and warnings."""
     with staged(folder / "to_template.tfm") as temporary:
         sitk.WriteTransform(aligned.to_reference, str(temporary))
     for modality, transform in aligned.to_modality.items():
@@ -58,6 +58,7 @@ def write_transforms(folder: Path, raw: Raw, aligned: Aligned, row: dict) -> Non
         "shape": list(array.shape),
         "affine": affine.tolist(),
         "template_overlap": aligned.overlap,
+        "warnings": [{"problem": what, "remedy": remedy} for what, remedy in aligned.warnings],
     }
     write_json(native, folder / "native.json")
 
@@ -86,7 +87,8 @@ def main(snakemake) -> None:
     write_transforms(folder, raw, aligned, row)
     after = dict(zip(params.modalities, image, strict=True))
     stages = [before_picture(raw, aligned), ("after", after, brain, label, grid.spacing_mm)]
-    draw_picture(snakemake.output.picture, patient, stages, tissue)
+    title = "\n".join([patient, *(f"{what}; {remedy}" for what, remedy in aligned.warnings)])
+    draw_picture(snakemake.output.picture, title, stages, tissue)
     logging.info("tumour of %.1f mL in template space", attributes["volume_ml"])
 
 

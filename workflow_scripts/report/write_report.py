@@ -1,6 +1,7 @@
 """Rule ``write_report``: the run as pages that open from disk, to look through and pass on."""
 
 import shutil
+from collections.abc import Iterable
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import pandas as pd
 import yaml
 from PIL import Image
 
+from workflow_scripts.cohort.problems import Problem
 from workflow_scripts.common.attributes import AXES
 from workflow_scripts.common.choice import evenly_chosen
-from workflow_scripts.common.files import read_table, staged_directory
+from workflow_scripts.common.files import read_json, read_table, read_text_table, staged_directory
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import regions
 from workflow_scripts.common.patients import Patient, patient_folders
@@ -45,6 +47,7 @@ PICTURE_WIDTH = 1200
 # Patients whose preprocessing is shown; of more, as many evenly chosen.
 PICTURES = 150
 VERDICT, PROBLEMS = "Did synthetic patients help?", "Problems"
+PATIENTS = "Problems of patients"
 ASKED = "Do synthetic patients have the tumour that was asked for?"
 QUALITY = "Synthetic beside held-out patients"
 FAILURES = "Test patients, worst first"
@@ -210,6 +213,39 @@ def failures_section(scores: pd.DataFrame, splits: list[str], patients: list[dic
     return section(FAILURES, text, kind="failures") | {"table": table}
 
 
+def problems_of(cohort: str | Path, natives: Iterable[str | Path]) -> list[Problem]:
+    """What is wrong or odd with the cohort's patients, of ``problems.tsv``, and what preprocessing
+    warned of, of each patient's ``native.json``."""
+    table = read_text_table(cohort)
+    problems = [Problem(*row) for row in table.itertuples(index=False)]
+    for file in map(Path, natives):
+        for warning in read_json(file).get("warnings", []):
+            problems.append(Problem("warning", file.parent.name, "", **warning))
+    return problems
+
+
+def problems_text(problems: list[Problem]) -> str:
+    """A table of problems as Markdown, the errors first; files without their folders."""
+
+    def cell(text: str) -> str:
+        return " ".join(text.split()).replace("|", "\\|")
+
+    rows = [
+        {
+            "": problem.level,
+            "patient": problem.patient_id or "all",
+            "file": f"`{Path(problem.file).name}`" if problem.file else "",
+            "what is wrong": cell(problem.problem),
+            "what would be right": cell(problem.remedy),
+        }
+        for problem in sorted(problems, key=lambda problem: problem.level)
+    ]
+    return (
+        "Patients with an error were left out (`cohort.on_error: skip`); those with a warning were "
+        "used.\n\n" + markdown(pd.DataFrame(rows))
+    )
+
+
 def parts(
     snakemake, folder: Path, config: Config, scores: pd.DataFrame, patients: list[dict]
 ) -> list[dict]:
@@ -249,6 +285,8 @@ def parts(
     )
     if len(shown) < len(inputs.pictures):
         before += f" {len(shown)} of {len(inputs.pictures)}; all lie in `preprocess/`."
+    if problems := problems_of(inputs.problems, inputs.natives):
+        page_sections.insert(0, section(PATIENTS, problems_text(problems), kind="problems"))
     splits = read_table(inputs.splits)
     return [
         *page_sections,
