@@ -35,7 +35,7 @@ def cohort_listing():
     else:
         return []
     if not listing.is_file():
-        sys.exit(f"Error: {key}: {listing} does not exist")
+        sys.exit(f"Error: {key}: {listing} is no file; name one that is")
     return str(listing)
 
 

@@ -35,8 +35,8 @@ def info(folder):
     try:
         for name, value in describe_model(folder).items():
             click.echo(f"{name:<14} {value}")
-    except UserError as error:
-        raise click.ClickException(str(error)) from None
+    except (UserError, OSError, MemoryError) as error:
+        raise click.ClickException(words_of(error)) from None
 
 
 def from_command_line(values: tuple[str, ...]) -> dict:

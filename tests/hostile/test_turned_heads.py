@@ -113,3 +113,4 @@ def test_a_modality_that_is_turned_alone_is_registered_right(phantom, usual, axi
     aligned = align(raw_of(phantom.images, affines), SETTINGS, {})
     right = np.c_[usual[1], np.ones(len(POINTS))] @ turn[:3].T
     assert farthest_mm(mapped(aligned.to_modality["flair"]), right) <= RIGHT_MM
+    assert any("flair: is turned by" in what for what, _ in aligned.warnings)

@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from workflow_scripts.common.files import UserError
-from workflow_scripts.preprocess.align import check_overlap
+from workflow_scripts.preprocess.align import check_modalities, check_overlap
 from workflow_scripts.preprocess.registration import (
     _better_turned,
     _distinct,
@@ -100,6 +100,16 @@ def test_a_doubtful_registration_is_named(caplog, agreement, turned, words):
     assert not caplog.text if words is None else words in caplog.text
     assert bool(warnings) == bool(words)
     assert all(words in what for what, _ in warnings)
+
+
+@pytest.mark.parametrize(("degrees", "named"), [(0, False), (15, False), (30, True), (180, True)])
+def test_a_modality_that_is_turned_far_is_named(caplog, degrees, named):
+    turned = sitk.Euler3DTransform()
+    turned.SetRotation(0, np.deg2rad(degrees), 0)
+    warnings = check_modalities({"t1ce": sitk.Euler3DTransform(), "flair": turned}, "t1ce")
+    right = f"flair: is turned by {degrees} degrees against t1ce"
+    assert [what for what, _ in warnings] == ([right] if named else [])
+    assert (right in caplog.text) == named
 
 
 def test_a_failed_registration_is_refused():

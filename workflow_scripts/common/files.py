@@ -102,6 +102,9 @@ def read_text_table(path: str | Path) -> pd.DataFrame:
 
 def _read(path: str | Path, all_text: bool = False) -> pd.DataFrame:
     separator, kind = (",", "commas") if str(path).endswith(".csv") else ("\t", "tabs")
+    if Path(path).exists() and not Path(path).is_file():
+        # Devices may be read without end.
+        raise UserError(f"{path}: is no file; name a table")
     with open(path, "rb") as file:
         if file.read(4).startswith(SPREADSHEETS):
             raise UserError(f"{path}: is a spreadsheet; save it as text, separated by {kind}")

@@ -58,8 +58,12 @@ def explained(error: BaseException) -> str | None:
 
 
 def words_of(error: BaseException) -> str:
-    """What is wrong, in words, of an error of the user or of the machine; raises any other."""
+    """What is wrong, in words, of an error of the user or of the machine; raises any other.
+
+    For commands: whatever file a user names, there is no traceback."""
     words = str(error) if isinstance(error, UserError) else explained(error)
+    if words is None and isinstance(error, OSError) and error.strerror:
+        words = f"{error.filename or 'a file'}: {error.strerror}; name another one"
     if words is None:
         raise error
     return words

@@ -11,6 +11,7 @@ from workflow_scripts.common.files import UserError, parse_json
 # YAML 1.1 reads 010 as 8, and 1:30 as 90.
 ODD_NUMBER = re.compile(r"[-+]?0[0-9_]+|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 
+MOST_BYTES = 10_000_000
 # Values of a file, those that aliases repeat counted as often. More are no configuration.
 MOST_VALUES = 100_000
 
@@ -66,6 +67,15 @@ for kind in ("int", "float"):
     StrictLoader.add_constructor(f"tag:yaml.org,2002:{kind}", _number)
 
 
+def _read(path: Path) -> str:
+    """The text of a file, or of a pipe; raises ``UserError`` where it does not end."""
+    with open(path, "rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise UserError(f"{path}: has more than {MOST_BYTES:,} bytes; name a configuration")
+    return content.decode()
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The sections of a YAML file, or of a JSON file (``.json``), which may be indented by tabs.
 
@@ -73,7 +83,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     YAML reads as another one.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = _read(Path(path))
         is_json = Path(path).suffix == ".json"
         values = parse_json(text) if is_json else yaml.load(text, StrictLoader)
     except OSError as error:

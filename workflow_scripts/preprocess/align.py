@@ -31,6 +31,8 @@ from workflow_scripts.preprocess.volumes import canonical_volume, to_image
 DOUBTFUL_OVERLAP = 0.9
 # Heads nod by up to 30 degrees in scanners. A rotation above twice that means a wrong header.
 TURNED_DEG = 60.0
+# Heads turn by a few degrees between two scans.
+MODALITY_TURNED_DEG = 20.0
 LOOK = "check the picture of the patient"
 
 
@@ -107,7 +109,23 @@ def align(raw: Raw, settings: PreprocessSettings, row: dict) -> Aligned:
         template, template_mask, to_image(inside, affine), mask, settings.template
     )
     warnings = check_overlap(overlap, turned_deg(transform), raw.reference)
+    warnings += check_modalities(to_modality, raw.reference)
     return Aligned(transform, to_modality, brain, overlap, tuple(warnings))
+
+
+def check_modalities(
+    to_modality: dict[str, sitk.Euler3DTransform], reference: str
+) -> list[tuple[str, str]]:
+    """Log and return warnings of modalities that are turned far against the reference, each with
+    what to do about it: nobody turns so far between two scans, so that a header may be wrong."""
+    warnings = [
+        (f"{modality}: is turned by {angle_deg:.0f} degrees against {reference}", LOOK)
+        for modality, transform in to_modality.items()
+        if (angle_deg := turned_deg(transform)) > MODALITY_TURNED_DEG
+    ]
+    for warning in warnings:
+        logging.warning("%s; %s", *warning)
+    return warnings
 
 
 def check_overlap(overlap: float | None, angle_deg: float, modality: str) -> list[tuple[str, str]]:
@@ -119,7 +137,7 @@ def check_overlap(overlap: float | None, angle_deg: float, modality: str) -> lis
     """
     if overlap is None:
         what = f"{modality}: without a brain mask the registration cannot be checked"
-        logging.warning("%s", what)
+        logging.warning("%s; %s", what, LOOK)
         return [(what, LOOK)]
     logging.info("overlap of brain and template: %.3f", overlap)
     if overlap < LEAST_OVERLAP:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from workflow_scripts.common.files import UserError
+from workflow_scripts.common.script import words_of
 from workflow_scripts.synthesis.folder import check_model_folder
 from workflow_scripts.synthesis.settings import read_sampling
 
@@ -51,6 +52,7 @@ def serve(model, port, anatomies, threads):
     try:
         check_model_folder(model)
         opened = listening(port)
+        temporary = tempfile.TemporaryDirectory(prefix="sbldm-")
         # Networks take seconds to import: not before all that can be refused without them is.
         import torch
         from aiohttp import web
@@ -65,10 +67,10 @@ def serve(model, port, anatomies, threads):
         loaded = SynthesisModel.load(model)
         backdrops = add_anatomies(loaded, [folder.resolve() for folder in anatomies])
         settings, learned_from = read_sampling(model), describe_model(model)["learned from"]
-    except UserError as error:
-        raise click.ClickException(str(error)) from None
+    except (UserError, OSError, MemoryError) as error:
+        raise click.ClickException(words_of(error)) from None
     token = secrets.token_urlsafe(24)
-    with tempfile.TemporaryDirectory(prefix="sbldm-") as folder:
+    with temporary as folder:
         studio = Studio(loaded, settings, Path(folder), Limits.of(model), backdrops)
         app = make_app(studio, model / "template.nii.gz", token, backdrops, learned_from)
         click.echo(f"http://127.0.0.1:{opened.getsockname()[1]}/{token}/")

@@ -63,6 +63,8 @@ def new_folder(out: Path) -> Path:
     Raises ``UserError`` where it can be no such folder.
     """
     target = out.resolve()
+    if target.exists() and not target.is_dir():
+        raise UserError(f"{out}: is no folder; name a new folder")
     if target.is_dir() and (any(target.iterdir()) or target == Path.cwd()):
         raise UserError(f"{out}: is not empty, or the working folder; name a new folder")
     above = next(folder for folder in target.parents if folder.exists())
