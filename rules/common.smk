@@ -205,6 +205,12 @@ def anatomy_files():
     return sorted(str(file) for folder in folders for file in Path(folder).glob("*.nii*"))
 
 
+def of_each_patient(name):
+    """Input function: a file of each patient, once: in folds a patient has all three roles."""
+    by_role = [everybody(role, name) for role in ("train", "validation", "test")]
+    return lambda wildcards: sorted({file for files in by_role for file in files(wildcards)})
+
+
 def training_copies(wanted):
     """What the split's denoiser was trained on, as anatomies and backgrounds; nothing where it is
     not wanted, or for a model folder, which has none of it."""

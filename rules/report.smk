@@ -10,21 +10,8 @@ rule write_report:
         figures=rules.draw_figures.output.figures,
         splits=f"{COHORT}/splits.tsv",
         problems=f"{COHORT}/problems.tsv",
-        # In folds a patient has all three roles.
-        pictures=lambda wildcards: sorted(
-            {
-                file
-                for role in ("train", "validation", "test")
-                for file in everybody(role, "picture.png")(wildcards)
-            }
-        ),
-        natives=lambda wildcards: sorted(
-            {
-                file
-                for role in ("train", "validation", "test")
-                for file in everybody(role, "native.json")(wildcards)
-            }
-        ),
+        pictures=of_each_patient("picture.png"),
+        natives=of_each_patient("native.json"),
         images=everybody("test", "image", splits=VIEWED),
         tests=everybody("test", "label", "attributes.tsv", splits=VIEWED),
         scores=rules.collect_scores.output.scores,

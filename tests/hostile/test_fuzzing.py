@@ -142,7 +142,7 @@ def read_right(file: Path) -> None:
     assert same_grid(array.shape, affine, again.shape, same)
 
 
-@lengths(150, 6000)
+@lengths(80, 6000)
 def test_any_nifti_header_is_read_right_or_named(tmp_path, count):
     contents = {dtype: nifti(dtype) for dtype in ("int16", "float32", "uint8")}
 
@@ -167,7 +167,7 @@ def test_any_nifti_header_is_read_right_or_named(tmp_path, count):
     )
 
 
-@lengths(60, 4000)
+@lengths(40, 4000)
 def test_any_other_header_is_read_right_or_named(tmp_path, count):
     contents = {suffix: by_itk(suffix, tmp_path) for suffix in (".mha", ".nrrd")}
     contents[".mgh"] = nib.MGHImage(IMAGE.astype(np.int32), AFFINE).to_bytes()
@@ -238,7 +238,7 @@ def test_any_table_of_patients_is_read_right_or_named(cohort, count):
     try_files(count, tables(cohort.rows, COLUMNS), look)
 
 
-@lengths(60, 1500)
+@lengths(40, 1500)
 def test_any_table_of_requests_is_read_right_or_named(tmp_path, count):
     rows = [dict(zip(REQUIRED, ("30", "-20", "10", "30"), strict=True)) | {"sphericity": "0.7"}] * 2
     names = st.sampled_from([*REQUIRED, "seed", "patient_id", "anatomy", "core_share", "box_x_mm"])
@@ -284,7 +284,7 @@ def with_values(values: dict, changes: list[tuple[tuple, object]]) -> dict:
     return values
 
 
-@lengths(60, 1500)
+@lengths(40, 1500)
 def test_any_configuration_is_read_right_or_named(monkeypatch, default_values, count):
     monkeypatch.chdir(ROOT)
     keys = st.sampled_from(keys_of(default_values))
@@ -299,7 +299,7 @@ def test_any_configuration_is_read_right_or_named(monkeypatch, default_values, c
     )
 
 
-@lengths(60, 1500)
+@lengths(40, 1500)
 def test_any_yaml_is_read_right_or_named(tmp_path, count):
     written = VALUES.map(lambda value: yaml.safe_dump({"seed": value}))
     marks = st.text(alphabet="abn:-[]{}&*!|>'\"#%@?, \n\t0159.~", max_size=40)
