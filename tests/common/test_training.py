@@ -138,7 +138,9 @@ def test_training_reaches_the_answer(tmp_path):
 
 
 def test_a_loss_that_is_no_number_ends_the_training(tmp_path):
-    module = Line(torch.nn.Linear(2, 1), settings(steps=40, lr=1e30, clip=None))
+    module = Line(
+        torch.nn.Linear(2, 1), settings(steps=40, clip=None).model_copy(update={"lr": 1e30})
+    )
     with pytest.raises(UserError, match="the loss became NaN or infinite.*smaller lr"):
         fit(module, points, seed=1, checkpoints=tmp_path / "checkpoints", log=tmp_path / "log")
 
