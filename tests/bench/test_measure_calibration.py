@@ -47,6 +47,17 @@ def test_noise_that_is_said_to_be_detail_has_slope_and_share_of_one_half():
     assert fine["explained"] == pytest.approx(0.5, abs=0.03)
 
 
+def test_slices_of_one_brightness_that_are_drawn_with_two_are_seen():
+    truth = random_latents()
+    stripes = np.tile(np.float32([1, -1]), SHAPE[-1] // 2)
+    table = calibration(truth, truth + stripes, everywhere(), SPACING_MM)
+    assert table["variance"].idxmax() == "slice to slice"
+    assert table.loc["slice to slice", "slope"] < 0.5
+    nowhere = everywhere()
+    nowhere[:, ::4] = False
+    assert "slice to slice" not in calibration(truth, truth, nowhere, SPACING_MM).index
+
+
 def test_what_lies_elsewhere_does_not_count():
     truth, where = random_latents(), everywhere()
     where[:, 8:] = False

@@ -6,7 +6,9 @@ from their tumours, for detail of several sizes.
 ``slope`` is that of the true latents on the estimated ones. At 1 the estimate is the conditional
 mean that sampling needs (Karras et al. 2022, equation 3). Above 1 the estimate is too close to the
 mean, and synthetic patients have too little detail of that size; below 1, too much. ``explained``
-is the share of the true detail's variance that the estimate explains.
+is the share of the true detail's variance that the estimate explains, ``variance`` the variance of
+the estimate over that of the truth. Last come differences in brightness between neighbouring
+slices.
 """
 
 import argparse
@@ -37,6 +39,8 @@ from workflow_scripts.diffusion.process import Process
 WIDTHS_MM = (0.0, 4.0, 8.0, 16.0, 32.0)
 LEVELS = (0.2, 0.8, 1.6, 3.2, 6.4, 12.8)
 DRAWS = 2
+# Width of the squares of a slice that are compared with its neighbours', in latents.
+SQUARE = 8
 
 
 def parts_by_size(
@@ -54,18 +58,34 @@ def parts_by_size(
     return parts | {"rest": smooth[-1]}
 
 
+def slice_offsets(latents: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """How much squares of a slice, ``SQUARE`` latents wide, differ from the mean of three slices
+    (C, n), in latents (B, C, h, w, Z); of the squares all of which is ``where`` (B, h, w, Z)."""
+    squares = functional.avg_pool3d(torch.from_numpy(latents), (SQUARE, SQUARE, 1)).numpy()
+    inside = functional.avg_pool3d(torch.from_numpy(where[:, None] * 1.0), (SQUARE, SQUARE, 1))
+    offsets = squares - ndimage.uniform_filter1d(squares, 3, axis=-1)
+    return offsets.swapaxes(0, 1)[:, inside[:, 0].numpy() > 0.99]
+
+
 def calibration(
     truth: NDArray, estimate: NDArray, where: NDArray[np.bool_], spacing_mm: tuple
 ) -> pd.DataFrame:
-    """``slope`` and ``explained`` of detail of each size, of latents (B, C, h, w, Z) ``where``
-    (B, h, w, Z)."""
-    rows = {}
-    estimates = parts_by_size(estimate, spacing_mm)
-    for name, part in parts_by_size(truth, spacing_mm).items():
-        known, said = (values.swapaxes(0, 1)[:, where] for values in (part, estimates[name]))
-        slope = (known * said).sum() / (said**2).sum()
-        explained = (known * said).sum() ** 2 / (said**2).sum() / (known**2).sum()
-        rows[name] = {"slope": slope, "explained": explained}
+    """``slope``, ``explained`` and ``variance`` of detail of each size, of latents (B, C, h, w, Z)
+    ``where`` (B, h, w, Z); and of differences between slices, where squares lie inside."""
+
+    def values(latents: NDArray) -> dict[str, NDArray]:
+        parts = parts_by_size(latents, spacing_mm).items()
+        named = {name: part.swapaxes(0, 1)[:, where] for name, part in parts}
+        return named | {"slice to slice": slice_offsets(latents, where)}
+
+    rows, estimates = {}, values(estimate)
+    for name, known in values(truth).items():
+        said = estimates[name]
+        if known.size:
+            shared, own = (known * said).sum(), (said**2).sum()
+            explained = shared**2 / own / (known**2).sum()
+            variance = own / (known**2).sum()
+            rows[name] = {"slope": shared / own, "explained": explained, "variance": variance}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -162,7 +182,8 @@ def main() -> None:
     parser.add_argument("split")
     options = parser.parse_args()
     table = measure(options.results, options.split)
-    print(table.round(2).unstack("detail").to_string())
+    for name in table:
+        print(f"{name}:\n{table[name].unstack('detail').round(2).to_string()}\n")
 
 
 if __name__ == "__main__":
