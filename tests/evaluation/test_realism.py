@@ -71,6 +71,11 @@ def noisy(image, label, rng):
     return image + rng.normal(0, 0.08, image.shape) * (image > 0), label
 
 
+def grainy(image, label, rng):
+    """With white matter that is less even than it should be."""
+    return image + rng.normal(0, 0.08, image.shape) * template_tissues(GRID)[1], label
+
+
 def striped(image, label, rng):
     return image * (1 + 0.2 * (np.arange(GRID.shape[2]) % 2)), label
 
@@ -201,6 +206,8 @@ PLANTED = {
     "outline_roughness": [(frayed, 1)],
     "brain_ml": [(torn, -1)],
     "fine_detail": [(blurred, -1), (noisy, 1)],
+    "white_matter_grain": [(grainy, 1), (blurred, -1)],
+    "white_matter_stripes": [(striped, 1), (grainy, 1)],
     "tumour_detail": [(mottled, 1), (blurred, -1)],
     "bright_in_one_piece": [(speckled, -1)],
     "grey_white_contrast": [(washed_out, -1)],

@@ -15,6 +15,8 @@ from workflow_scripts.common.patients import Patient
 
 # Structures that a Gaussian of so many voxels smooths away count as fine detail.
 DETAIL_VOXELS = 1.5
+# The same of white matter, whose own structures are few: what is left is grain.
+GRAIN_VOXELS = 0.8
 # Voxels that are farther than this from the tumour are judged.
 FROM_TUMOUR_VOXELS = 4
 # Share of a tumour's voxels that are its bright ones, and the least voxels of a tumour measured.
@@ -60,6 +62,26 @@ def bright_in_one_piece(image: NDArray, tumour: Mask) -> Values:
         pieces, _ = ndimage.label(bright)
         shares.append(np.bincount(pieces[bright]).max() / bright.sum())
     return np.array(shares, dtype=float)
+
+
+def white_matter_detail(image: NDArray, deep_white: Mask) -> tuple[Values, Values]:
+    """Of each modality of ``image`` (M, X, Y, Z) in ``deep_white`` (X, Y, Z): the median absolute
+    difference from a Gaussian of ``GRAIN_VOXELS``, and from one axial slice to the next. NaN
+    without a voxel.
+
+    White matter is even in patients. Grain and stripes show there that ``fine_detail`` and
+    ``slice_ratio`` cannot tell from folds.
+    """
+    if not deep_white.any():
+        return np.full((2, len(image)), np.nan)
+    both = deep_white[:, :, 1:] & deep_white[:, :, :-1]
+    grain, stripes = [], []
+    for volume in image:
+        smooth = ndimage.gaussian_filter(volume, GRAIN_VOXELS)
+        grain.append(np.median(np.abs(volume - smooth)[deep_white]))
+        steps = np.abs(np.diff(volume, axis=2))[both]
+        stripes.append(np.median(steps) if steps.size else np.nan)
+    return np.array(grain, dtype=float), np.array(stripes, dtype=float)
 
 
 @functools.cache
@@ -109,15 +131,20 @@ def left_right_correlation(image: NDArray, where: Mask) -> Values:
 def image_measures(
     patient: Patient, grid: Grid, modalities: Sequence[str]
 ) -> dict[tuple[str, str], float]:
-    """Fine detail, that of the tumour, how much of its bright voxels is one piece, grey-white
-    contrast and left-right correlation of a patient by measure and modality."""
+    """Fine detail, grain and stripes of white matter, fine detail of the tumour, how much of its
+    bright voxels is one piece, grey-white contrast and left-right correlation of a patient by
+    measure and modality."""
     image, inside, tumour = patient.image(), patient.foreground(), patient.label() > 0
     where = away_from(tumour, inside)
+    grey, white = template_tissues(grid)
+    grain, stripes = white_matter_detail(image, where & ndimage.binary_erosion(white))
     measures = {
         "fine_detail": fine_detail(image, inside, where),
+        "white_matter_grain": grain,
+        "white_matter_stripes": stripes,
         "tumour_detail": fine_detail(image, inside, tumour & inside),
         "bright_in_one_piece": bright_in_one_piece(image, tumour & inside),
-        "grey_white_contrast": grey_white_contrast(image, where, *template_tissues(grid)),
+        "grey_white_contrast": grey_white_contrast(image, where, grey, white),
         "left_right_correlation": left_right_correlation(image, where),
     }
     return {

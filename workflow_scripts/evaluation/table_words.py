@@ -11,6 +11,8 @@ MEASURES = {
     "outline_roughness": "roughness of the brain's outline",
     "brain_ml": "volume of the brain",
     "fine_detail": "fine detail",
+    "white_matter_grain": "grain of white matter",
+    "white_matter_stripes": "stripes in white matter",
     "tumour_detail": "fine detail in the tumour",
     "bright_in_one_piece": "tumour's brightest quarter in one piece",
     "grey_white_contrast": "contrast of white and grey matter",
