@@ -93,19 +93,6 @@ def test_one_patient_has_no_spread():
         space_of(latents(1))
 
 
-def test_a_space_is_rescaled_to_other_latents_and_keeps_its_mean():
-    rendered = np.ones((12, *SHAPE), np.float32)
-    space = fit_latent_space(latents(), rendered, GRID, MODALITIES, settings_with())
-    mean, sd = space.mean.clone(), space.sd.clone()
-    residuals = latents() - 1 - mean.numpy()
-    # More various, and off the mean.
-    space.rescale(mean.numpy() + 3 * residuals + rendered, rendered)
-    torch.testing.assert_close(space.sd, 3 * sd)
-    space.rescale(mean.numpy() + residuals + 2 * sd.numpy()[:, None, None, None], None)
-    torch.testing.assert_close(space.sd, 5**0.5 * sd)
-    assert torch.equal(space.mean, mean)
-
-
 def test_maps_of_a_patch_keep_the_tumour_s_edge():
     points, ellipsoids = latent_points(GRID, 4), ellipsoid_of(random_attributes(2))
     settings = settings_with(patch=[2, 2, 4], anatomy="none")

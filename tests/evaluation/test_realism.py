@@ -201,13 +201,15 @@ def synthetic(rows):
     }
 
 
+# How far measures of few voxels may be off.
+LOOSE = {"bright_in_one_piece": 0.15, "white_matter_grain": 0.15, "white_matter_stripes": 0.3}
 PLANTED = {
     "slice_ratio": [(striped, 1)],
     "outline_roughness": [(frayed, 1)],
     "brain_ml": [(torn, -1)],
     "fine_detail": [(blurred, -1), (noisy, 1)],
-    "white_matter_grain": [(grainy, 1), (blurred, -1)],
-    "white_matter_stripes": [(striped, 1), (grainy, 1)],
+    "white_matter_grain": [(grainy, 1), (noisy, 1)],
+    "white_matter_stripes": [(striped, 1)],
     "tumour_detail": [(mottled, 1), (blurred, -1)],
     "bright_in_one_piece": [(speckled, -1)],
     "grey_white_contrast": [(washed_out, -1)],
@@ -235,8 +237,8 @@ def test_clean_patients_have_ratios_of_one(groups_with):
     rows = {key: row for key, row in rows.items() if row.measure != "contrast_spread"}
     assert {name for name, _ in rows} == set(PLANTED)
     for row in rows.values():
-        # Tumours of 80 voxels have 20 bright ones.
-        within = 0.15 if row.measure == "bright_in_one_piece" else 0.08
+        # Tumours of 80 voxels have 20 bright ones, and deep white matter has some 100 voxels.
+        within = LOOSE.get(row.measure, 0.08)
         assert row.value == pytest.approx(1, abs=within)
         assert row.low - 0.02 < 1 < row.high + 0.02
 

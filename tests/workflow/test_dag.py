@@ -114,7 +114,7 @@ def project(tmp_path, monkeypatch):
         ("common/grid.py", "# The middle", "# Middle", False),
         ("common/grid.py", "def to_mm(self, voxels", "def to_mm(\n        self, voxels", False),
         ("segmentation/train.py", "predict_masks", "predict", False),
-        ("evaluation/settings.py", "ge=1)", "ge=2)", False),
+        ("evaluation/settings.py", "ge=1,", "ge=2,", False),
     ],
 )
 def test_code_is_stale_where_it_computes_otherwise(project, file, old, new, stale):

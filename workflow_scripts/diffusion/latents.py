@@ -89,14 +89,6 @@ class LatentSpace(nn.Module):
             maps.append(fold(rendered.to(ellipsoid), self.patch))
         return torch.cat(maps, 1)
 
-    def rescale(self, latents: NDArray | StoredRows, rendered: NDArray | StoredRows | None) -> None:
-        """Divide channels by the standard deviation that other latents (N, C, h, w, Z) have about
-        the ``mean``, which stays: that of a few patients would be mostly noise."""
-        own_mean, square = residual_moments(latents, rendered)
-        mean = self.mean.cpu().numpy().astype(np.float64)
-        variance = square - 2 * mean * own_mean + mean**2
-        self.sd.copy_(torch.from_numpy(channel_spread(variance)))
-
     def keep_contrasts(
         self, contrasts: NDArray[np.float32], intensities: NDArray[np.float32]
     ) -> None:
@@ -144,32 +136,17 @@ def fit_latent_space(
             "the training latents are those of one patient without copies: they have no spread to "
             "learn; add patients or set autoencoder.copies"
         )
-    mean, square = residual_moments(latents, rendered)
-    space.mean.copy_(torch.from_numpy(mean))
-    space.sd.copy_(torch.from_numpy(channel_spread(square - mean**2)))
-    return space
-
-
-def residual_moments(
-    latents: NDArray | StoredRows, rendered: NDArray | StoredRows | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Voxelwise means (C, h, w, Z) of latents (N, C, h, w, Z), less the ``rendered`` ones where
-    there are any, and of their squares. They are read one by one."""
-    shape = latents.shape[1:]
-    mean, square = np.zeros(shape), np.zeros(shape)
+    mean, square = np.zeros(space.shape), np.zeros(space.shape)
     for row, latent in enumerate(latents):
         exact = latent.astype(np.float64)
         if rendered is not None:
             exact -= rendered[row]
         mean += exact / len(latents)
         square += exact**2 / len(latents)
-    return mean, square
-
-
-def channel_spread(variance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard deviations (C) of the channels of voxelwise variances (C, h, w, Z)."""
-    sd = np.sqrt(variance.clip(0).mean((1, 2, 3)))
-    return np.maximum(sd, SMALLEST_SHARE * sd.max())
+    sd = np.sqrt((square - mean**2).clip(0).mean((1, 2, 3)))
+    space.mean.copy_(torch.from_numpy(mean))
+    space.sd.copy_(torch.from_numpy(np.maximum(sd, SMALLEST_SHARE * sd.max())))
+    return space
 
 
 def map_channels(settings: DenoiserSettings, down: int, channels: int) -> int:

@@ -51,9 +51,6 @@ def main(snakemake) -> None:
     if prior := snakemake.input.prior:
         # The denoiser comes with the space and the scaling that it knows.
         start, _, scaling = load_bundle(Path(prior).parent)
-        if params.patients and settings.space == "centred":
-            # Real patients differ from what is rendered of them by more than the prior's phantoms.
-            start.space.rescale(latents, rendered)
         scaling = replace(scaling, patients=params.patients)
     else:
         start, scaling = from_nothing(
