@@ -7,6 +7,7 @@ import torch
 from tests.models import random_attributes
 from workflow_scripts.common.attributes import AXES, CONDITIONS
 from workflow_scripts.common.grid import Grid
+from workflow_scripts.diffusion import settings
 from workflow_scripts.diffusion.conditions import (
     VECTOR,
     Scaling,
@@ -86,6 +87,10 @@ def test_forgotten_shares_are_unknown_and_all_else_is_kept():
     assert found[0, 13] == 1
     one = forget_shares(vectors, torch.tensor([[True, False], [False, True]]))
     assert one[:, 9:13].tolist() == [[0, 0, -0.5, 1], [0, 1, 0, 0]]
+
+
+def test_a_model_folder_has_a_scale_for_each_condition():
+    assert len(CONDITIONS) == settings.CONDITIONS
 
 
 def test_phantoms_of_a_prior_are_told_from_patients():
