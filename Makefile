@@ -1,67 +1,66 @@
-# Two commands: `make demo` runs the workflow on the embedded patients, `make test` runs the tests.
+# The main targets: `make demo` runs the workflow on the embedded phantoms, `make test` runs the tests.
 # Either sets up the environment in .venv first, once.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# A line a stage; all that Snakemake says is in .snakemake/log.
+# One line per stage; Snakemake's own messages are in .snakemake/log.
 SNAKEMAKE := $(BIN)/snakemake --logger stages --cores all
-# The environment finds the logger here, whatever the working directory.
+# The environment finds the logger here, in any working directory.
 LOGGER := terminal/snakemake_logger_plugin_stages/__init__.py
 RESULTS := results
 EXPORT := $(RESULTS)/export/n8-s0
 ARCHIVE := $(RESULTS)/archive/run.zip
-# Of tests alone: a browser and the BIDS validator, and nnU-Net on top of the workflow's environment.
+# For tests only: a browser and the BIDS validator, and nnU-Net on top of the workflow's environment.
 OUTSIDE := .venv-outside
 NNUNET := .venv-nnunet
 DOCS := .venv-docs
-# Of `make study`: phantoms; brats with the folder of BraTS patients; lgg with a table of files.
+# For `make study`: phantoms; brats with the folder of BraTS patients; lgg with a table of files.
 COHORT := phantoms
 DATA :=
-# Of both: one cell, as n5-s0, and some of the arms; all of them unless named.
+# For `make study` and `make study-cell`: one cell, such as n5-s0, and some arms; by default all.
 CELL :=
 ARMS :=
-# Of `make sampler`: a prior's model folder.
+# For `make sampler`: a prior's model folder.
 MODEL := embedded
-# Their processes feed a GPU, or make phantoms.
+# Rules that use all threads, to generate phantoms or to prepare batches for a GPU.
 PRIOR_RULES := make_phantoms train_autoencoder encode_patients train_diffusion
 
-# Packages are installed uncompiled: where nothing is written at their first import either, each process
-# compiles torch and MONAI again, for some seconds.
+# Packages are compiled at their first import. Without writing bytecode, each process would compile torch and MONAI again, for some seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-long test-hostile test-kills test-slurm test-report prior prior-brats study study-cell verdicts kept bench curves sampler archive docs lint \
 	format lock schema help
 
 help:
-	@echo "make demo        the whole workflow on the embedded patients; prints the verdict"
-	@echo "make test        all tests but those below"
-	@echo "make test-long   whole runs, of which make test has the parts"
-	@echo "make test-hostile heads whose affine is wrong, and files that Hypothesis makes up; a quarter of an hour"
-	@echo "make test-kills  twenty kills at random moments of the tiny set-up"
-	@echo "make test-slurm  the workflow on a real Slurm of one node, started here and stopped again"
+	@echo "make demo        the whole workflow on the embedded phantoms; prints the verdict"
+	@echo "make test        all tests except those below"
+	@echo "make test-long   whole runs, of which make test tests the parts"
+	@echo "make test-hostile heads with a wrong affine, and random files from Hypothesis; a quarter of an hour"
+	@echo "make test-kills  kills the tiny set-up twenty times at random moments"
+	@echo "make test-slurm  the workflow on a real one-node Slurm, started for the test"
 	@echo "make test-report the demo's report in a real browser (Chromium of this machine, or Playwright's),"
-	@echo "                 its patients as nnU-Net and the BIDS validator read them, and its archive"
-	@echo "make prior       networks to start from, learned from phantoms, in prior/: three hours"
+	@echo "                 its exports with nnU-Net and the BIDS validator, and its archive"
+	@echo "make prior       pretrained networks, trained on phantoms, in prior/; three hours"
 	@echo "make prior-brats the same for four modalities and three tumour regions, in prior-brats/"
 	@echo "make study       five and ten patients, five seeds: do synthetic patients help? half a day;"
 	@echo "                 COHORT=brats DATA=<folder>, or COHORT=lgg DATA=<table>, on real patients"
-	@echo "make study-cell  one cell of the study again, and whether its scores are the committed ones: COHORT, DATA,"
+	@echo "make study-cell  repeats one cell of the study and compares its scores with the committed ones: COHORT, DATA,"
 	@echo "                 CELL=n5-s0 and ARMS"
-	@echo "make verdicts    how often verdicts are wrong: simulated studies, for docs/numbers.md; a minute"
+	@echo "make verdicts    how often verdicts are wrong, by simulated studies, for docs/numbers.md; a minute"
 	@echo "make kept        segmentation weights of the best validation check, or the last? half an hour"
-	@echo "make bench       time and memory beside the paper's networks and MONAI's; half an hour"
-	@echo "make curves      quality against time of training, and steps of sampling; hours"
-	@echo "make sampler     guidance, stochasticity and steps of the sampler, chosen on held-out phantoms; half an hour"
+	@echo "make bench       time and memory, compared with the paper's and MONAI's networks; half an hour"
+	@echo "make curves      quality against training time and sampling steps; hours"
+	@echo "make sampler     chooses guidance, stochasticity and steps of the sampler on held-out phantoms; half an hour"
 	@echo "make archive     the finished demo in one file"
-	@echo "make docs        the documentation as a site, links checked"
+	@echo "make docs        the documentation as a site, with checked links"
 	@echo "make lint        style: ruff, snakefmt, snakemake --lint"
 
 $(READY): requirements.lock $(LOGGER)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11) and "Python 3.11 or later is needed; name it: make PYTHON=/path/to/python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
-	# Modules are compiled at their first import, not all of them at installation.
+	# Modules are compiled at their first import, not at installation.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
 		--requirement requirements.lock
 	$(BIN)/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "stages.pth").write_text("$(CURDIR)/terminal\n")'
@@ -124,7 +123,7 @@ study-cell: $(READY)
 verdicts: $(READY)
 	$(BIN)/python -m workflow_scripts.evaluation.simulate_verdicts --write docs/numbers.md
 
-# The phantoms are preprocessed once: both runs share the folder, and differ in their training alone.
+# Both runs share the folder, so phantoms are preprocessed once; only the training differs.
 kept: $(READY)
 	$(SNAKEMAKE) --configfile config/kept.yaml --config results=results-kept 'segmentation={keep: best}' \
 		-- results-kept/evaluation/scores.csv

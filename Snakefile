@@ -1,4 +1,4 @@
-"""From a cohort to the evaluation table: slice-based latent diffusion for brain-tumour MRI."""
+"""From a cohort to the evaluation: slice-based latent diffusion for brain-tumour MRI."""
 
 import json
 import os
@@ -18,12 +18,12 @@ report: "report/workflow.rst"
 STARTED = time.time()
 ROOT = Path(workflow.current_basedir)
 sys.path.insert(0, str(ROOT))
-# The scripts of all rules import from the project, whichever environment they run in.
+# The scripts of all rules import from the project, in whichever environment they run.
 os.environ.update(PYTHONPATH=os.pathsep.join([str(ROOT), os.getenv("PYTHONPATH", "")]))
-# Threads of torch that wait for each other give the core away soon: where something else runs
-# beside them, they otherwise keep it from the thread that they wait for.
+# Waiting threads of torch yield their core early. If other processes run, they would otherwise
+# block the thread for which they wait.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-# Libraries tell their own developers what will change in them.
+# FutureWarnings of libraries are not meant for users.
 os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
 
 from workflow_scripts import expected
@@ -37,23 +37,23 @@ from workflow_scripts.common.strict_yaml import read_yaml
 from workflow_scripts.configuration import check
 from workflow_scripts.evaluation.last_words import last_words
 
-# Not by `configfile`, which is passed over where this is a module of another workflow.
+# Not with `configfile`, which is ignored if this is a module of another workflow.
 values = load_configfile(ROOT / "config.yaml")
 update_config(values, config)
 try:
     for file in workflow.configfiles:
-        # Of a key that is there twice Snakemake takes the second one without a word. The files of
-        # a workflow that has this one as a module are its own.
+        # Snakemake silently takes the second of two equal keys. The files of a workflow that uses
+        # this one as a module are not checked.
         if workflow.modifier.parent_modifier is None:
             read_yaml(file)
     CONFIG = check(values)
 except (UserError, OSError) as error:
-    # One line for the user, in place of a traceback through the Snakefile.
+    # One line for the user in place of a traceback.
     sys.exit(f"Error: {words_of(error)}")
 
 if workflow.is_main_process:
     RUNNING = clear_stale_locks(".snakemake")
-    # One training at a time on this machine's GPU; a cluster and processors have their own counts.
+    # One training at a time on this machine's GPU; clusters and CPUs have their own limits.
     local = workflow.global_resources["_nodes"].value is None
     problem = cuda_problem() if local else None
     if local and "gpu" in workflow.global_resources:
@@ -65,7 +65,7 @@ if workflow.is_main_process:
         workflow.register_resource("gpu", 1)
 
 if workflow.is_main_process:
-    # For the time that is left, which the logger of `--logger stages` tells.
+    # For the remaining time in the logger of `--logger stages`.
     os.environ.update(SBLDM_EXPECTED=json.dumps(expected.job_seconds(CONFIG)))
 
 RESULTS = CONFIG.results
@@ -82,7 +82,7 @@ wildcard_constraints:
     rival=r"gan3d|ldm3d",
 
 
-# Phantoms on the grid are there to train a prior on, and nothing else.
+# Phantoms on the grid only serve to train a prior.
 ON_GRID = CONFIG.cohort.source == "phantom_on_grid"
 if ON_GRID:
     WANTED = [f"{RESULTS}/prior/training.json"]

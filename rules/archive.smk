@@ -1,4 +1,4 @@
-"""A finished run in one file, to be kept, passed on and run again."""
+"""A finished run in one file, to store, share and run again."""
 
 
 rule archive_run:

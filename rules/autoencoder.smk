@@ -1,4 +1,4 @@
-"""Slices to latents and back: one autoencoder a split, from its training patients alone."""
+"""The slice autoencoder: one per split, trained on its training patients only."""
 
 from workflow_scripts.autoencoder.settings import AutoencoderSettings
 
@@ -96,7 +96,7 @@ rule encode_patients:
         gpu=1,
     params:
         copies=CONFIG.autoencoder.copies,
-        # A denoiser that is told no anatomy adds to nothing.
+        # Only a denoiser with an anatomy needs rendered latents.
         render=CONFIG.diffusion.anatomy == "tissue",
         layout=CONFIG.diffusion.layout is not None,
         warp=settings("autoencoder")["warp"],

@@ -20,7 +20,7 @@ rule measure_speed:
         repetition=r"\d+",
     conda:
         "../envs/workflow.yaml"
-    # All of the machine, so that nothing of this run computes beside it.
+    # All cores, so that no other job of this run affects the times.
     threads: max(1, workflow.cores or 1)
     resources:
         mem_mb=16000,
@@ -28,7 +28,7 @@ rule measure_speed:
         gpu=1,
     params:
         configs=lambda wildcards: compared(ROOT, SETUPS[wildcards.setup]),
-        # Tells apart what jobs keep that were killed.
+        # Separates the stored progress of killed jobs.
         repetition=lambda wildcards: wildcards.repetition,
         seconds=CONFIG.bench.seconds,
         slices=CONFIG.bench.slices,

@@ -1,4 +1,4 @@
-"""Patients: where their files lie, who trains and who tests, and the embedded ones."""
+"""The cohort: patients' files, splits, and the embedded phantoms."""
 
 from workflow_scripts.cohort.listing import listing_digest
 from workflow_scripts.cohort.settings import PhantomSettings

@@ -1,4 +1,4 @@
-"""What the rules share: parameters, fingerprints of code, and input functions."""
+"""Shared by the rules: parameters, fingerprints of code, and input functions."""
 
 import math
 
@@ -8,8 +8,8 @@ from workflow_scripts.common.prior import EMBEDDED, fitting_autoencoder, prior_f
 from workflow_scripts.nnunet.commands import command_path
 from workflow_scripts.synthesis.folder import COPIES, STAGES
 
-# The network in whose features patients are compared is no input: a run that lies at another
-# depth of folders would name its files otherwise and run again.
+# The network for comparing patients' features is no input: in a run at another folder depth its
+# relative path would differ, and jobs would run again.
 FITTING = fitting_autoencoder(CONFIG.modalities, CONFIG.labels, Grid.from_settings(GRID))
 JUDGE = content(FITTING or EMBEDDED / "autoencoder")
 
@@ -25,7 +25,7 @@ def code(script: str) -> str:
 
 
 def cohort_listing():
-    """The file that names the cohort's patients, where there is one."""
+    """The file that lists the cohort's patients, if there is one."""
     if CONFIG.cohort.source == "table":
         listing, key = Path(CONFIG.cohort.table), "cohort.table"
     elif CONFIG.cohort.source == "msd":
@@ -56,12 +56,12 @@ def participant(patient):
 
 
 def volumes(row):
-    """Columns of a patient's row that name files."""
+    """Columns of a patient's row with files."""
     return [*CONFIG.modalities, "label", *(["brain_mask"] if row["brain_mask"] else [])]
 
 
 def raw_files(wildcards):
-    """Input function: a patient's files, by modality, label and (where given) brain mask."""
+    """Input function: a patient's files by modality, label and (if any) brain mask."""
     row = participant(wildcards.patient)
     return {name: split_index(row[name])[0] for name in volumes(row)}
 
@@ -82,18 +82,19 @@ def raw_reading(wildcards):
 
 
 def named(pattern, names, suffix=""):
-    """Outputs with names of their own, ``<name><suffix>``; ``*`` in the pattern is the name."""
+    """Named outputs ``<name><suffix>``; ``*`` in the pattern is the name."""
     return {f"{name}{suffix}": pattern.replace("*", name) for name in names}
 
 
 def memory(mb, kb_per_voxel=0.0):
-    """Megabytes of a job, and kilobytes a voxel of the grid; each attempt asks for as much again."""
+    """Memory of a job: megabytes, plus kilobytes per voxel of the grid; times the number of the
+    attempt."""
     voxels = math.prod(CONFIG.grid.shape)
     return lambda wildcards, attempt: round(mb + kb_per_voxel * voxels / 1000) * attempt
 
 
 def patients_of(split, role):
-    """Names of a split's patients of a role: train, validation or test."""
+    """Names of a split's patients with a role: train, validation or test."""
     table = cached_table(checkpoints.draw_splits.get().output.splits, "split")
     rows = table[(table["split"] == split) & (table["role"] == role)]
     if rows.empty:
@@ -113,25 +114,25 @@ def label_readings(wildcards):
 
 
 def arrays(patients, names):
-    """Files of preprocessed patients, of the kinds named: arrays (image, label or brain), or
-    other files by their full names."""
+    """Files of preprocessed patients by kind: arrays (image, label or brain), or other files by
+    their full names."""
     files = [name if "." in name else f"{name}.npy" for name in names]
     return [f"{RESULTS}/preprocess/{p}/{file}" for p in patients for file in files]
 
 
 def preprocessed(role, *names):
-    """Input function: files of a split's patients of a role; their images, unless named."""
+    """Input function: files of a split's patients with a role; by default their images."""
     return lambda wildcards: arrays(patients_of(wildcards.split, role), names or ["image"])
 
 
 def held_out(*names):
-    """Input function: arrays of the patients that no model of this split was fitted to."""
+    """Input function: arrays of the patients that no model of this split was trained on."""
     sides = preprocessed("validation", *names), preprocessed("test", *names)
     return lambda wildcards: sides[0](wildcards) + sides[1](wildcards)
 
 
 def everybody(role, *names, splits=SPLITS):
-    """Input function: files of the patients who have a role in any of the splits."""
+    """Input function: files of the patients with a role in any split."""
 
     def files(wildcards):
         patients = {p for split in splits for p in patients_of(split, role)}
@@ -141,7 +142,8 @@ def everybody(role, *names, splits=SPLITS):
 
 
 def synthetic_patients(wildcards):
-    """Input function: the split's synthetic patients, phantoms or copies that an arm trains on."""
+    """Input function: the split's synthetic patients, phantoms or copies in an arm's training
+    set."""
     sources = {
         "synthetic": "synthesise_patients",
         "synthetic_first": "synthesise_patients",
@@ -159,24 +161,25 @@ def synthetic_patients(wildcards):
 
 
 def prior(stage):
-    """Weights and configuration of the network that a stage's training starts from, if any."""
+    """Initial weights and configuration of a stage's network, if any."""
     prior = getattr(CONFIG, stage).prior
     files = {"prior": "weights.safetensors", "prior_config": "config.json"}
     return {name: prior_file(prior, f"{stage}/{file}") or [] for name, file in files.items()}
 
 
 def split_seed(wildcards):
-    """Seed of all that is drawn and learned for a split: a split's own seed repeats the whole."""
+    """Seed of all random numbers for a split: another seed of the split repeats the whole
+    method."""
     return CONFIG.seed + int(wildcards.split.split("-s")[1])
 
 
 def trained(name):
-    """A file of the autoencoder's stage that synthesis needs: this run's, or a model folder's."""
+    """A file of the autoencoder stage for synthesis: this run's, or a model folder's."""
     return f"{CONFIG.synthesis.model or AUTOENCODER}/{name}"
 
 
 def trained_model():
-    """Autoencoder, denoiser and brain: this run's own, or a model folder's."""
+    """Autoencoder, denoiser and brain mask: this run's, or a model folder's."""
     if folder := CONFIG.synthesis.model:
         stages = "autoencoder", "diffusion"
         model = {stage: f"{folder}/{stage}/weights.safetensors" for stage in stages}
@@ -192,7 +195,7 @@ def trained_model():
 
 
 def requested_anatomies():
-    """The anatomies that the user's table of requests names."""
+    """The anatomies in the user's table of requests."""
     if not CONFIG.synthesis.requests:
         return set()
     table = read_table(CONFIG.synthesis.requests)
@@ -200,27 +203,28 @@ def requested_anatomies():
 
 
 def anatomy_files():
-    """The images in the folders that the user's table of requests names."""
+    """The images in the folders of the user's table of requests."""
     folders = sorted(name for name in requested_anatomies() if Path(name).is_dir())
     return sorted(str(file) for folder in folders for file in Path(folder).glob("*.nii*"))
 
 
 def of_each_patient(name):
-    """Input function: a file of each patient, once: in folds a patient has all three roles."""
+    """Input function: one file of each patient; in folds a patient has all three roles, but is
+    listed once."""
     by_role = [everybody(role, name) for role in ("train", "validation", "test")]
     return lambda wildcards: sorted({file for files in by_role for file in files(wildcards)})
 
 
 def training_copies(wanted):
-    """What the split's denoiser was trained on, as anatomies and backgrounds; nothing where it is
-    not wanted, or for a model folder, which has none of it."""
+    """The denoiser's training data, as anatomies and backgrounds; empty if not needed, or for a
+    model folder, which has none."""
     if not wanted or CONFIG.synthesis.model:
         return dict.fromkeys(COPIES, [])
     return {name: getattr(rules.encode_patients.output, name) for name in COPIES}
 
 
 def sampler_model(*names):
-    """Files of the model that is sampled: its networks and brain, and others by their names."""
+    """Files of the model to sample: its networks and brain mask, and others by name."""
     files = {stage: f"{stage}/weights.safetensors" for stage in STAGES}
     files |= {f"{stage}_config": f"{stage}/config.json" for stage in STAGES}
     files |= {"brain": "brain.nii.gz", **{name: f"{name}.json" for name in names}}
@@ -228,8 +232,8 @@ def sampler_model(*names):
 
 
 def training_volumes():
-    """All that the split's denoiser was trained on, the autoencoder that encoded it, and held-out
-    patients; nothing for a model folder, which has none of it."""
+    """The denoiser's training data, the autoencoder that encoded it, and held-out patients; empty
+    for a model folder, which has none."""
     if CONFIG.synthesis.model:
         return {"latents": []}
     encoded = rules.encode_patients.output
@@ -245,7 +249,8 @@ def training_volumes():
 
 
 def nnunet_commands(wildcards):
-    """Folder of nnU-Net's commands, as a parameter; without them the run ends before any job."""
+    """Folder of nnU-Net's commands, as a parameter; if they are missing, the run ends before any
+    job."""
     try:
         command_path("nnUNetv2_train", CONFIG.nnunet.commands)
     except UserError as error:

@@ -1,19 +1,19 @@
-"""Quality against time of training, and against steps of sampling: `make curves`."""
+"""Quality against training time, and against sampling steps: `make curves`."""
 
 from workflow_scripts.bench.runs import SCRIPTS, priors, run_values, runs, shared_values
 
 CURVES = f"{BENCH}/curves"
 RUNS = runs(CONFIG.bench)
-# One split tells; what differs between systems is larger than what differs between splits.
+# One split is enough: systems differ more than splits.
 CURVE_SPLIT = SPLITS[0]
-# Wildcard patterns of the runs of this workflow, and of MONAI's example.
+# Wildcard patterns for runs of this workflow, and of MONAI's example.
 OF_SETUPS = "|".join(name for name, run in RUNS.items() if run["setup"]) or "none"
 OF_LDM3D = "|".join(name for name, run in RUNS.items() if not run["setup"]) or "none"
 
 
 rule run_setup:
     input:
-        # The run reads the cohort and the prior itself; these are named so that it runs again where
+        # The inner run reads the cohort and the prior itself; as inputs they trigger a rerun when
         # they change.
         patients=everybody("train", "image", "label", splits=[CURVE_SPLIT]),
         held_out=everybody("test", "image", "label", splits=[CURVE_SPLIT]),
@@ -31,7 +31,7 @@ rule run_setup:
         run=OF_SETUPS,
     conda:
         "../envs/workflow.yaml"
-    # All of the machine, so that times compare.
+    # All cores, so that times are comparable.
     threads: max(1, workflow.cores or 1)
     resources:
         mem_mb=16000,

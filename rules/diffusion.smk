@@ -1,4 +1,4 @@
-"""The conditional denoiser of stacked latents, one a split."""
+"""The conditional denoiser of stacked latents, one per split."""
 
 from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.diffusion.settings import DiffusionSettings

@@ -171,7 +171,7 @@ rule evaluate_contrast:
         "../workflow_scripts/evaluation/evaluate_contrast.py"
 
 
-# Patients that are compared: the split's generated, reconstructed and real ones.
+# Patients to compare: the split's synthetic, reconstructed and real ones.
 COMPARED = {
     "held_out": held_out("image"),
     "held_out_masks": held_out("label", "foreground"),
@@ -184,7 +184,7 @@ COMPARED = {
 }
 
 
-# A job beside the other measures, since it takes as long as all of them.
+# Separate from the other measures, since it takes as long as all of them.
 rule evaluate_two_sample:
     input:
         **COMPARED,

@@ -1,4 +1,4 @@
-"""Real and synthetic patients for other frameworks, where asked for."""
+"""Real and synthetic patients for other frameworks, on request."""
 
 EXPORTED = [f"{name}.nii.gz" for name in (*CONFIG.modalities, "label")]
 

@@ -1,7 +1,7 @@
-"""nnU-Net, where it is installed: does it gain from synthetic patients? Where asked for."""
+"""nnU-Net, if installed: does it benefit from synthetic patients? On request."""
 
 NNUNET = f"{RESULTS}/nnunet/{{split}}/{{arm}}"
-# nnU-Net augments classically, always.
+# nnU-Net always uses classical augmentation.
 NNUNET_ARMS = ["real+classical", "real+classical+synthetic"]
 
 

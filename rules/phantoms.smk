@@ -1,4 +1,4 @@
-"""Phantom patients straight on the grid, thousands of them, to train a prior on."""
+"""Thousands of phantoms, generated directly on the grid, to train a prior."""
 
 from workflow_scripts.cohort.plan import phantom_ids
 from workflow_scripts.cohort.settings import PhantomSettings
@@ -7,7 +7,7 @@ from workflow_scripts.common.patients import ARRAYS
 PHANTOM_IDS = phantom_ids(CONFIG.cohort.phantom_count, on_grid=True)
 
 
-# One job for all: each patient takes a second, and a job takes several to start.
+# One job for all: a phantom takes a second, the start of a job several.
 rule make_phantoms:
     output:
         arrays=arrays(PHANTOM_IDS, [*ARRAYS, "tissue"]),

@@ -1,4 +1,4 @@
-"""One patient a job, from raw files to the grid of template space."""
+"""Preprocessing from raw files to the template grid, one job per patient."""
 
 PREPROCESS = f"{RESULTS}/preprocess/{{patient}}"
 

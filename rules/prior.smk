@@ -1,4 +1,4 @@
-"""The networks that other runs start from, in a folder that fits a repository: `make prior`."""
+"""The prior: networks from which other runs start, small enough for a repository: `make prior`."""
 
 from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.synthesis.folder import FILES

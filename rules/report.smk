@@ -1,4 +1,4 @@
-"""The run as pages that open from disk."""
+"""The report of a run."""
 
 PAGE = ROOT / "workflow_scripts" / "report" / "page"
 VIEWED = CONFIG.cohort.splits.viewed

@@ -1,4 +1,4 @@
-"""Which guidance, temperature and steps a model is sampled with: `make sampler`."""
+"""The choice of guidance, stochasticity and steps of the sampler: `make sampler`."""
 
 from workflow_scripts.bench.tried import PARTS, settings_grid
 
@@ -37,7 +37,7 @@ rule make_held_out:
         "../workflow_scripts/bench/make_held_out.py"
 
 
-# A job for each setting: a run that was stopped goes on with the settings that are left.
+# One job per setting: a run that was stopped resumes with the remaining settings.
 rule sample_setting:
     input:
         **sampler_model("sampling"),
@@ -72,7 +72,7 @@ rule choose_setting:
         tables=expand(rules.sample_setting.output.table, setting=SETTINGS),
     output:
         table=f"{SAMPLER}/settings.csv",
-        # Takes the place of the model folder's sampling.json.
+        # Replaces the model folder's sampling.json.
         chosen=f"{SAMPLER}/sampling.json",
         provenance=f"{SAMPLER}/provenance/choose_setting.json",
     log:

@@ -1,9 +1,9 @@
-"""One segmentation network for each split and arm; what they find in the test patients."""
+"""One segmentation network per split and arm, and their predictions for the test patients."""
 
 from workflow_scripts.segmentation.settings import SegmentationSettings
 
 SEGMENTATION = f"{RESULTS}/segmentation/{{split}}/{{arm}}"
-# What carries a label from the modality that it was drawn on to the reference.
+# Files that map a label from the modality on which it was drawn to the reference.
 FRAMES = ("native.json", *(f"{modality}_to_reference.tfm" for modality in CONFIG.modalities))
 
 
@@ -81,8 +81,8 @@ rule train_segmentation:
         f"{BENCHMARKS}/segmentation/train_segmentation/{{split}}/{{arm}}.tsv"
     conda:
         "../envs/workflow.yaml"
-    # Arms train side by side on one thread each, in three quarters of the time that they take one
-    # after the other on two.
+    # Arms train in parallel on one thread each, in three quarters of the time that they take one
+    # after another on two threads.
     threads: 1
     resources:
         mem_mb=memory(2000, 2.0),

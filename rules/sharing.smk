@@ -1,7 +1,7 @@
 """Results shared between runs: ``snakemake --cache``, with $SNAKEMAKE_OUTPUT_CACHE naming a folder.
 
-Snakemake shares no rule that has a benchmark, and warns at each run of rules that could be shared.
-So rules are marked, and their benchmarks taken away, only where sharing was asked for.
+Snakemake shares no rule with a benchmark, and warns in each run about rules that could be shared.
+So rules are marked, and their benchmarks removed, only with ``--cache``.
 """
 
 from snakemake.caching.rule import CacheFlag

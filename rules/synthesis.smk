@@ -1,4 +1,4 @@
-"""Synthetic patients: image and label at once, with the tumour that was asked for."""
+"""Synthetic patients: image and label together, with the requested tumour."""
 
 from workflow_scripts.synthesis.request_table import is_training
 from workflow_scripts.synthesis.settings import SamplingSettings
@@ -137,7 +137,7 @@ rule draw_implants:
         "../workflow_scripts/synthesis/draw_implants.py"
 
 
-# Parameters of all that is sampled.
+# Parameters of all sampling rules.
 SAMPLED = {
     "sampling": CONFIG.synthesis.part(SamplingSettings),
     "modalities": CONFIG.modalities,

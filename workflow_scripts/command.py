@@ -1,4 +1,4 @@
-"""The command ``sbldm``, for those who don't know Snakemake."""
+"""The command ``sbldm``, for use without Snakemake."""
 
 import os
 from pathlib import Path
@@ -10,9 +10,9 @@ from workflow_scripts.common.script import words_of
 from workflow_scripts.serve.command import serve
 from workflow_scripts.synthesis.command import synthesize
 
-# Every value of a run; a wheel does not have it.
+# All values of a run; not part of a wheel.
 DEFAULTS = Path(__file__).resolve().parents[1] / "config.yaml"
-# A run that is expected to take longer on CPUs is better run on a GPU.
+# Expected hours on CPUs above which a GPU is recommended.
 LONG_H = 48
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -29,7 +29,7 @@ main.add_command(serve)
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 def info(folder):
-    """Say what a model folder can make, and what it learned from."""
+    """Print what a model folder can synthesise, and what it was trained on."""
     from workflow_scripts.synthesis.describe import describe_model
 
     try:
@@ -40,7 +40,7 @@ def info(folder):
 
 
 def from_command_line(values: tuple[str, ...]) -> dict:
-    """What Snakemake makes of KEY=VALUE; raises ``UserError`` where it is none."""
+    """KEY=VALUE as Snakemake parses it; raises ``UserError`` for anything else."""
     from snakemake.cli import parse_config
 
     try:
@@ -50,7 +50,7 @@ def from_command_line(values: tuple[str, ...]) -> dict:
 
 
 def plan_text(config) -> str:
-    """Device, precision, priors, and the time and memory that a run is expected to need."""
+    """Device, precision, priors, and the expected time and memory of a run."""
     from workflow_scripts import expected
     from workflow_scripts.common.cuda import cuda_problem
     from workflow_scripts.common.job_words import device_words
@@ -63,19 +63,19 @@ def plan_text(config) -> str:
     if problem is None:
         time = f"not measured on a GPU; {time} without"
     elif hours > LONG_H:
-        time += "; take a machine with a GPU"
+        time += "; use a machine with a GPU"
     return (
         f"{device_words(config.diffusion.precision)}{f' ({problem})' if problem else ''}\n"
         f"training starts from: autoencoder {config.autoencoder.prior}, denoiser "
         f"{config.diffusion.prior}\n"
-        f"training patients a split: {trained_text(config.cohort.splits)}\n"
+        f"training patients per split: {trained_text(config.cohort.splits)}\n"
         f"expected on {cores} cores: {time} (the demo's rates, by voxels); at most "
-        f"{memory_mb / 1000:.1f} GB a job ({rule})"
+        f"{memory_mb / 1000:.1f} GB per job ({rule})"
     )
 
 
 def trained_text(splits) -> str:
-    """How many patients a split's networks learn from."""
+    """The number of training patients of each split, in words."""
     if splits.scheme == "folds":
         return f"all but one of {splits.folds} folds and {splits.validation} for validation"
     return f"{', '.join(map(str, splits.train_sizes))} ({splits.validation} more for validation)"
@@ -85,10 +85,10 @@ def trained_text(splits) -> str:
 @click.argument("files", nargs=-1, type=FILE)
 @click.option("--config", "values", multiple=True, metavar="KEY=VALUE", help="as Snakemake's")
 def check(files, values):
-    """Check configuration FILES and the patients that they name, before any job runs.
+    """Check configuration FILES and the patients that they refer to, before any job runs.
 
-    Each file says what differs from those before it, as after Snakemake's --configfile; --config
-    comes last, once for each KEY=VALUE.
+    Each file overrides the ones before it, as with Snakemake's --configfile. --config comes last,
+    once for each KEY=VALUE.
     """
     from workflow_scripts.cohort.count import usable_patients
     from workflow_scripts.configuration import read_config
@@ -105,8 +105,8 @@ def check(files, values):
         raise click.ClickException(words_of(error)) from None
     splits, arms = len(config.cohort.splits.names), len(config.segmentation.arms)
     if config.cohort.source == "phantom_on_grid":
-        arms = 0  # they are there to train a prior on, and nothing else
-    click.echo(f"{count} patients, {splits} splits of them, {arms} arms")
+        arms = 0  # these are used to train a prior, and nothing else
+    click.echo(f"{count} patients, {splits} splits, {arms} arms")
     if arms:
         click.echo(plan_text(config))
     click.echo(

@@ -1,6 +1,6 @@
 """The configuration as a whole: checked before any job, and the source of ``config.schema.json``.
 
-``config.yaml`` is the only home of default values, so that no field here has one.
+Default values are in ``config.yaml`` only, so no field here has one.
 """
 
 import difflib
@@ -44,17 +44,17 @@ from workflow_scripts.synthesis.folder import CHECKSUMS, check_files, check_mode
 from workflow_scripts.synthesis.settings import SynthesisSettings
 
 SCHEMA = Path(__file__).resolve().parents[1] / "config" / "config.schema.json"
-SHOWN = 80  # characters of a wrong value in a message
+SHOWN = 80  # maximum characters of a wrong value in a message
 
 
 class Config(Section):
     """All values of a run, in the order of the stages."""
 
-    results: UserPath = Field(description="folder that everything is written to", min_length=1)
-    seed: int = Field(description="seed of everything that is not a split", ge=0)
-    modalities: list[Modality] = Field(description="MRI modalities used", min_length=1)
+    results: UserPath = Field(description="folder for all outputs", min_length=1)
+    seed: int = Field(description="seed of everything except the splits", ge=0)
+    modalities: list[Modality] = Field(description="MRI modalities", min_length=1)
     labels: Labels = Field(
-        description="classes learned: the whole tumour, or core, oedema and enhancing tumour"
+        description="region set: the whole tumour, or core, oedema and enhancing tumour"
     )
     grid: GridSettings
     cohort: CohortSettings
@@ -109,7 +109,7 @@ class Config(Section):
 
 
 def _sizes_that_do_not_fit(config: Config) -> Iterator[str]:
-    """What of the grid the networks cannot take, in words."""
+    """Problems of grids that do not fit the networks."""
     down, (px, py, pz) = config.autoencoder.down, config.diffusion.patch
     in_plane = "autoencoder.stem and widths, diffusion.patch"
     for axis, size, factor, key in zip(
@@ -126,41 +126,41 @@ def _sizes_that_do_not_fit(config: Config) -> Iterator[str]:
             count = len(config.diffusion.widths)
             yield (
                 f"diffusion.widths: {size} voxels along {axis} are {size // factor} in the "
-                f"latents, which {count} widths halve {count - 1} times; take fewer widths, or a "
+                f"latents, which {count} widths halve {count - 1} times; use fewer widths, or a "
                 f"multiple of {factor * halvings} voxels"
             )
     if config.autoencoder.loss.equivariance and any(n % (2 * down) for n in config.grid.shape[:2]):
         yield (
             f"autoencoder.loss.equivariance halves latents, and {config.grid.shape[0]} or "
             f"{config.grid.shape[1]} voxels along x and y are no multiple of {2 * down}; set it "
-            "to 0, or take such a grid"
+            f"to 0, or change the grid"
         )
     patch = config.segmentation.patch
     if patch and any(p > n for p, n in zip(patch, config.grid.shape, strict=True)):
         yield (
             f"segmentation.patch: {list(patch)} is larger than the grid, "
-            f"{list(config.grid.shape)}; null takes the whole volume"
+            f"{list(config.grid.shape)}; null uses the whole volume"
         )
 
 
 def _sizes_that_rivals_do_not_take(config: Config) -> Iterator[str]:
-    """What of the grid the networks of the arms' rivals cannot take, in words."""
+    """Problems of grids that do not fit the networks of the rivals in the arms."""
     for name in config.rivals.names:
         factor = getattr(config.rivals, name).factor
         wrong = [n for n in config.grid.shape if n % factor]
         if name in config.segmentation.words and wrong:
             yield (
                 f"rivals.{name}: sides of {', '.join(map(str, wrong))} voxels are no multiple of "
-                f"{factor}, which its widths ask for; take fewer widths, or such a grid"
+                f"{factor}, which its widths require; use fewer widths, or change the grid"
             )
 
 
 def _values_that_do_not_fit(config: Config) -> Iterator[str]:
-    """What one stage asks of another that does not give it, in words."""
+    """Problems of stages whose values do not fit each other."""
     if not config.diffusion.drop and config.synthesis.guidance != 1 and not config.synthesis.model:
         yield (
-            f"synthesis.guidance = {config.synthesis.guidance:g} needs a null condition, which "
-            "diffusion.drop = 0 never trains; take guidance 1, or a drop of 0.1"
+            f"synthesis.guidance = {config.synthesis.guidance:g} needs a null condition, which is "
+            f"not trained with diffusion.drop = 0; use guidance 1, or a drop of 0.1"
         )
     if config.preprocess.reference not in ("auto", *config.modalities):
         yield (
@@ -170,33 +170,33 @@ def _values_that_do_not_fit(config: Config) -> Iterator[str]:
 
 
 def _patients_that_do_not_fit(config: Config) -> Iterator[str]:
-    """What of the cohort the splits and labels cannot take, in words."""
+    """Problems of cohorts that do not fit the splits and labels."""
     cohort = config.cohort
     if cohort.label_scheme == "whole_tumour" and config.labels == "subregions":
         yield (
-            "labels: subregions cannot be told apart in labels of the scheme whole_tumour; "
+            "labels: subregions do not exist in labels of the scheme whole_tumour; "
             "set labels: whole_tumour"
         )
     needed, count = cohort.splits.patients_needed, cohort.phantom.patients
     if cohort.made and count is not None and count < needed:
         yield (
-            f"cohort.phantom.patients = {count}: the splits need {needed} ({cohort.splits.needs}); "
-            f"take more, or lower {cohort.splits.lower}"
+            f"cohort.phantom.patients = {count}: the splits need {needed} "
+            f"({cohort.splits.needs}); increase it, or lower {cohort.splits.lower}"
         )
     if cohort.source == "phantom_on_grid" and cohort.phantom_count > MOST_ON_GRID:
         yield (
-            f"cohort: a prior has at most {MOST_ON_GRID} phantoms, those after it are held out; "
+            f"cohort: a prior has at most {MOST_ON_GRID} phantoms, since later ones are held out; "
             f"{cohort.phantom_count} are too many"
         )
 
 
 def _priors_that_do_not_fit(config: Config) -> Iterator[str]:
-    """Where a prior is of other networks or patients than this run's, in words."""
+    """Problems of priors with other networks or patients than this run's."""
     if config.diffusion.prior not in ("none", config.autoencoder.prior):
         yield (
-            f"diffusion.prior = {config.diffusion.prior}: a denoiser knows the latents of the "
-            f"autoencoder it came with, autoencoder.prior is {config.autoencoder.prior}; name the "
-            "same, or none"
+            f"diffusion.prior = {config.diffusion.prior}: a denoiser needs the autoencoder on "
+            f"whose latents it was trained, but autoencoder.prior is {config.autoencoder.prior}; "
+            f"set both to the same prior, or diffusion.prior to none"
         )
     run = {"modalities": config.modalities, "labels": config.labels}
     run["grid"] = config.grid.model_dump(mode="json")
@@ -232,14 +232,14 @@ def _priors_that_do_not_fit(config: Config) -> Iterator[str]:
         other = [f"{k} {known.get(k)}, here {v}" for k, v in wanted.items() if known.get(k) != v]
         if other:
             yield (
-                f"{stage}.prior = {section.prior} has other values: {'; '.join(other)}. Take the "
-                "same, make a prior for these (config/prior.yaml), or learn without one "
-                "(config/scratch.yaml)"
+                f"{stage}.prior = {section.prior} has other values: {'; '.join(other)}. Use the "
+                f"same values, train a prior for these (config/prior.yaml), or train without one "
+                f"(config/scratch.yaml)"
             )
 
 
 def _phantoms_without_a_prior(config: Config) -> Iterator[str]:
-    """Where an arm wants phantoms and nothing says what they look like, in words."""
+    """Problems of arms with phantoms if no prior defines the phantoms."""
     described = prior_file(config.diffusion.prior, "phantom.json")
     if "phantoms" in config.segmentation.words and not (described and described.is_file()):
         yield (
@@ -249,18 +249,18 @@ def _phantoms_without_a_prior(config: Config) -> Iterator[str]:
 
 
 def _opponents_that_do_not_fit(config: Config) -> Iterator[str]:
-    """Where the arm that synthetic patients must beat is none of the run's, in words."""
+    """Problems of an opponent that is not an arm of the run."""
     opponent, arms = config.evaluation.opponent, config.segmentation.arms
     known = [arm for arm in arms if not words_of(arm) & set(GENERATED)]
     if opponent != "validation" and opponent not in known:
         yield (
-            f"evaluation.opponent = {opponent}: take one of segmentation.arms without synthetic "
+            f"evaluation.opponent = {opponent}: use one of segmentation.arms without synthetic "
             f"patients ({', '.join(known) or 'there is none'}), or validation"
         )
 
 
 def _files_that_the_sampler_lacks(config: Config) -> Iterator[str]:
-    """What is wrong with the model whose sampler's settings are chosen, in words."""
+    """Problems of the model whose sampling settings are chosen."""
     sampler = config.bench.sampler
     if not sampler.guidance:
         return
@@ -276,42 +276,42 @@ def _files_that_the_sampler_lacks(config: Config) -> Iterator[str]:
     if not phantom.is_file():
         yield (
             f"bench.sampler.model: {phantom} does not exist; name the folder of a prior, which "
-            "says what its phantoms look like, or copy that file from one"
+            f"has the settings of its phantoms, or copy this file from one"
         )
 
 
 def _training_patients_that_synthesis_lacks(config: Config) -> Iterator[str]:
-    """Where synthesis wants training patients that there are none of, in words."""
+    """Problems of synthesis that needs training patients which a model folder lacks."""
     if config.synthesis.anatomy == "patients" and config.diffusion.anatomy == "none":
         yield (
-            "synthesis.anatomy = patients: the denoiser is told no anatomy "
-            "(diffusion.anatomy: none); take phantom, which then means nothing"
+            "synthesis.anatomy = patients: the denoiser takes no anatomy "
+            "(diffusion.anatomy: none); use phantom, which then has no effect"
         )
     if not config.synthesis.model:
         return
     if config.synthesis.anatomy == "patients":
         yield (
-            "synthesis.anatomy = patients: a model folder (synthesis.model) carries no training "
-            "patients; take phantom"
+            "synthesis.anatomy = patients: a model folder (synthesis.model) contains no training "
+            "patients; use phantom"
         )
     if "implanted" in config.segmentation.words:
         yield (
             "segmentation.arms: an arm with implanted needs the training patients' latents, "
-            "which a model folder (synthesis.model) does not carry"
+            "which a model folder (synthesis.model) does not contain"
         )
 
 
 def _files_that_synthesis_lacks(config: Config) -> Iterator[str]:
-    """What is wrong with the model and the requests that synthesis is given, in words."""
+    """Problems of the model and the table of requests of synthesis."""
     try:
         if folder := config.synthesis.model:
             check_model_folder(folder)
         if file := config.synthesis.requests:
-            # Only who has a table of his own waits for the packages that measure tumours.
+            # Imported only if needed: the packages that measure tumours are slow to import.
             from workflow_scripts.synthesis.request_table import check_own_requests
 
             if not Path(file).is_file():
-                raise UserError(f"{file} is no file; name a table of requests")
+                raise UserError(f"{file} is not a file; name a table of requests")
             check_own_requests(read_table(file))
     except UserError as error:
         yield f"synthesis: {error}"
@@ -338,7 +338,7 @@ def _explain(error: dict) -> str:
         return f"{name}: null is text on the command line; set it in a file of --configfile"
     if error["type"] in ("model_type", "model_attributes_type"):
         value = f" = {_shown(error['input'])}" if isinstance(error["input"], str) else ""
-        return f"{name}{value}: is a section; give its keys, {{key: value}}, or leave it out"
+        return f"{name}{value}: is a section; give its keys, {{key: value}}, or omit it"
     if error["type"] != "extra_forbidden":
         value = "" if isinstance(error["input"], dict) else f" = {_shown(error['input'])}"
         return f"{name}{value}: {error['msg'].removeprefix('Value error, ')}"
@@ -350,15 +350,15 @@ def _explain(error: dict) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value as text that fits a line."""
+    """A value as text, shortened to fit a line."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]} …"
 
 
 def check(values: dict) -> Config:
-    """Turn the values that Snakemake merged into a typed configuration.
+    """Convert the values that Snakemake merged to a typed configuration.
 
-    Raises ``UserError``, with one line for each wrong key that names the nearest right one.
+    Raises ``UserError`` with one line for each wrong key, which suggests the closest valid one.
     """
     try:
         return Config.model_validate(values)
@@ -368,10 +368,10 @@ def check(values: dict) -> Config:
 
 
 def read_config(*files: str | Path, changes: dict | None = None) -> Config:
-    """The configuration of YAML files, each saying what differs from those before it, as
-    Snakemake merges them, and of ``changes`` of the command line.
+    """The configuration from YAML files, each overriding the ones before it, as merged by
+    Snakemake, and from ``changes`` of the command line.
 
-    Raises ``UserError`` for a file that cannot be read, and for what ``check`` refuses.
+    Raises ``UserError`` for a file that cannot be read, and for everything that ``check`` refuses.
     """
     values: dict = {}
     for file in files:
@@ -389,7 +389,7 @@ def _update(values: dict, changes: dict) -> None:
 
 
 def schema_text() -> str:
-    """The JSON schema of the configuration, for editors that complete and check YAML."""
+    """The JSON schema of the configuration, for completion and checks in editors."""
     return json.dumps(Config.model_json_schema(), indent=2) + "\n"
 
 

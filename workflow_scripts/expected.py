@@ -1,4 +1,4 @@
-"""What a run is expected to take: core seconds by rule, and the memory that its jobs request."""
+"""The expected cost of a run: core seconds by rule, and the memory that its jobs request."""
 
 import math
 import re
@@ -16,7 +16,7 @@ MEMORY = re.compile(r"mem_mb=memory\((\d+)(?:, ([\d.]+))?\)")
 
 @dataclass(frozen=True)
 class Rate:
-    """Core seconds of a job: a ``start``, and so many for ``each`` unit of its work.
+    """Core seconds of a job: ``start``, plus ``each`` per unit of its work.
 
     Measured on two cores of an AMD EPYC with bf16 in hardware, on the demo's grid with two
     modalities (``results/benchmarks/`` of `make demo`, 30 November 2026).
@@ -44,20 +44,20 @@ RATES = {
     "evaluate_memory": Rate(5, 0.3),
     "draw_figures": Rate(9),
 }
-# These take as long on any grid.
+# These do not depend on the grid.
 OFF_GRID = ("make_phantom", "preprocess_patient", "draw_figures")
 
 
 @dataclass(frozen=True)
 class Work:
-    """Jobs of a rule, and the units of work of each."""
+    """The number of jobs of a rule, and the units of work of each."""
 
     jobs: int
     units: float = 0.0
 
 
 def work(config: Config) -> dict[str, Work]:
-    """Jobs and their work by rule, of a run from its beginning; without rivals and nnU-Net."""
+    """Jobs and their work by rule, for a complete run without rivals and nnU-Net."""
     splits = config.cohort.splits
     patients, count = splits.patients_needed, len(splits.names)
     test = splits.test if splits.scheme == "draws" else -(-patients // splits.folds)
@@ -90,7 +90,7 @@ def work(config: Config) -> dict[str, Work]:
 
 
 def job_seconds(config: Config) -> dict[str, tuple[int, float]]:
-    """Jobs of each rule, and the core seconds that one is expected to take."""
+    """Jobs of each rule, and the expected core seconds of one."""
     larger = math.prod(config.grid.shape) / VOXELS * len(config.modalities) / 2
     seconds = {}
     for rule, done in work(config).items():
@@ -101,7 +101,7 @@ def job_seconds(config: Config) -> dict[str, tuple[int, float]]:
 
 
 def hours(config: Config, cores: int) -> float:
-    """Hours that a run takes on so many cores, all of them busy."""
+    """Hours of a run on so many cores, if all are busy."""
     return sum(jobs * each for jobs, each in job_seconds(config).values()) / cores / 3600
 
 
@@ -109,7 +109,7 @@ def largest_memory(config: Config) -> tuple[str, int]:
     """The rule that requests the most memory, and its megabytes."""
     voxels = math.prod(config.grid.shape)
     text = "\n".join(file.read_text(encoding="utf-8") for file in sorted(RULES.glob("*.smk")))
-    # The text before the first rule, then names and bodies in turns.
+    # The text before the first rule, then alternating names and bodies.
     _, *parts = re.split(r"^ *(?:use )?rule (\w+)\b.*:$", text, flags=re.MULTILINE)
     bodies = dict(zip(parts[::2], parts[1::2], strict=True))
     requested = {}

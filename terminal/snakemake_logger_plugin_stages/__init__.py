@@ -1,7 +1,7 @@
-"""A logger of Snakemake: a line a stage in place of one a job; all else is in Snakemake's log.
+"""A logger of Snakemake with one line per stage in place of one per job; all messages are in
+Snakemake's log.
 
-``snakemake --logger stages``, where this folder is on Python's path, as in the environment that
-`make` sets up.
+``snakemake --logger stages``, if this folder is on Python's path, as in the environment of `make`.
 """
 
 import json
@@ -15,17 +15,17 @@ from pathlib import Path
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-# A stage that takes long says so this often.
+# Interval of progress lines in a long stage.
 EVERY_S = 30.0
-# Of Snakemake's warnings and errors those that say something about the run.
-TOLD = (None, LogEvent.ERROR, LogEvent.GROUP_ERROR)
+# Snakemake's warnings and errors that concern the run.
+PRINTED = (None, LogEvent.ERROR, LogEvent.GROUP_ERROR)
 NOTHING = "Nothing to be done"
 
 
 class TimeLeft:
-    """The time that a run is expected to need: from the jobs of each rule and the core seconds of
-    one (``workflow_scripts/expected.py``, in ``SBLDM_EXPECTED``), corrected by the jobs that this
-    run has finished."""
+    """The remaining time of a run, from the number of jobs and the expected core seconds of each
+    rule (``workflow_scripts/expected.py``, in ``SBLDM_EXPECTED``), scaled by the finished jobs of
+    this run."""
 
     def __init__(self, expected: dict[str, tuple[int, float]], cores: int) -> None:
         self.seconds = {rule: each for rule, (_, each) in expected.items()}
@@ -35,8 +35,8 @@ class TimeLeft:
         self.known, self.spent = 0.0, 0.0
 
     def plan(self, jobs: dict[str, int]) -> None:
-        """Take the jobs that Snakemake counts at the start: all that there are, unless the splits
-        are yet to be drawn, on which most jobs depend."""
+        """Set the numbers of jobs that Snakemake counts at the start. They are complete unless the
+        splits, on which most jobs depend, are yet to be drawn."""
         if "draw_splits" not in jobs:
             self.jobs = Counter({rule: jobs.get(rule, 0) for rule in self.seconds})
 
@@ -55,14 +55,14 @@ class TimeLeft:
             self.spent += threads * (time.monotonic() - began)
 
     def text(self) -> str:
-        """The time that is left, in words; nothing before a job of a known rule has ended."""
+        """The remaining time as text; empty until a job of a known rule has ended."""
         if not self.known:
             return ""
         left = sum(count * self.seconds[rule] for rule, count in self.jobs.items())
         left *= self.spent / self.known
         now = time.monotonic()
         for rule, threads, began in self.running.values():
-            # What a job that runs has had already, at most what is expected of it.
+            # The time that a running job has used, at most its expected time.
             expected = self.seconds.get(rule, 0.0) * self.spent / self.known
             left -= min(threads * (now - began), expected)
         minutes = max(1, round(left / self.cores / 60))
@@ -71,16 +71,16 @@ class TimeLeft:
 
 
 class LogHandler(LogHandlerBase):
-    """Writes to the screen when a stage begins, how many of all jobs are done, and what failed."""
+    """Writes the start of each stage, the number of finished jobs, and failures to the screen."""
 
     def __post_init__(self) -> None:
-        self.began = self.told = time.monotonic()
+        self.began = self.printed = time.monotonic()
         self.stages: set[str] = set()
         self.done, self.total = 0, 0
         self.left: TimeLeft | None = None
 
     def emit(self, record: LogRecord) -> None:
-        """Say what a record means to someone who waits."""
+        """Print a record as a message to the user."""
         event, more = getattr(record, "event", None), record.__dict__
         if event == LogEvent.RUN_INFO:
             self._time_left().plan(more.get("stats") or {})
@@ -96,21 +96,21 @@ class LogHandler(LogHandlerBase):
             self._say(f"{record.rule_name} failed; see {logs}")
         elif event is None and record.getMessage().startswith(NOTHING):
             self._say("nothing to do: all results are up to date")
-        elif record.levelno >= WARNING and event in TOLD:
+        elif record.levelno >= WARNING and event in PRINTED:
             self._say(record.getMessage())
 
     def _time_left(self) -> TimeLeft:
-        # The Snakefile, which knows what is expected, is read after this handler is made.
+        # Created late, since the Snakefile sets the expected times after this handler is created.
         if self.left is None:
             expected = json.loads(os.environ.get("SBLDM_EXPECTED", "{}"))
             self.left = TimeLeft(expected, os.cpu_count() or 1)
         return self.left
 
     def _begin(self, logs: list) -> None:
-        # A rule's log lies in logs/<stage>/…
+        # A rule's log is in logs/<stage>/…
         parts = Path(str(logs[0]).split()[0]).parts if logs else ()
         stage = parts[parts.index("logs") + 1] if "logs" in parts[:-1] else ""
-        # Stages overlap, patient by patient: each is named where it begins.
+        # Stages overlap, patient by patient: each is printed when it starts.
         if stage and stage not in self.stages:
             self.stages.add(stage)
             done = f", {self.done} of {self.total} jobs done" if self.total else ""
@@ -120,32 +120,32 @@ class LogHandler(LogHandlerBase):
         self.done, self.total = done, total
         if done == total:
             self._say(f"{done} of {total} jobs done")
-        elif time.monotonic() - self.told >= EVERY_S:
+        elif time.monotonic() - self.printed >= EVERY_S:
             self._say(f"{done} of {total} jobs done{self._time_left().text()}")
 
     def _say(self, text: str) -> None:
-        self.told = time.monotonic()
-        minutes, seconds = divmod(int(self.told - self.began), 60)
+        self.printed = time.monotonic()
+        minutes, seconds = divmod(int(self.printed - self.began), 60)
         print(f"[{minutes:3d}:{seconds:02d}] {text}", file=sys.stderr, flush=True)
 
     @property
     def writes_to_stream(self) -> bool:
-        """It takes the place of Snakemake's own lines."""
+        """It replaces Snakemake's own output."""
         return True
 
     @property
     def writes_to_file(self) -> bool:
-        """It keeps none."""
+        """It writes no file."""
         return False
 
     @property
     def has_filter(self) -> bool:
-        """All records reach it."""
+        """It receives all records."""
         return True
 
     @property
     def has_formatter(self) -> bool:
-        """It has its own words."""
+        """It formats records itself."""
         return True
 
     @property

@@ -42,6 +42,6 @@ def test_a_build_for_cpus_is_no_use_to_a_gpu(monkeypatch, tmp_path):
     spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
     monkeypatch.setattr(cuda, "find_spec", lambda _: spec)
     (tmp_path / "version.py").write_text("cuda: Optional[str] = None\nhip: Optional[str] = None\n")
-    assert "build for CPUs" in cuda.cuda_problem()
+    assert "CPU build" in cuda.cuda_problem()
     (tmp_path / "version.py").write_text("cuda: Optional[str] = '13.0'\nhip = None\n")
     assert cuda.cuda_problem() is None

@@ -127,7 +127,7 @@ def test_a_second_signal_does_not_cut_the_first_ones_work_short(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "stopped when asked, after step 4" in done.stdout
+    assert "stopped by a signal after step 4" in done.stdout
     assert (tmp_path / "checkpoints" / "last.ckpt").exists()
 
 
@@ -202,5 +202,5 @@ def test_two_processes_share_every_batch_and_learn_the_same(tmp_path):
 
 def test_a_batch_that_cannot_be_shared_is_refused():
     batches = _Batches(points, 0, 3)
-    with pytest.raises(UserError, match="a batch of 16 cannot be shared equally by 3 devices"):
+    with pytest.raises(UserError, match="a batch of 16 cannot be divided equally among 3 devices"):
         batches[0]

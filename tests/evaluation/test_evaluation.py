@@ -204,7 +204,7 @@ def test_draws_are_counted():
     table.loc[6:7, "outcome"] = table.loc[6:7, "first_outcome"] = ["torn", "holes"]
     said = draws_text([table])
     assert "Of 8 requests 4 were met at the first draw and 1 after drawing again" in said
-    assert "0 kept a tumour of another volume than tolerated, 1 one at another place" in said
+    assert "0 have a tumour volume outside the tolerance, 1 a centroid outside" in said
     assert "1 a torn brain and 1 a label with holes" in said
     shares = [rows_of(table)[MET, draw]["share"] for draw in ("first", "kept")]
     assert shares == [0.5, 0.625]

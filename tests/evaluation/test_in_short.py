@@ -51,7 +51,7 @@ def test_phantoms_are_not_asked_to_look_real():
 
 
 def test_runs_without_an_answer_have_a_section_too():
-    assert "No arms of this run" in text(rows=[], likeness=[])
+    assert "This run has no arms" in text(rows=[], likeness=[])
 
 
 def test_names_of_folders_in_words():

@@ -205,7 +205,7 @@ def test_a_training_tumour_in_another_brain_is_no_copy_but_is_told(trained, grou
             for n, p in groups.items() if n != "synthetic"}  # fmt: skip
     asked = [partial(unseen, 300 + k, tumour_of=k % TRAINING) for k in range(8)]
     made = memory.nearest_items(asked, trained, memory.fit_space(trained))
-    row = plant_copies.said_of(made, near["held-out"], near["planted"])
+    row = plant_copies.verdict_on(made, near["held-out"], near["planted"])
     assert row["verdict"] == "no copies seen"
     assert row["same_tumours"] == row["mask_nearer"] == 8
     text = memory.memory_text(pd.DataFrame([{"split": "n4-s0", **row}]))
@@ -259,7 +259,7 @@ USUAL = [0.68, 0.7, 0.72, 0.71, 0.69]
         ([0.7, 0.15], USUAL, [0.1], "copies", ""),
         ([], USUAL, [0.1], "not decided", "no synthetic patient"),
         ([0.7], USUAL[:2], [0.1], "not decided", "2 held-out patients are too few"),
-        ([0.7], [0.1, 0.4, 0.7], [0.1], "not decided", "does not see planted copies"),
+        ([0.7], [0.1, 0.4, 0.7], [0.1], "not decided", "planted copies are not detected"),
         ([0.66] * 20, USUAL, [0.1], "not decided", "none is a copy, but too many"),
     ],
 )
@@ -302,7 +302,7 @@ def test_a_model_folder_without_latents_is_not_known(tmp_path):
     collect_memory.main(job({"tables": [one]}, table=all_splits))
     table = read_table(all_splits)
     assert table["verdict"].tolist() == ["not known"]
-    assert "carries no training latents" in memory.memory_text(table)
+    assert "has no training latents" in memory.memory_text(table)
 
 
 def test_the_rule_compares_all_groups(trained, tmp_path, monkeypatch):

@@ -168,7 +168,7 @@ def test_fewer_than_three_seeds_decide_nothing(seeds):
     assert set(found["verdict"]) == {f"not decided: {seeds} seed{'s' * (seeds > 1)}"}
     assert found["p"].isna().all() and (found["smallest"] > SEED_SD).all()
     text = verdicts_text(found, table, "real+classical", 0.95, SEED_SD)
-    assert f"if seeds differ by a standard deviation of {SEED_SD}" in text and ", p" not in text
+    assert f"assuming a standard deviation between seeds of {SEED_SD}" in text and ", p" not in text
 
 
 def test_a_gain_of_one_seed_alone_is_no_gain():
@@ -224,7 +224,7 @@ def test_phantoms_copies_and_other_runs_are_compared_too():
     assert found["difference"].tolist() == pytest.approx([0.1] * 4, abs=0.02)
     check_same_patients(table, other, "scratch")
     others = {
-        "tested other patients": [
+        "has other test patients": [
             other[other["patient_id"] != "003"],
             other.assign(reference_ml=9.0),
         ],

@@ -133,5 +133,5 @@ def test_twenty_kills_change_nothing(whole, tmp_path):
     differing = [name for name in wanted | found if wanted.get(name) != found.get(name)]
     assert not differing
     said = [f.read_text() for f in (results / "logs").glob("*/train_*/**/*.log.*")]
-    assert any("going on from step" in text for text in said)
+    assert any("resuming from step" in text for text in said)
     assert not list((results / "checkpoints").glob("*/*"))

@@ -103,7 +103,7 @@ def test_a_torn_brain_is_said(page):
     page.locator("#make").click()
     page.wait_for_selector("#result[data-shown='7']")
     text = page.inner_text("#outcome.banner")
-    assert "brain is torn" in text and "another volume" in text
+    assert "brain is torn" in text and "volume is not as requested" in text
 
 
 def test_a_place_without_room_is_greyed_out_with_the_reason(page):
@@ -111,7 +111,7 @@ def test_a_place_without_room_is_greyed_out_with_the_reason(page):
     page.locator("#x").dispatch_event("change")
     page.wait_for_function("document.querySelector('#reason').innerText")
     assert page.locator("#make").is_disabled()
-    assert "lie in the brain by 0%" in page.inner_text("#reason")
+    assert "only 0% of the tumour lies in the brain" in page.inner_text("#reason")
 
 
 def test_the_place_moves_by_keyboard(page):

@@ -107,13 +107,13 @@ def test_a_modality_that_is_turned_far_is_named(caplog, degrees, named):
     turned = sitk.Euler3DTransform()
     turned.SetRotation(0, np.deg2rad(degrees), 0)
     warnings = check_modalities({"t1ce": sitk.Euler3DTransform(), "flair": turned}, "t1ce")
-    right = f"flair: is turned by {degrees} degrees against t1ce"
+    right = f"flair: is turned by {degrees} degrees relative to t1ce"
     assert [what for what, _ in warnings] == ([right] if named else [])
     assert (right in caplog.text) == named
 
 
 def test_a_failed_registration_is_refused():
-    with pytest.raises(UserError, match="t1ce: the registration to the template failed: .* 0.79"):
+    with pytest.raises(UserError, match="t1ce: registration to the template failed: .* 0.79"):
         check_overlap(0.79, 5, "t1ce")
 
 

@@ -45,7 +45,7 @@ def test_numbers_are_those_of_the_run():
 
 
 def test_where_training_started_and_whose_model_it_was_is_told():
-    assert written().count("from weights learned from phantoms") == 2
+    assert written().count("from weights trained on phantoms") == 2
     config = read_config(ROOT / "config.yaml")
     synthesis = config.synthesis.model_copy(update={"model": "elsewhere"})
     config = config.model_copy(update={"synthesis": synthesis})
@@ -66,7 +66,7 @@ def test_other_generators_are_told_where_an_arm_has_them():
 
 
 def test_phantoms_are_never_called_patients_of_a_hospital():
-    assert "no figure below says anything about patients" in written()
+    assert "the results do not apply to patients" in written()
 
 
 def test_splits_of_several_sizes_are_given_as_a_span():

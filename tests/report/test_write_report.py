@@ -248,7 +248,7 @@ def test_of_many_patients_some_pictures_are_shown(job, monkeypatch, tmp_path):
     monkeypatch.setattr(write_report, "PICTURES", 2)
     main(job)
     assert len(list(Path(job.output.report, "pictures").iterdir())) == 2
-    assert "2 of 5; all lie in" in Path(job.output.report, "index.html").read_text()
+    assert "2 of 5; all are in" in Path(job.output.report, "index.html").read_text()
 
 
 def test_a_run_without_any_synthetic_patient_has_a_report(job, tmp_path):

@@ -124,7 +124,7 @@ def test_patients_without_a_tumour_are_left_out_with_a_warning(tmp_path, monkeyp
     made = sample("gan3d", tmp_path, tmp_path)
     # Two draws for the first, none with a tumour; one for each of the others, after one without.
     assert [folder.name for folder in made] == ["gan3d-0002", "gan3d-0003"]
-    assert "gan3d-0001: no tumour in 2 draws, left out" in caplog.text
+    assert "gan3d-0001: no tumour in 2 draws, omitted" in caplog.text
 
 
 def test_a_model_of_other_settings_is_refused(tmp_path, whole_patients, values, warp):
@@ -159,7 +159,7 @@ def test_an_arm_asks_for_its_rival_and_for_no_other_generator(name, snakemake, t
     [
         ("gan3d", {"widths": [8] * 6}, "48 voxels are no multiple of 32"),
         ("ldm3d", {"denoiser_widths": [8] * 4}, "48 voxels are no multiple of 32"),
-        ("gan3d", {"norm_groups": 7}, "norm_groups 7 must divide every one of widths"),
+        ("gan3d", {"norm_groups": 7}, "norm_groups 7 must divide all of widths"),
         ("ldm3d", {"autoencoder_steps": 9999}, "autoencoder_steps must be below steps"),
     ],
 )

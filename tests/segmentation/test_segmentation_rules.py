@@ -173,7 +173,7 @@ def test_a_model_folder_is_all_that_inference_needs(tmp_path, patients, settings
 def test_a_patient_of_another_grid_is_refused(tmp_path, patients, settings, grid):
     segmenter = Segmenter.load(train(tmp_path, patients, settings, steps=1, validations=1))
     other = Segmenter(segmenter.network, segmenter.settings, ["flair"], "whole_tumour", grid)
-    with pytest.raises(UserError, match="this model takes"):
+    with pytest.raises(UserError, match="this model expects"):
         other.predict(Patient(patients[0]))
 
 

@@ -167,7 +167,7 @@ def test_the_address_with_the_token_opens_the_page_and_its_files(studio):
 
     status, text, policy, files = run(studio, visit)
     assert status == 200
-    assert "Ask for a patient" in text
+    assert "Request a patient" in text
     assert policy == "no-referrer"
     assert files == [200] * 4
 
@@ -231,7 +231,7 @@ def test_an_impossible_wish_is_refused_with_the_reason(studio):
         return told["reason"], fine["reason"], response.status, await response.text()
 
     reason, nothing, status, text = run(studio, visit)
-    assert "lie in the brain by 0%" in reason
+    assert "only 0% of the tumour lies in the brain" in reason
     assert nothing is None
     assert status == 400
     assert reason in text
@@ -240,9 +240,9 @@ def test_an_impossible_wish_is_refused_with_the_reason(studio):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"volume_ml": 200}, "volume 200 mL: this model learned from tumours of 1.5 to 146 mL"),
-        ({"sphericity": 0.3}, "sphericity 0.3: this model learned from tumours of 0.6 to 1;"),
-        ({"anatomy": "/etc"}, "anatomy '/etc' is none of those"),
+        ({"volume_ml": 200}, "volume 200 mL: this model was trained on tumours of 1.5 to 146 mL"),
+        ({"sphericity": 0.3}, "sphericity 0.3: this model was trained on tumours of 0.6 to 1;"),
+        ({"anatomy": "/etc"}, "anatomy '/etc' is not one of those"),
     ],
 )
 def test_what_was_never_measured_and_folders_that_were_not_named_are_refused(

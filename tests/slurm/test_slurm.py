@@ -142,8 +142,8 @@ def test_a_job_killed_at_its_time_goes_on_to_the_same_weights(run, copy_run, tmp
     # The first is of the run that was copied.
     attempts = [file.read_text() for file in sorted(logs.glob("n2-s0.log.*"))][1:]
     assert len(attempts) >= 2
-    assert "stopped when asked, after step" in attempts[0]
-    assert "going on from step" in attempts[1]
+    assert "stopped by a signal after step" in attempts[0]
+    assert "resuming from step" in attempts[1]
     states = [job["JobState"] for job in slurm_jobs().values()]
     assert "TIMEOUT" in states
     assert (whole / MODEL).read_bytes() == (broken / MODEL).read_bytes()

@@ -218,10 +218,14 @@ def test_a_run_of_another_split_adds_nothing(tmp_path):
 
 def test_cells_and_arms_that_the_study_lacks_are_refused():
     settings = run.SETUPS["brats"].settings()
-    with pytest.raises(UserError, match="CELL=n7-s0: is no cell of the study; they are n5-s0, n10"):
+    with pytest.raises(
+        UserError, match="CELL=n7-s0: is not a cell of the study; the cells are n5-s0, n10"
+    ):
         run.chosen_cells("brats", settings, "n7-s0")
     assert run.chosen_cells("brats", settings, "n10-s4") == [Cell("brats", 10, 4)]
-    with pytest.raises(UserError, match="ARMS: synthetic is no arm of the study; they are real"):
+    with pytest.raises(
+        UserError, match="ARMS: synthetic is not an arm of the study; the arms are real"
+    ):
         run.chosen_arms(settings, "real+classical synthetic")
     assert run.chosen_arms(settings, " ".join(ARMS)) == ARMS
 
@@ -258,7 +262,7 @@ def test_a_repeated_cell_is_compared_with_the_committed_scores(
     records = read_table(study.folder / "arms.csv").assign(processor="another")
     write_table(records, study.folder / "arms.csv")
     assert repeat(monkeypatch, tmp_path, study) == 0
-    assert "The processor or its precision is another" in capsys.readouterr().out
+    assert "The CPU or the precision differs" in capsys.readouterr().out
     assert "has no real+classical in lgg n10-s0" in repeat(monkeypatch, tmp_path, study, "n10-s0")
 
 
@@ -278,7 +282,7 @@ def test_patients_and_seeds_that_one_size_lacks_are_left_out():
 
 
 def test_data_of_the_phantoms_are_refused():
-    with pytest.raises(UserError, match="phantoms: has no DATA"):
+    with pytest.raises(UserError, match="phantoms: takes no DATA"):
         run.check_data("phantoms", "/data")
 
 

@@ -83,7 +83,7 @@ def test_the_brain_makes_room_for_the_requested_tumour():
 def test_a_denoiser_that_is_told_nothing_has_no_anatomy():
     assert NoAnatomies().tissue(requests(1, 2)).shape == (2, 0)
     assert NoAnatomies().brain_of("phantom") is None
-    with pytest.raises(UserError, match="told no anatomy"):
+    with pytest.raises(UserError, match="takes no anatomy"):
         NoAnatomies().brain_of("/brains/1")
 
 

@@ -76,7 +76,7 @@ def test_an_empty_cell_of_the_box_is_completed(table):
 
 def test_a_model_of_another_run_must_fit(model, tmp_path):
     check_model(model, ["flair", "t1ce"], "whole_tumour")
-    with pytest.raises(UserError, match="it makes flair, t1ce .* this run has t1ce, flair"):
+    with pytest.raises(UserError, match="it has flair, t1ce .* this run has t1ce, flair"):
         check_model(model, ["t1ce", "flair"], "whole_tumour")
     save_nifti(np.ones(GRID.shape, np.uint8), GRID.affine, tmp_path / "brain.nii.gz")
     assert load_brain(tmp_path / "brain.nii.gz", GRID).all()
@@ -108,8 +108,8 @@ def test_a_completed_request_is_the_same_when_read_back(table, tmp_path):
         ({"box_x": [20.0]}, "'box_x' is unknown; is 'box_x_mm' meant"),
         ({"core_share": [1.2]}, "core_share must lie between 0 and 1"),
         ({"core_share": [0.1], "enhancing_share": [0.9]}, "is a part of core_share"),
-        ({"anatomy": ["/nowhere/1"]}, "anatomy '/nowhere/1' is no folder"),
-        ({"background": ["kept"]}, "'background' is the workflow's own"),
+        ({"anatomy": ["/nowhere/1"]}, "anatomy '/nowhere/1' is not a folder"),
+        ({"background": ["kept"]}, "'background' is used by the workflow only"),
     ],
 )
 def test_bad_requests_are_named(table, columns, words):
@@ -128,7 +128,7 @@ def test_impossible_places_and_sizes_are_refused(table, brain):
     outside = complete(asked(centroid_x_mm=[75.0]), scaling, 0).iloc[0]
     too_big = complete(asked(volume_ml=[900.0]), scaling, 0).iloc[0]
     assert reason_to_refuse(fine, brain, GRID) is None
-    assert "lie in the brain by" in reason_to_refuse(outside, brain, GRID)
+    assert "of the tumour lies in the brain" in reason_to_refuse(outside, brain, GRID)
     assert "more than 25%" in reason_to_refuse(too_big, brain, GRID)
 
 

@@ -108,8 +108,8 @@ def test_its_volumes_are_the_workflows(site, model, tumour, snakemake, tmp_path)
     [
         (["--volume-ml", "20"], "give --volume-ml and --centroid-mm"),
         (["--volume-ml", "20", "--centroid-mm", "1,2"], "'1,2' is not three numbers"),
-        (["--volume-ml", "20", "--centroid-mm", "400,0,0"], "20 mL at (400, 0, 0) mm lie in"),
-        (["--volume-ml", "20", "--requests", "requests.tsv"], "--requests names all tumours"),
+        (["--volume-ml", "20", "--centroid-mm", "400,0,0"], "20 mL at (400, 0, 0) mm: only 0%"),
+        (["--volume-ml", "20", "--requests", "requests.tsv"], "--requests lists all tumours"),
         (["--requests", "requests.tsv"], "requests: the table has no rows"),
     ],
 )
@@ -217,7 +217,7 @@ def test_a_configuration_is_counted(tmp_path):
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "4 splits of them" in done.stdout
+    assert "4 splits" in done.stdout
     assert "4 autoencoders" in done.stdout
     assert "results go to mine/" in done.stdout
 
@@ -226,7 +226,7 @@ def test_values_on_the_command_line_come_last(checked):
     values = "--config", "results=yours", "--config", "cohort={splits: {train_sizes: [3]}}"
     done = checked("results: mine\n", *values)
     assert done.exit_code == 0, done.stderr
-    assert "1 splits of them" in done.stdout
+    assert "1 splits" in done.stdout
     assert "results go to yours/" in done.stdout
     assert "nothing: is no KEY=VALUE" in checked("", "--config", "nothing").stderr
 

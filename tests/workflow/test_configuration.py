@@ -51,13 +51,13 @@ def test_the_schema_has_not_drifted():
         ({"modalities": ["flair", "flair"]}, "named twice"),
         (
             {"segmentation": {"arms": ["real+cutmx"]}},
-            "'cutmx' is no part of an arm; they are real, ",
+            "'cutmx' is not a word of an arm; the words are real, ",
         ),
         ({"segmentation": {"arms": ["synthetic+real"]}}, "write real.synthetic"),
         ({"segmentation": {"arms": ["real+real"]}}, "write real"),
         (
             {"segmentation": {"arms": ["real+cutmix+tumorcp"]}},
-            "cutmix and tumorcp do not go together; take one",
+            "cutmix and tumorcp exclude each other; use one",
         ),
         ({"grid": {"shape": [64, 63, 48]}}, "multiple of 8"),
         (
@@ -79,7 +79,7 @@ def test_the_schema_has_not_drifted():
         ({"cohort": {"phantom": {"patients": 9}}}, "the splits need 18 .train 8 . validation 2"),
         (
             {"cohort": {"phantom": {"patients": 4}, "splits": {"scheme": "folds", "folds": 5}}},
-            "5 folds, 2 for validation, one who trains.; take more, or lower folds",
+            "5 folds, 2 for validation, one who trains.; increase it, or lower folds",
         ),
         (
             {"diffusion": {"drop": 0}, "synthesis": {"guidance": 3}},
@@ -92,7 +92,7 @@ def test_the_schema_has_not_drifted():
                 "diffusion": {"anatomy": "none", "layout": None},
                 "synthesis": {"anatomy": "patients"},
             },
-            "the denoiser is told no anatomy",
+            "the denoiser takes no anatomy",
         ),
         ({"preprocess": {"reference": "t2"}}, "'t2' is none of the modalities flair, t1ce"),
         ({"cohort": {"exclude": ["x"]}}, "exclude is for real patients"),
@@ -105,7 +105,7 @@ def test_the_schema_has_not_drifted():
                 "labels": "subregions",
                 "cohort": {"source": "table", "table": "t.tsv", "label_scheme": "whole_tumour"},
             },
-            "subregions cannot be told apart",
+            "subregions do not exist in labels",
         ),
         ({"cohort": {"label_scheme": "msd"}}, "label_scheme is not for source 'phantom'"),
         ({"cohort": {"root": "/data"}}, "root is not for source 'phantom'; set source: brats"),
@@ -114,7 +114,7 @@ def test_the_schema_has_not_drifted():
         ({"synthesis": {"model": "null"}}, "synthesis.model: null is text"),
         ({"segmentation": {"patch": "null"}}, "segmentation.patch: null is text"),
         ({"synthesis": {"model": "/nowhere"}}, "/nowhere: is no model folder"),
-        ({"synthesis": {"requests": "/nowhere.tsv"}}, "/nowhere.tsv is no file"),
+        ({"synthesis": {"requests": "/nowhere.tsv"}}, "/nowhere.tsv is not a file"),
         ({"synthesis": {"sweep_ml": [5, 0]}}, "sweep_ml.1 = 0: Input should be greater than 0"),
         ({"segmentation": {"widths": [8, -8]}}, "widths.1 = -8: Input should be greater than 0"),
         ({"diffusion": {"lr": float("inf")}}, "diffusion.lr = inf: Input should be a finite"),

@@ -143,5 +143,5 @@ def test_a_bad_request_is_refused_in_words(tiny_run, snakemake, copy_run, tmp_pa
     target = "results-tiny/synthesis/n2-s0/attributes.tsv"
     done = snakemake(again, *TINY, "--config", "synthesis={requests: mine.tsv}", "--", target)
     assert done.returncode != 0
-    assert "requests that cannot be met: synthetic-0001: 20 mL at (400, 0, 0) mm" in done.stderr
+    assert "impossible requests: synthetic-0001: 20 mL at (400, 0, 0) mm" in done.stderr
     assert "Traceback" not in done.stderr

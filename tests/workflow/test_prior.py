@@ -105,7 +105,7 @@ def test_an_arm_learns_from_the_prior_s_phantoms(snakemake, copy_run, tiny_run, 
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ("diffusion={prior: /m}", "a denoiser knows the latents of the autoencoder"),
+        ("diffusion={prior: /m}", "a denoiser needs the autoencoder on whose latents"),
         ("segmentation={arms: [real+classical+phantoms]}", "needs the phantoms of a prior"),
         ("autoencoder={prior: /nowhere}", "/nowhere/autoencoder/config.json does not exist"),
     ],

@@ -53,4 +53,4 @@ def test_two_kills_change_nothing(snakemake, copy_run, tiny_run, tmp_path):
         whole = tiny_run / file.relative_to(run)
         assert file.read_bytes() == whole.read_bytes(), file
     logs = (results / "logs" / "autoencoder" / "train_autoencoder").glob("*.log*")
-    assert any("going on from step" in log.read_text() for log in logs)
+    assert any("resuming from step" in log.read_text() for log in logs)

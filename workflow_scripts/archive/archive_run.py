@@ -28,7 +28,7 @@ PROFILES = {
 # Terms of the profiles that RO-Crate's own context lacks.
 TERMS = {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}
 WORKFLOW = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"
-# Of files whose suffix Python does not know.
+# Media types of suffixes that Python does not know.
 FORMATS = {
     ".yaml": "application/yaml",
     ".lock": "text/plain",
@@ -40,7 +40,11 @@ FORMATS = {
 MIT = "https://spdx.org/licenses/MIT"
 # Licences by whether the patients are phantoms: identifier, name and description.
 LICENCES = {
-    True: (MIT, "MIT License", "Of the code, and of the results, which were made from phantoms."),
+    True: (
+        MIT,
+        "MIT License",
+        "For the code, and for the results, which are derived from phantoms.",
+    ),
     False: (
         "#licence",
         "MIT License for the code; results may go where their patients' data may",
@@ -48,20 +52,20 @@ LICENCES = {
         "share them only where those patients' data may go.",
     ),
 }
-# The project, without what is made in it.
+# The project, without generated files.
 PROJECT = (
     "Snakefile", "rules", "report", "terminal", "workflow_scripts", "config", "config.yaml",
     "profiles", "envs", "docs", "mkdocs.yml", "prior", "prior-brats", "tests", "Makefile",
     "pyproject.toml", "requirements.in", "requirements.lock", "README.md", "CHANGELOG.md",
     "LICENSE", "CITATION.cff", "CONTRIBUTING.md",
 )  # fmt: skip
-# Images and pictures of patients stay where they are, and so does what is large. What a model
-# brings is nobody's image.
+# Images and pictures of patients are left out, and so are large files. The files of a model show no
+# patient.
 LEFT = (".npy", ".nii.gz", ".tfm", ".ckpt", ".zip")
 PICTURES = ("real_and_synthetic", "nearest_training_patients")
 LEFT_FILES = ("picture.png", *(f"{name}{end}" for name in PICTURES for end in (".png", ".webp")))
-# A directory of patients in part would look to Snakemake as if it had changed; nnU-Net writes the
-# machine's name into what it trains.
+# An incomplete directory of patients would count as changed for Snakemake; nnU-Net writes the
+# machine's name into its files.
 LEFT_FOLDERS = (
     "phantoms", "reconstructions", "patients", "implanted", "sweep", "copies",
     "prior_phantoms", "predictions", "checkpoints",
@@ -72,7 +76,7 @@ MANIFEST = "manifest-sha256.txt"
 
 
 def kept_results(results: Path) -> list[Path]:
-    """Files of a run that go into its archive."""
+    """Files of a run that are archived."""
     return [
         file
         for file in sorted(results.rglob("*"))
@@ -85,7 +89,7 @@ def kept_results(results: Path) -> list[Path]:
 
 
 def copy(file: Path, target: Path) -> None:
-    """Copy a file with its time, into folders that are made."""
+    """Copy a file with its time, and create its folders."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(file, target)
 
@@ -101,10 +105,10 @@ def copy_project(project: Path, folder: Path) -> None:
 
 
 def copy_metadata(results: Path, folder: Path) -> None:
-    """Copy what Snakemake noted about all results, by which it tells what is stale.
+    """Copy Snakemake's metadata of all results, which determine what is stale.
 
-    Of those too that stay behind: a job is looked at with all of its outputs. There is a note for
-    each output, a directory's too, under the base64 of its name.
+    This includes results that are not archived, since a job is checked with all of its outputs.
+    There is one file per output, also for directories, named by the base64 of its path.
     """
     notes = Path(".snakemake", "metadata")
     for output in results.rglob("*"):
@@ -120,8 +124,8 @@ def encoding_format(file: Path) -> str:
 
 
 def describe(folder: Path, results: Path, files: list[Path], phantoms: bool) -> None:
-    """Write ``ro-crate-metadata.json``: the workflow, its run, and what the run made of
-    ``phantoms`` or of patients."""
+    """Write ``ro-crate-metadata.json``: the workflow, its run, and the results from ``phantoms`` or
+    patients."""
     crate = ROCrate(version=CRATE)
     crate.metadata.extra_terms.update(TERMS)
     crate.name = "A run of SBLDM: brain-tumour MRI from slice-based latent diffusion"
@@ -164,7 +168,7 @@ def describe(folder: Path, results: Path, files: list[Path], phantoms: bool) -> 
 
 
 def write_manifest(folder: Path) -> None:
-    """Write the checksum of every file, as ``sha256sum --check`` reads it."""
+    """Write the checksum of every file for ``sha256sum --check``."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     lines = [f"{checksum(file)}  {file.relative_to(folder)}\n" for file in files]
     (folder / MANIFEST).write_text("".join(lines))

@@ -1,7 +1,7 @@
 """Geometric augmentation of whole patients, before they are encoded.
 
-A handful of patients shows a handful of tumour sizes and places. Warped copies, whose attributes
-are measured again, show hundreds.
+A few patients have few tumour sizes and positions. Warped copies, whose attributes are measured
+again, have hundreds.
 """
 
 import numpy as np
@@ -21,15 +21,16 @@ def augment_patient(
     warp: WarpSettings,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]:
-    """Warp and re-contrast a patient: image (M, X, Y, Z), label (X, Y, Z) and tissue maps
+    """Warp a patient and change its contrast: image (M, X, Y, Z), label (X, Y, Z) and tissue maps
     (3, X, Y, Z).
 
-    One warp is composed of a mirroring in x, an affine map, a smooth elastic field, and a field
-    around the tumour that stretches and moves it against the rest of the brain, so that image and
-    maps are interpolated once (linearly; the label by its nearest value).
+    Mirroring in x, an affine map, a smooth elastic field, and a field that stretches and moves the
+    tumour relative to the brain are composed to one warp, so that image and maps are interpolated
+    once (linearly; the label by nearest neighbour).
     """
     points = _sampling_points(label, grid, warp, rng)
-    # grid_sample wants the last axis first, in [-1, 1] from the first voxel's middle to the last's.
+    # grid_sample expects the last axis first, in [-1, 1] from the first voxel's centre to the
+    # last's.
     extent = (np.array(grid.shape) - 1) * np.array(grid.spacing_mm) / 2
     flow = torch.from_numpy((points / extent)[..., ::-1].astype(np.float32).copy())[None]
     sample = torch.nn.functional.grid_sample
@@ -52,7 +53,8 @@ def augment_patient(
 def _sampling_points(
     label: NDArray, grid: Grid, warp: WarpSettings, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Where each voxel takes its value, in mm from the grid's middle, (X, Y, Z, 3)."""
+    """The point from which each voxel takes its value, in mm from the grid's centre,
+    (X, Y, Z, 3)."""
     spacing, shape = np.array(grid.spacing_mm), np.array(grid.shape)
     voxels = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), -1)
     here = (voxels - (shape - 1) / 2) * spacing
@@ -67,7 +69,7 @@ def _sampling_points(
 
 
 def _random_affine(warp: WarpSettings, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Rotation, size and shear about the grid's middle."""
+    """A random affine map about the grid's centre: rotation, scale and shear."""
     skew = rng.normal(0, np.radians(warp.rotation_deg), 3)
     rotation = np.array([[1, -skew[2], skew[1]], [skew[2], 1, -skew[0]], [-skew[1], skew[0], 1]])
     shear = rng.normal(0, warp.shear, (3, 3))
@@ -78,10 +80,10 @@ def _random_affine(warp: WarpSettings, rng: np.random.Generator) -> NDArray[np.f
 def _elastic(
     shape: NDArray, spacing: NDArray, warp: WarpSettings, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """A smooth displacement: random vectors on coarse knots, splines between.
+    """A smooth displacement: random vectors on coarse knots, interpolated by splines.
 
-    The splines are drawn on a quarter of the grid and completed linearly, which is 20 times
-    quicker and, at a distance of knots of many voxels, the same.
+    The splines are evaluated on a quarter of the grid and interpolated linearly to the rest. This
+    is 20 times faster and makes no difference if knots are many voxels apart.
     """
     knots = np.maximum(np.ceil(shape * spacing / warp.knots_mm).astype(int) + 1, 4)
     coarse = rng.normal(0, warp.elastic_mm, (3, *knots))
@@ -96,10 +98,10 @@ def _elastic(
 def _tumour_field(
     offset: NDArray, radius: float, warp: WarpSettings, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Displacement (mm) near the tumour that stretches it by axis and moves it a little.
+    """Displacement (mm) near the tumour that stretches it along each axis and shifts it.
 
-    It fades as ``exp(-(r / R)^2 / 2)``, R twice the tumour's radius and 6 mm; its slope stays
-    below 1, so that the warp does not fold.
+    It decays as ``exp(-(r / R)^2 / 2)``, with R twice the tumour's radius plus 6 mm. Its slope
+    stays below 1, so the warp does not fold.
     """
     stretch = warp.tumour_scale * (0.87 * rng.normal() + 0.49 * rng.normal(0, 1, 3))
     reach = 2.0 * radius + 6.0

@@ -1,4 +1,4 @@
-"""A trained autoencoder as a codec of whole patients."""
+"""A trained autoencoder that encodes and decodes whole patients."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from workflow_scripts.common.labels import class_count, collapse
 from workflow_scripts.common.masks import foreground
 from workflow_scripts.common.weights import load_config, load_weights, settings_of
 
-# Pixels of the slices that are encoded or decoded at once: some 1 GB with the largest networks.
+# Pixels that are encoded or decoded at once: some 1 GB with the largest networks.
 PIXELS_AT_ONCE = {"cpu": 200_000, "cuda": 1_600_000}
 
 
 def build_model(
     settings: AutoencoderSettings, modalities: list[str], labels: str
 ) -> SliceAutoencoder:
-    """The network that a configuration asks for."""
+    """Build the network of a configuration."""
     return SliceAutoencoder(
         modalities=len(modalities),
         classes=class_count(labels),
@@ -50,7 +50,7 @@ class Codec:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Codec":
-        """Load a model folder written by ``train_autoencoder``, onto the GPU where there is one."""
+        """Load a model folder written by ``train_autoencoder``, onto the GPU if there is one."""
         config = load_config(folder, AutoencoderConfig)
         settings = settings_of(config, AutoencoderSettings, folder)
         model = build_model(settings, config["modalities"], config["labels"])
@@ -78,8 +78,8 @@ class Codec:
 
     @torch.inference_mode()
     def decode_uncut(self, latent: NDArray) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Image (M, X, Y, Z) and class labels (X, Y, Z) of scaled latents, as the network gives
-        them: with noise outside the foreground, and all pieces of a torn brain."""
+        """Image (M, X, Y, Z) and class labels (X, Y, Z) of scaled latents, as decoded by the
+        network: with noise outside the foreground, and all pieces of a torn brain."""
         torch_device = next(self.model.parameters()).device
         stack = torch.from_numpy(latent / np.float32(self.scale)).permute(3, 0, 1, 2)
         positions = slice_positions(len(stack))
@@ -98,14 +98,14 @@ class Codec:
 def cut_out(
     image: NDArray[np.float32], label: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]:
-    """The foreground (X, Y, Z) of decoded volumes, last, and before it the image (M, X, Y, Z) and
-    the label (X, Y, Z), 0 outside of it."""
+    """Image (M, X, Y, Z) and label (X, Y, Z) of decoded volumes, 0 outside the foreground, and the
+    foreground (X, Y, Z)."""
     brain = foreground(image)
     return image * brain, label * brain, brain
 
 
 def slices_at_once(count: int, size: tuple[int, ...], torch_device: torch.device) -> list[slice]:
-    """Parts of a stack of ``count`` slices of ``size`` pixels that fit the memory."""
+    """Split a stack of ``count`` slices of ``size`` pixels into parts that fit into memory."""
     step = max(1, PIXELS_AT_ONCE[torch_device.type] // int(np.prod(size)))
     return [slice(first, first + step) for first in range(0, count, step)]
 
@@ -115,7 +115,7 @@ def encode_slices(
     model: SliceAutoencoder, slices: NDArray, classes: NDArray, precision: str
 ) -> Iterator[NDArray[np.float32]]:
     """Unscaled mean latents (n, C, X/d, Y/d) of a patient's slices (Z, M, X, Y) with their class
-    values (Z, X, Y), a part at a time."""
+    values (Z, X, Y), part by part."""
     torch_device = next(model.parameters()).device
     positions = slice_positions(len(slices))
     for part in slices_at_once(len(slices), slices.shape[2:], torch_device):

@@ -1,5 +1,5 @@
 """Rule ``encode_patients``: latents, tumours, tissue maps, contrasts and attributes of the training
-patients and their copies, latents of the same patients rendered, and where their brains lie."""
+patients and their copies, latents of the same patients rendered, and their common brain mask."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,22 +29,22 @@ from workflow_scripts.preprocess.contrasts import (
 )
 from workflow_scripts.preprocess.tissue import mirrored_around
 
-# A copy whose tumour shrank below this, or was pushed off the grid, teaches nothing.
+# Copies with a smaller tumour, or one that touches the grid's edge, are drawn again.
 SMALLEST_ML = 0.5
 ATTEMPTS = 8
-# Share of volumes whose tissue maps are mirrored in a larger region than the tumour, and the margin
-# of that region, at most, as a share of the tumour's radius.
+# Share of volumes whose tissue maps are mirrored in a region larger than the tumour, and the
+# largest margin of that region, as a share of the tumour's radius.
 WIDENED, WIDEST = 0.5, 1.0
 
 
 def without_seam(
     tissue: NDArray[np.float32], label: NDArray[np.uint8], grid: Grid, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Tissue maps (3, X, Y, Z) that do not tell the outline of the tumour of a label (X, Y, Z).
+    """Tissue maps (3, X, Y, Z) that do not reveal the outline of the tumour in a label (X, Y, Z).
 
-    They are mirrored where they were hidden by the tumour (``preprocess/tissue.py``), and the seam
-    would tell it. In a share ``WIDENED`` of the volumes they are mirrored in a margin around it
-    too.
+    Where the tumour hides the tissue, the maps are mirrored (``preprocess/tissue.py``), and the
+    seam would reveal the outline. In a share ``WIDENED`` of the volumes a margin around the tumour
+    is mirrored too.
     """
     widened, share = rng.random() < WIDENED, WIDEST * rng.random()
     volume_mm3 = (label > 0).sum() * grid.voxel_ml * 1000
@@ -64,17 +64,17 @@ class Copy:
 
 
 def unchanged(patient: Patient, grid: Grid) -> Copy:
-    """The patient as it is."""
+    """The unchanged patient."""
     label = patient.label()
     attributes = tumour_attributes(label, grid.affine)
     return Copy(patient.image(), label, patient.tissue(), attributes)
 
 
 def warped_copy(patient: Copy, grid: Grid, warp: WarpSettings, seed: list[int]) -> Copy:
-    """A warped copy.
+    """A warped copy of a patient.
 
-    A warp that loses the tumour or makes it touch the grid's edge is drawn again; after
-    ``ATTEMPTS`` of those the patient itself is returned.
+    A warp that loses the tumour or lets it touch the grid's edge is drawn again. After ``ATTEMPTS``
+    such warps the patient itself is returned.
     """
     for attempt in range(ATTEMPTS):
         rng = np.random.default_rng([*seed, attempt])
@@ -90,9 +90,9 @@ def warped_copy(patient: Copy, grid: Grid, warp: WarpSettings, seed: list[int]) 
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the denoiser learns from a copy: scaled latents (C, h, w, Z), tissue maps (3, X, Y, Z),
-    0 to 255, contrasts (3, terms, M), intensities of the tumour's regions (3, M), and the scaled
-    latents (C, h, w, Z) of what is rendered of these, or none, (0,)."""
+    """The denoiser's training data from a copy: scaled latents (C, h, w, Z), tissue maps
+    (3, X, Y, Z), 0 to 255, contrasts (3, terms, M), intensities of the tumour's regions (3, M), and
+    the scaled latents (C, h, w, Z) of the image rendered from these, or none, (0,)."""
 
     latent: NDArray[np.float16]
     tissue: NDArray[np.uint8]
@@ -104,8 +104,8 @@ class Encoded:
 def encode_copy(
     copy: Copy, codec: Codec, rng: np.random.Generator, render: bool, layout: bool
 ) -> Encoded:
-    """Encode a copy, and what is rendered of it where ``render``: with its tumour where ``layout``,
-    otherwise the brain alone."""
+    """Encode a copy, and with ``render`` its rendered image: with the tumour if ``layout``,
+    otherwise the brain only."""
     contrasts = fit_contrasts(copy.image, copy.tissue, copy.label, codec.grid)
     maps = without_seam(copy.tissue, copy.label, codec.grid, rng)
     brain = draw_contrasts(contrasts, maps, codec.grid)
@@ -124,7 +124,7 @@ def encode_copy(
 
 
 def common_brain(patients: list[Patient]) -> NDArray[np.bool_]:
-    """Where at least half of the patients have brain (X, Y, Z)."""
+    """Mask (X, Y, Z) of the voxels that are brain in at least half of the patients."""
     total = np.zeros(patients[0].brain().shape)
     for patient in patients:
         total += patient.brain()
@@ -132,8 +132,8 @@ def common_brain(patients: list[Patient]) -> NDArray[np.bool_]:
 
 
 class Copies(Dataset):
-    """Patients with their copies, in order: each with its name and the copy's number, 0 being the
-    patient."""
+    """Patients with their copies, in order: each with the patient's name and the copy's number; 0
+    is the patient."""
 
     def __init__(
         self, folders: list[Path], copies: int, grid: Grid, warp: WarpSettings, seed: int
@@ -160,7 +160,7 @@ def main(snakemake) -> None:
     folders = [Path(path).parent for path in snakemake.input.images]
     warp = WarpSettings.model_validate(params.warp)
     copies, rows = Copies(folders, params.copies, codec.grid, warp, params.seed), []
-    # A GPU encodes faster than one process warps.
+    # A GPU encodes faster than one process can warp.
     workers = snakemake.threads - 1 if torch.cuda.is_available() else 0
     progress = Progress(len(copies), "volumes encoded")
     outputs, count = snakemake.output, len(copies)

@@ -1,4 +1,4 @@
-"""The 2-D variational autoencoder of axial slices: modalities and labels in one latent."""
+"""The 2-D variational autoencoder of axial slices, with modalities and labels in one latent."""
 
 import torch
 from monai.networks.nets.autoencoderkl import Decoder, Encoder
@@ -9,9 +9,9 @@ class SliceAutoencoder(nn.Module):
     """Encode a slice's modalities and label classes together; decode both (sections 2.1, 2.2
     of Kebaili et al., ISBI 2024).
 
-    A pixel-unshuffle stem halves the work at full resolution. The slice's position, a plane of
-    one value in [-1, 1], is given to encoder and decoder (CoordConv, Liu et al. 2018), so that
-    latents need not spend room on it.
+    A pixel-unshuffle stem avoids convolutions at full resolution. The slice's position, a constant
+    plane in [-1, 1], is an input of encoder and decoder (CoordConv, Liu et al. 2018), so that
+    latents need not encode it.
     """
 
     def __init__(
@@ -68,5 +68,5 @@ class SliceAutoencoder(nn.Module):
 
 
 def slice_positions(slices: int) -> Tensor:
-    """Positions of a stack's slices, evenly from -1 to 1."""
+    """Positions of the slices of a stack, evenly spaced from -1 to 1."""
     return torch.linspace(-1, 1, slices)

@@ -1,4 +1,4 @@
-"""Rule ``reconstruct_patients``: what encoding and decoding does to patients never trained on."""
+"""Rule ``reconstruct_patients``: held-out patients after encoding and decoding."""
 
 from pathlib import Path
 
@@ -26,8 +26,8 @@ def reconstruction_scores(
     """PSNR (dB) and SSIM of volumes (M, X, Y, Z) with a range of 1 inside the brain (X, Y, Z), and
     mean Dice of classes.
 
-    The background, which is exactly 0 in both, would add some 5 dB. Classes that a patient does
-    not have are left out of the mean, unless they were made up.
+    The background, which is exactly 0 in both, would add some 5 dB. Classes that are in neither
+    label are left out of the mean.
     """
     mask_pairs = [(made_label == value, label == value) for value in range(1, classes)]
     overlaps = [dice(*pair) for pair in mask_pairs if any(mask.any() for mask in pair)]
@@ -57,7 +57,7 @@ def main(snakemake) -> None:
             pair = (image, target, reconstruction, made_label)
             scores = reconstruction_scores(*pair, patient.brain(), classes)
             rows.append({"patient_id": patient.patient_id, **scores})
-            # With the brain mask that a synthetic patient gets too, so that both compare.
+            # With a brain mask defined as for synthetic patients, so that both are comparable.
             volumes = (reconstruction, made_label, brain)
             save_patient(folder / patient.patient_id, *volumes, codec.grid.affine)
     write_table(pd.DataFrame(rows), snakemake.output.scores)

@@ -29,27 +29,28 @@ class LossSettings(Section):
     label_ce: float = Field(description="cross-entropy of the label", ge=0)
     label_dice: float = Field(description="1 - Dice of the label's classes", ge=0)
     label_l1: float = Field(
-        description="absolute difference of the label's probabilities, as if they were one more "
-        "modality: the paper's",
+        description="absolute difference of the label's probabilities, treated as a modality, "
+        "as in the paper",
         ge=0,
     )
     equivariance: float = Field(
-        description="error of image and label at half their size, decoded from latents that were "
-        "averaged two by two: smooth latents, which a denoiser foresees",
+        description="error of image and label at half size, decoded from latents averaged over "
+        "2x2: it makes latents smooth, and easier to denoise",
         ge=0,
     )
     roughness: float = Field(
         description="squared difference of neighbouring latents of a slice over twice their "
-        "variance: latents with a picture's spectrum, whose coarse parts a denoiser learns first",
+        "variance: it gives latents the spectrum of natural images, whose coarse "
+        "parts a denoiser learns first",
         ge=0,
     )
     kl: float = Field(description="Kullback-Leibler divergence of the latents", ge=0)
 
 
 class SliceAugmentSettings(Section):
-    """How slices are changed in training, each by itself; 0 switches an effect off."""
+    """Augmentation of slices in training, each independently; 0 switches an effect off."""
 
-    mirror: float = Field(description="probability of a mirroring in x", ge=0, le=1)
+    mirror: float = Field(description="probability of mirroring in x", ge=0, le=1)
     rotation_deg: float = Field(description="largest rotation", ge=0, le=180)
     scale: float = Field(description="largest change of size, as a share", ge=0, lt=1)
     shift: float = Field(description="largest shift, as a share of the slice", ge=0, lt=1)
@@ -58,20 +59,20 @@ class SliceAugmentSettings(Section):
 
 
 class WarpSettings(Section):
-    """How copies of patients are warped before they are encoded; 0 switches an effect off."""
+    """Warps of the copies of patients that are encoded; 0 switches an effect off."""
 
-    mirror: float = Field(description="probability of a mirroring in x", ge=0, le=1)
+    mirror: float = Field(description="probability of mirroring in x", ge=0, le=1)
     rotation_deg: float = Field(description="sd of the rotation about each axis", ge=0, le=30)
     scale: float = Field(description="sd of the log of the size along each axis", ge=0, le=0.3)
     shear: float = Field(description="sd of the shear", ge=0, le=0.2)
     shift_mm: float = Field(description="largest shift along each axis", ge=0, le=30)
     elastic_mm: float = Field(description="sd of the smooth displacement at its knots", ge=0, le=10)
-    knots_mm: float = Field(description="distance of its knots", gt=0, le=500)
+    knots_mm: float = Field(description="distance between the knots", gt=0, le=500)
     tumour_scale: float = Field(
-        description="sd of the log of the tumour's size against the rest of the brain", ge=0, le=0.4
+        description="sd of the log of the tumour's size relative to the brain", ge=0, le=0.4
     )
     tumour_shift: float = Field(
-        description="sd of its shift, as a share of twice its radius", ge=0, le=0.3
+        description="sd of the tumour's shift, as a share of twice its radius", ge=0, le=0.3
     )
     gamma: float = Field(description="largest log of the exponent of intensities", ge=0, le=2)
     gain: float = Field(description="largest change of brightness, as a share", ge=0, lt=1)
@@ -85,12 +86,12 @@ class SliceNetworkSettings(Section):
     blocks: int = Field(description="residual blocks at each resolution", ge=1, le=100)
     norm_groups: int = Field(description="groups of the group normalisation", ge=1)
     attention: bool = Field(description="self-attention at the lowest resolution")
-    latent_channels: int = Field(description="channels of the latent", ge=1, le=1024)
-    position: bool = Field(description="tell encoder and decoder the slice's position")
+    latent_channels: int = Field(description="channels of the latents", ge=1, le=1024)
+    position: bool = Field(description="make the slice's position an input of encoder and decoder")
 
     @property
     def down(self) -> int:
-        """How many times smaller the latent is in each direction of a slice."""
+        """Downsampling factor of the latents along each axis of a slice."""
         return self.stem * 2 ** (len(self.widths) - 1)
 
     @model_validator(mode="after")
@@ -104,19 +105,19 @@ class AutoencoderSettings(SliceNetworkSettings, OptimiserSettings):
     """The autoencoder, and its training."""
 
     loss: LossSettings
-    batch: int = Field(description="slices a step", ge=1, le=MOST_SAMPLES)
+    batch: int = Field(description="slices per step", ge=1, le=MOST_SAMPLES)
     tumour_slices: float = Field(
-        description="share of a step's slices that cut the tumour; the rest is drawn from all",
+        description="share of a step's slices that contain tumour; the rest is drawn from all",
         ge=0,
         le=1,
     )
     augment: SliceAugmentSettings | None = Field(
-        description="how slices are changed in training; null: they are left as they are"
+        description="augmentation of slices in training; null: none"
     )
 
 
 class AutoencoderConfig(Section):
-    """What ``config.json`` of a trained autoencoder holds; ``settings`` are checked by themselves
+    """Contents of ``config.json`` of a trained autoencoder; ``settings`` are checked separately
     (``common.weights.settings_of``)."""
 
     settings: dict[str, Any]
@@ -128,16 +129,16 @@ class AutoencoderConfig(Section):
 
 
 class AutoencoderSection(AutoencoderSettings):
-    """The autoencoder, where its training starts, and what it encodes."""
+    """The autoencoder, its initial weights, and the copies that it encodes."""
 
     prior: Prior = Field(
-        description="where training starts: embedded (the autoencoder in prior/), embedded-brats "
-        "(in prior-brats/), none, or a model folder of another run"
+        description="initial weights: embedded (the autoencoder in prior/), embedded-brats (in "
+        "prior-brats/), none (random), or a model folder of another run"
     )
 
     copies: int = Field(
         description="augmented copies of each training patient that are encoded for the "
-        "diffusion model, beside the patient itself",
+        "diffusion model, in addition to the patient",
         ge=0,
         le=10_000,
     )

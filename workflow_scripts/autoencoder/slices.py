@@ -1,4 +1,4 @@
-"""Batches of training slices, drawn and augmented by the step's own random numbers."""
+"""Batches of training slices, drawn and augmented with random numbers of the step."""
 
 import math
 from collections.abc import Sequence
@@ -15,10 +15,11 @@ from workflow_scripts.common.randomness import generator
 
 
 class SliceAugmentation:
-    """Mirrors, turns, scales, shifts and re-contrasts each slice of a batch by itself."""
+    """Mirrors, rotates, scales and shifts each slice of a batch independently, and changes its
+    contrast."""
 
     def __init__(self, settings: SliceAugmentSettings, size_mm: tuple[float, float]) -> None:
-        """``size_mm`` are the lengths of a slice along x and y."""
+        """``size_mm`` is the size of a slice along x and y."""
         self.settings, self.size_mm = settings, size_mm
 
     def __call__(
@@ -34,8 +35,8 @@ class SliceAugmentation:
         scale = 1 + settings.scale * uniform(b)
         mirror = torch.where(uniform(b) < 2 * settings.mirror - 1, -1.0, 1.0)
         cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
-        # grid_sample's coordinates run from -1 to 1 along each side, the last axis, y, first: a
-        # rotation in millimetres is one in them only where both sides are equally long.
+        # grid_sample's coordinates run from -1 to 1 along each side, the last axis, y, first. A
+        # rotation in mm is a rotation in these coordinates only if both sides are equally long.
         x_mm, y_mm = self.size_mm
         theta = torch.zeros(b, 2, 3)
         theta[:, 0, 0], theta[:, 0, 1] = cos, sin * (x_mm / y_mm)
@@ -52,11 +53,10 @@ class SliceAugmentation:
 
 
 class SliceBatches:
-    """``batches(step)`` gives images (B, M, X, Y), class labels (B, X, Y) and positions (B,).
+    """``batches(step)`` returns images (B, M, X, Y), class labels (B, X, Y) and positions (B,).
 
-    Tumours fill a small part of the brain: a share ``tumour_slices`` of each batch are slices that
-    cut the tumour, the rest are drawn from all slices. Only an index of the slices is held in
-    memory.
+    Tumours are small: a share ``tumour_slices`` of each batch are slices through the tumour, the
+    others are drawn from all slices. Only an index of the slices is held in memory.
     """
 
     def __init__(

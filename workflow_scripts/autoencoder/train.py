@@ -12,11 +12,11 @@ from workflow_scripts.common.training import Training
 
 
 class AutoencoderTraining(Training):
-    """Evidence lower bound with an image loss, a label loss and a tiny KL term, weighted as the
-    settings say.
+    """Evidence lower bound with an image loss, a label loss and a tiny KL term, with the weights of
+    the settings.
 
-    Cross-entropy and Dice suit a label that is rare. The KL term only keeps the latents from
-    drifting apart (Rombach et al. 2022, section 3.1).
+    Cross-entropy and Dice suit rare labels. The KL term only bounds the latents (Rombach et al.
+    2022, section 3.1).
     """
 
     def __init__(self, model: SliceAutoencoder, settings: AutoencoderSettings, seed: int) -> None:
@@ -26,7 +26,7 @@ class AutoencoderTraining(Training):
         self.ssim = SSIMLoss(spatial_dims=2)
 
     def losses(self, batch: tuple[Tensor, Tensor, Tensor], step: int) -> dict[str, Tensor]:
-        """Loss of one batch of (image, label, position) and its terms."""
+        """Loss of a batch (image, label, position), and its terms."""
         image, label, position = batch
         mean, log_variance = self.model.encode(image, label, position)
         random = self.random(self.seed, step)
@@ -43,18 +43,18 @@ class AutoencoderTraining(Training):
         return {"loss": sum(self.weights[name] * term for name, term in terms.items()), **terms}
 
     def exact_ssim(self, reconstruction: Tensor, image: Tensor) -> Tensor:
-        """1 - SSIM in fp32: its variances are differences of squares, too small for bf16."""
+        """1 - SSIM in fp32: its variances are differences of squares, which bf16 cannot resolve."""
         with exact(image.device):
             return self.ssim(reconstruction, image)
 
     def equivariance(
         self, image: Tensor, label: Tensor, latent: Tensor, position: Tensor
     ) -> Tensor:
-        """Loss of the image and label at half their size, decoded from latents at half theirs.
+        """Loss of image and label at half size, decoded from latents at half size.
 
-        Latents that mean the same at any size are smooth from place to place, and a denoiser
-        foresees them better (Skorokhodov et al. 2025, scale equivariance). Image terms weigh as
-        at full size; the label's shares are compared as probabilities.
+        Latents with scale equivariance are spatially smooth, and a denoiser predicts them better
+        (Skorokhodov et al. 2025). Image terms have the same weights as at full size; labels
+        averaged to half size are compared as probabilities.
         """
         reconstruction, logits = self.model.decode(functional.avg_pool2d(latent, 2), position)
         difference = reconstruction.float() - functional.avg_pool2d(image, 2)
@@ -68,7 +68,7 @@ class AutoencoderTraining(Training):
     def terms(
         self, image: Tensor, label: Tensor, reconstruction: Tensor, logits: Tensor
     ) -> dict[str, Tensor]:
-        """The terms that have a weight, of images (B, M, X, Y), labels (B, X, Y) and logits
+        """The terms with a weight above 0, for images (B, M, X, Y), labels (B, X, Y) and logits
         (B, classes, X, Y)."""
         difference, probability = reconstruction - image, logits.softmax(1)
         masks = class_masks(label, logits)
@@ -90,12 +90,12 @@ class AutoencoderTraining(Training):
 
 
 def roughness(mean: Tensor) -> Tensor:
-    """Squared difference of neighbouring latents (B, C, x, y) of a slice over twice their
-    variance: 1 for white noise, near 0 where one place tells what the next one holds."""
+    """Squared difference of neighbouring latents (B, C, x, y) of a slice over twice their variance:
+    1 for white noise, near 0 if neighbours predict each other."""
     along_x, along_y = mean.diff(dim=2).square().mean(), mean.diff(dim=3).square().mean()
     return (along_x + along_y) / (4 * mean.var((0, 2, 3)).mean())
 
 
 def class_masks(label: Tensor, logits: Tensor) -> Tensor:
-    """A mask (B, classes, X, Y) for each class of labels (B, X, Y), as many as ``logits`` has."""
+    """One-hot masks (B, classes, X, Y) of labels (B, X, Y), with the classes of ``logits``."""
     return functional.one_hot(label.long(), logits.shape[1]).movedim(-1, 1).float()

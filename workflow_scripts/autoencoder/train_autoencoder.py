@@ -18,14 +18,15 @@ from workflow_scripts.common.labels import collapse
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.common.weights import load_config, load_weights, save_model
 
-# The scale of a large cohort's latents is that of this many patients, evenly chosen.
+# The latents' scale is computed from at most this many patients, evenly spaced.
 SCALE_PATIENTS = 256
 
 
 def latent_scale(model: torch.nn.Module, folders: list[str], labels: str, precision: str) -> float:
-    """The factor that gives the training patients' latents unit variance (one for all channels).
+    """The factor that scales the training patients' latents to unit variance (one for all
+    channels).
 
-    Rombach et al. 2022, appendix G. A few slices are held in memory at a time.
+    Rombach et al. 2022, appendix G. Only a few slices are held in memory.
     """
     total, square, count = 0.0, 0.0, 0
     for folder in (folders[i] for i in evenly_chosen(len(folders), SCALE_PATIENTS)):
@@ -56,7 +57,7 @@ def main(snakemake) -> None:
     learns_from = f"{len(folders)} training patients"
     with training_job(snakemake, training, batches, learns_from) as history:
         model = training.average.module.eval().to(device())
-        # The prior's denoiser knows latents in the prior's units.
+        # The prior's denoiser was trained on latents with the prior's scale.
         scale = (
             load_config(prior, AutoencoderConfig)["latent_scale"]
             if prior

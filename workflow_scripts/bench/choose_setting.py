@@ -1,4 +1,4 @@
-"""Rule ``choose_setting``: the settings of the sampler side by side, and the one that is chosen."""
+"""Rule ``choose_setting``: the measured settings of the sampler, and the chosen one."""
 
 import logging
 
@@ -12,7 +12,9 @@ from workflow_scripts.common.files import UserError, read_json, read_table, writ
 def main(snakemake) -> None:
     inputs, params = snakemake.input, snakemake.params
     if not params.settings:
-        raise UserError("bench.sampler: guidance, stochasticity and sampling_steps name no setting")
+        raise UserError(
+            "bench.sampler: guidance, stochasticity and sampling_steps define no setting"
+        )
     reference = read_table(inputs.reference)
     rows = [
         {**setting, **judged(read_table(path), reference, params.confidence)}

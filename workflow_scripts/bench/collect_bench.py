@@ -1,4 +1,4 @@
-"""Rule ``collect_bench``: medians over all repetitions, and how many times faster we are."""
+"""Rule ``collect_bench``: medians over all repetitions, and ratios of the systems."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ OURS = "sbldm"
 RIVALS = ("paper", "ldm3d")
 SYSTEMS = (*RIVALS, OURS)
 KEYS = ["geometry", "system", "step"]
-# What a repetition measures; the rest is the same in all of them.
+# Columns measured in each repetition; the others are the same in all of them.
 MEASURED = ("seconds", "peak_mb", "share_of_peak")
 COLUMNS = [
     *KEYS, "seconds", "seconds_min", "seconds_max", "per", "peak_mb", "parameters", "gflop",
@@ -20,23 +20,24 @@ COLUMNS = [
 INTRODUCTION = """\
 # Speed and memory
 
-`make bench` makes this page (`results/bench/bench.md`), and `bench.csv` with the least and the most
-of each number. Networks are untrained and volumes random, which changes no time. Three systems do
-the same steps on volumes of the same size, in turns, each in a process of its own:
+`make bench` writes this page (`results/bench/bench.md`), and `bench.csv` with the minimum and
+maximum of each number. Networks are untrained and volumes random, which does not affect the times.
+Three systems run the same steps on volumes of the same size, alternating, each in a separate
+process:
 
 - **paper**: the networks of `config/paper.yaml`, in fp32, and the procedure of the paper's
-  reference implementation, which encodes each volume again in every step of the denoiser. Of that
-  implementation's own networks the autoencoder is smaller, and the denoiser larger, than these;
-- **ldm3d**: the 3-D latent diffusion example of MONAI, in the arithmetic of ours, which encodes
-  again as well;
-- **sbldm**: this workflow's networks, for which latents are stored once.
+  reference implementation, which encodes each volume again in every step of the denoiser. In that
+  implementation the autoencoder is smaller, and the denoiser larger, than here;
+- **ldm3d**: MONAI's 3-D latent diffusion example, in the same precision as sbldm, which also
+  encodes each volume again;
+- **sbldm**: this workflow's networks, with latents that are encoded once and stored.
 
-*Training without encoding* is a step of the denoiser less the encoding of all slices: what the
-rivals would take if they stored their latents too. A synthetic patient takes the denoiser's
-evaluations, of which the systems need different numbers, and the decoding of all slices; ours takes
-an evaluation of the denoiser of layouts with each, and an encoding of the rendered patient, which
-is not counted. A share of peak is of what the machine reaches in a product of two large matrices,
-in the same arithmetic.
+*Training without encoding* is a step of the denoiser minus the encoding of all slices: the time of
+the rivals if they stored their latents too. A synthetic patient needs the denoiser's evaluations,
+whose number differs between systems, and the decoding of all slices. For sbldm it includes an
+evaluation of the layout denoiser with each evaluation, but not the encoding of the rendered
+patient. The peak is the rate of the machine in a product of two large matrices in the same
+precision.
 """
 MEASURED_BY = "Measured by `make bench`."
 NAMES = {
@@ -52,7 +53,7 @@ TIMED = list(NAMES)
 
 
 def medians(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """One row for each geometry, system and step, of tables with one for each repetition too."""
+    """One row per geometry, system and step: medians over the repetitions."""
     table = pd.concat([add_stored_training(add_samples(table)) for table in tables])
     groups = table.groupby(KEYS, sort=False)
     rows = groups.first()
@@ -64,7 +65,7 @@ def medians(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def add_samples(table: pd.DataFrame) -> pd.DataFrame:
-    """Add what a synthetic patient takes: the denoiser's evaluations, and decoding all slices."""
+    """Add the cost of a synthetic patient: the denoiser's evaluations, and decoding all slices."""
     rows = []
     for system, group in table.groupby("system", sort=False):
         steps = group.set_index("step")
@@ -80,8 +81,8 @@ def add_samples(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def add_stored_training(table: pd.DataFrame) -> pd.DataFrame:
-    """Add what a step of the denoiser takes a volume if latents are stored: for rivals the step
-    less the encoding of all slices, which ours does not do."""
+    """Add the cost per volume of a training step of the denoiser with stored latents: for rivals
+    the step minus the encoding of all slices."""
     rows = []
     for system, group in table.groupby("system", sort=False):
         steps = group.set_index("step")
@@ -96,9 +97,9 @@ def add_stored_training(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def text(table: pd.DataFrame, machines: list[dict], slices: int, volumes: int) -> str:
-    """The page for people: for each geometry tables of time, memory and operations.
+    """The Markdown page: tables of time, memory and operations for each geometry.
 
-    ``slices`` and ``volumes`` are the batches of the trainings.
+    ``slices`` and ``volumes`` are the batch sizes of the trainings.
     """
     repetitions = table.loc[table["step"].isin(STEPS), "repetitions"].max()
     parts = [
@@ -114,7 +115,7 @@ def text(table: pd.DataFrame, machines: list[dict], slices: int, volumes: int) -
 
 
 def where(machines: list[dict]) -> str:
-    """The machines that the jobs ran on, in words."""
+    """The machines of the jobs, in words."""
     named = {
         f"{m.get('gpu', 'no GPU')}, {m['processor']}, {m['cores']} cores, {m['system']}"
         for m in machines
@@ -123,7 +124,7 @@ def where(machines: list[dict]) -> str:
 
 
 def times(table: pd.DataFrame) -> pd.DataFrame:
-    """Seconds of each system, and how many times ours the others' are, as text."""
+    """Seconds of each system, and the rivals' ratios to ours, as text."""
     rows = []
     for step in TIMED:
         seconds = {system: table.loc[(step, system), "seconds"] for system in SYSTEMS}
@@ -159,7 +160,7 @@ def operations(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def significant(value: float) -> str:
-    """Three digits; a dash where there is no number."""
+    """A number with three digits; a dash if missing."""
     if pd.isna(value):
         return "–"
     digits = f"{value:#.3g}".rstrip(".")
@@ -169,7 +170,7 @@ def significant(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in whole hundredths; a dash where there is none."""
+    """A share in percent; a dash if missing."""
     return "–" if pd.isna(share) else f"{100 * share:.0f} %"
 
 

@@ -1,4 +1,4 @@
-"""Rule ``collect_curves``: quality against time of training, and against steps of sampling."""
+"""Rule ``collect_curves``: quality against training time and against sampling steps."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -15,8 +15,8 @@ SAMPLES = {"frechet": "Fréchet distance", "kernel": "kernel distance"}
 
 
 def with_times(table: pd.DataFrame) -> pd.DataFrame:
-    """Add ``training_seconds``: of the autoencoder for what it alone decides, of all stages for
-    synthetic patients."""
+    """Add ``training_seconds``: of the autoencoder for reconstruction, of all stages for synthetic
+    patients."""
     alone = table["measure"].isin(RECONSTRUCTIONS)
     return table.assign(
         training_seconds=table["autoencoder"].where(alone, table[TRAINING].sum(axis=1))
@@ -24,9 +24,9 @@ def with_times(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def against_time(table: pd.DataFrame) -> Figure:
-    """A panel for each measure, a line for each system; dashed what real patients have."""
+    """One panel per measure, one line per system; dashed lines are real patients."""
     if table.empty:
-        return note("No system was trained for several lengths")
+        return note("No system was trained for several durations")
     figure = Figure(figsize=(12, 3.2))
     panels = RECONSTRUCTIONS | SAMPLES
     axes = figure.subplots(1, len(panels))
@@ -38,7 +38,7 @@ def against_time(table: pd.DataFrame) -> Figure:
             minutes = rows["training_seconds"] / 60
             panel.plot(minutes, rows["value"], "o-", ms=4, color=colours[system], label=system)
         _mark_floor(panel, chosen)
-        panel.set(title=title, xlabel="minutes of training", xscale="log")
+        panel.set(title=title, xlabel="training time (minutes)", xscale="log")
         panel.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
         panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         panel.minorticks_off()
@@ -47,16 +47,16 @@ def against_time(table: pd.DataFrame) -> Figure:
 
 
 def against_steps(table: pd.DataFrame) -> Figure:
-    """A panel for each distance of synthetic patients, over the sampler's steps."""
+    """One panel per distance of synthetic patients, over the sampler's steps."""
     if table.empty:
-        return note("No model was sampled in several numbers of steps")
+        return note("No model was sampled with several numbers of steps")
     figure = Figure(figsize=(7, 3.2))
     axes = figure.subplots(1, len(SAMPLES))
     for panel, (measure, title) in zip(axes, SAMPLES.items(), strict=True):
         chosen = table[table["measure"] == measure]
         panel.plot(chosen["steps"], chosen["value"], "o-", ms=4, color=COLOURS[0])
         _mark_floor(panel, chosen)
-        panel.set(title=title, xlabel="steps of sampling", xscale="log")
+        panel.set(title=title, xlabel="sampling steps", xscale="log")
         panel.set_xticks(chosen["steps"], chosen["steps"].astype(str))
         panel.minorticks_off()
     return figure

@@ -1,5 +1,5 @@
-"""Which weights are less noisy, those of the best validation check or the last? For each arm of two
-runs: mean Dice, its spread over seeds, and the difference of both.
+"""Are the weights of the best validation check or the last ones better? For each arm of two runs:
+mean Dice, its spread over seeds, and the difference.
 
     python -m workflow_scripts.bench.compare_kept best.csv last.csv
 """
@@ -15,9 +15,9 @@ from workflow_scripts.evaluation.tables import markdown, number, signed
 
 
 def compare_kept(best: pd.DataFrame, last: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
-    """A row for each arm: mean Dice and standard deviation of the seeds' means of either run, the
-    mean difference, last less best, with its interval over patients and seeds, and the seeds in
-    which the last check was the best one, so that all scores are the same."""
+    """One row per arm: mean Dice and standard deviation of the seeds' means in both runs; the mean
+    difference, last minus best, with its interval over patients and seeds; and the number of seeds
+    in which the last check was the best one, so that all scores are equal."""
     rows = []
     for arm in best["arm"].unique():
         tables = [table[table["arm"] == arm] for table in (best, last)]

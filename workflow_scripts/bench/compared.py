@@ -1,4 +1,4 @@
-"""The configurations of a benchmark: one of ours, and the paper's on volumes of the same size."""
+"""The two configurations of a benchmark: ours, and the paper's on volumes of the same size."""
 
 from pathlib import Path
 
@@ -6,15 +6,15 @@ from workflow_scripts.common.files import UserError
 from workflow_scripts.configuration import check, read_config
 
 DEFAULTS, PAPER = "config.yaml", "config/paper.yaml"
-# What makes two runs' volumes alike.
+# Keys that determine the volumes of a run.
 VOLUMES = ("modalities", "labels", "grid")
 
 
 def compared(root: str | Path, setup: str) -> dict[str, dict]:
-    """Values of the configuration file ``setup``, and of the paper's for the same volumes.
+    """The configuration of the file ``setup``, and the paper's for the same volumes.
 
-    Names are relative to the project's folder ``root``. Raises ``UserError`` for a file that
-    cannot be read, and for a grid that the paper's networks cannot take.
+    Names are relative to the project's folder ``root``. Raises ``UserError`` for a file that cannot
+    be read, and for a grid that does not fit the paper's networks.
     """
     root = Path(root)
     ours, paper = (

@@ -1,5 +1,5 @@
-"""Synthetic patients of a finished run and held-out phantoms in random order, for a reader to tell
-apart; the key is printed, and written beside the picture.
+"""Synthetic patients of a finished run and held-out phantoms in random order, for a blinded reader;
+the key is printed, and written beside the picture.
 
     python -m workflow_scripts.bench.draw_blind results n8-s0 --out docs/blind.png
 """
@@ -28,8 +28,8 @@ TITLE = "Which are synthetic?"
 def shuffled(
     synthetic: list[Path], phantoms: list[Path], seed: int
 ) -> tuple[list[Path], list[int]]:
-    """Patients of both groups in random order, ``EACH`` of the synthetic ones drawn at random, and
-    the numbers, from 1, of the synthetic ones."""
+    """Patients of both groups in random order, with ``EACH`` randomly drawn synthetic ones, and the
+    numbers, from 1, of the synthetic ones."""
     rng = np.random.default_rng(seed)
     drawn = [synthetic[k] for k in rng.choice(len(synthetic), EACH, replace=False)]
     both = [*((folder, True) for folder in drawn), *((folder, False) for folder in phantoms)]
@@ -66,9 +66,9 @@ def main() -> None:
         order, key = shuffled(synthetic, [Path(folder, name) for name in names], options.seed)
         patients = [Patient(each) for each in order]
         pairs = list(zip(patients[::2], patients[1::2], strict=True))
-        look = (codec.grid, codec.modalities, codec.labels)
+        options = (codec.grid, codec.modalities, codec.labels)
         with style():
-            figure = side_by_side(pairs, *look, TITLE, ("", ""), contours=False, numbered=True)
+            figure = side_by_side(pairs, *options, TITLE, ("", ""), contours=False, numbered=True)
             with staged(options.out) as temporary:
                 figure.savefig(temporary, dpi=90, facecolor="black", metadata={"Software": None})
     text = f"Synthetic are {', '.join(map(str, key))}; the others are held-out phantoms."

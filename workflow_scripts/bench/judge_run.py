@@ -1,5 +1,5 @@
-"""Rule ``judge_run``: how far a run's synthetic patients are from real ones, and how well its
-autoencoder gives back patients that it never saw."""
+"""Rule ``judge_run``: distances between a run's synthetic patients and real ones, and its
+autoencoder's reconstruction of held-out patients."""
 
 from functools import partial
 from pathlib import Path
@@ -13,9 +13,9 @@ from workflow_scripts.common.patients import patient_folders
 from workflow_scripts.evaluation.features import autoencoder_features, load_judge
 from workflow_scripts.evaluation.quality import feature_rows
 
-# Of the run's autoencoder, means over patients.
+# Scores of the run's autoencoder, means over patients.
 RECONSTRUCTION = ("psnr_db", "label_dice")
-# Of intervals, which the table leaves out.
+# Columns of intervals, which the table omits.
 CONFIDENCE = 0.95
 
 
@@ -29,7 +29,7 @@ def main(snakemake) -> None:
         "reconstructed": [],
         "synthetic": patient_folders(inputs.patients),
     }
-    # One network for all systems, which saw none of these patients.
+    # One network for all systems, which was not trained on any of these patients.
     judge = load_judge(
         params.modalities,
         params.labels,
@@ -39,7 +39,7 @@ def main(snakemake) -> None:
     extract = partial(autoencoder_features, codec=judge)
     scores = read_table(inputs.reconstruction)
     rows = [(name, scores[name].mean(), float("nan")) for name in RECONSTRUCTION]
-    # Samples without any tumour are no patients. A system that makes no others has no distance.
+    # Samples without a tumour are no patients. A system with no other samples has no distance.
     rows += [("patients", len(groups["synthetic"]), len(test))]
     rows += [
         (row.measure, row.value, row.floor)

@@ -1,8 +1,8 @@
-"""The steps of a 3-D latent diffusion model, as MONAI's example for BraTS builds one.
+"""The steps of a 3-D latent diffusion model, as in MONAI's example for BraTS.
 
 Networks and losses are those of the arm ``ldm3d`` (``rivals/ldm3d_networks.py``), with the
-example's widths and patch; the label is one more channel. The arithmetic is that of the networks
-it is compared with.
+example's widths and patch; the label is an additional channel. The precision is that of the
+networks with which it is compared.
 """
 
 import torch
@@ -28,15 +28,15 @@ PATCH = (112, 128, 80)
 RATE = 5e-6
 # Groups of the group normalisation.
 GROUPS = 32
-# The example samples by DDPM in 1000; DDIM is what the others use, and as many steps as the paper.
+# The example samples with DDPM in 1000 steps; here with DDIM and as many steps as the paper.
 EVALUATIONS = 50
 
 
 class VolumeSystem:
     """A 3-D autoencoder and a denoiser of its latents, untrained, on random volumes.
 
-    ``precision`` is that of the system it is compared with; ``volumes`` are a batch of the
-    denoiser's training.
+    ``precision`` is that of the system with which it is compared; ``volumes`` is the batch size of
+    the denoiser's training.
     """
 
     evaluations = EVALUATIONS
@@ -51,7 +51,7 @@ class VolumeSystem:
         self.process = Process(SCHEDULE)
 
     def autoencoder_train(self) -> Work:
-        """A step of the autoencoder on a patch, or on the volume where that is smaller."""
+        """A training step of the autoencoder on a patch, or on the volume if that is smaller."""
         model = self.autoencoder().train()
         adam = torch.optim.Adam(model.parameters(), RATE)
         patch = [min(n, p) for n, p in zip(self.shape, PATCH, strict=True)]
@@ -68,7 +68,7 @@ class VolumeSystem:
         return Work(call, self.shape[2], "slice", (model.encoder,), self.precision)
 
     def second_stage_train(self) -> Work:
-        """A step of the denoiser on a batch, which the example encodes in each step."""
+        """A training step of the denoiser on a batch, which the example encodes in each step."""
         autoencoder, x = self.autoencoder().eval(), self._volume(self.volumes)
         denoiser = self.denoiser().train()
         adam = torch.optim.Adam(denoiser.parameters(), RATE)
@@ -82,7 +82,7 @@ class VolumeSystem:
         return Work(step, self.volumes, "volume", (denoiser,), self.precision)
 
     def denoise(self) -> Work:
-        """One evaluation of the denoiser in sampling, of one volume."""
+        """One evaluation of the denoiser for one volume, as in sampling."""
         denoiser = self.denoiser().eval()
         x = torch.randn(1, *self.latent_shape, device=device())
         t = torch.tensor([500], device=device())
@@ -90,7 +90,7 @@ class VolumeSystem:
         return Work(call, 1, "volume", (denoiser,), self.precision)
 
     def decode(self) -> Work:
-        """A whole volume of latents."""
+        """Decode the latents of a whole volume."""
         model = self.autoencoder().eval()
         x = torch.randn(1, *self.latent_shape, device=device())
         call = self._inference(lambda: model.decode(x))
@@ -117,7 +117,7 @@ class VolumeSystem:
 
 
 def draw_generator(torch_device: torch.device) -> torch.Generator:
-    """Random numbers that follow from torch's own, on a device."""
+    """A generator on a device, seeded by torch's global generator."""
     return torch.Generator(torch_device).manual_seed(int(torch.randint(2**31, ())))
 
 

@@ -1,5 +1,5 @@
-"""Rule ``make_held_out``: phantoms that no prior saw, as requests, and their image measures after
-the model's autoencoder."""
+"""Rule ``make_held_out``: phantoms that no prior was trained on, as requests, and their image
+measures after the model's autoencoder."""
 
 import tempfile
 from pathlib import Path
@@ -24,9 +24,8 @@ from workflow_scripts.synthesis.requests import SEEDS_A_RUN, complete
 def as_requests(
     patients: list[Patient], first: int, model: SynthesisModel, seed: int
 ) -> pd.DataFrame:
-    """A completed request for the tumour of each phantom, whose numbers go from ``first`` on. The
-    seeds of the noise have the phantoms' numbers: those who choose and those who report share
-    none."""
+    """A completed request for the tumour of each phantom, numbered from ``first``. The seeds of the
+    noise are the phantoms' numbers, so the phantoms for choosing and for reporting share none."""
     rows = []
     for number, patient in enumerate(patients, start=first):
         attributes = tumour_attributes(patient.label(), model.codec.grid.affine)

@@ -13,19 +13,19 @@ from workflow_scripts.bench.work import Work
 from workflow_scripts.common.device import arithmetic, device
 from workflow_scripts.common.provenance import peak_mb
 
-# A matrix product of this size keeps a processor or GPU busy; a second tells how much it does.
+# Size of the matrix product that measures the peak of a CPU or GPU, in one second.
 SIDE = {"cpu": 2048, "cuda": 8192}
 PEAK_SECONDS = 1.0
 
 
 def measure(build: Callable[[], Work], seconds: float, threads: int) -> dict | None:
-    """Time, memory and operations of a slice or volume of work that ``build`` makes.
+    """Time, memory and operations per slice or volume of the work from ``build``.
 
-    It runs in a process of its own, so that the peak is that of this work alone. ``None`` where
-    the machine's memory does not suffice, and the system ended the process.
+    It runs in a separate process, so that the peak memory is that of this work only. ``None`` if
+    the machine's memory is too small, and the system ended the process.
     """
-    # Forked, not started anew: importing all networks takes longer than most of the work. Nothing
-    # has computed in this process, which would leave the child without its threads.
+    # Forked, since importing all networks takes longer than most of the work. This process has not
+    # computed anything yet; otherwise the child would lack its threads.
     context = multiprocessing.get_context("fork")
     receive, send = context.Pipe(duplex=False)
     child = context.Process(target=_report, args=(send, build, seconds, threads))
@@ -47,22 +47,22 @@ def _report(send: Connection, build: Callable[[], Work], seconds: float, threads
     try:
         torch.set_num_threads(threads)
         send.send(timed(build(), seconds))
-    except Exception as error:  # what went wrong is for the process that waits
+    except Exception as error:  # errors are passed to the waiting process
         send.send(None if _lacks_memory(error) else error)
 
 
 def _lacks_memory(error: Exception) -> bool:
-    # On a processor torch has no error of its own for it.
+    # On a CPU, torch has no error class for it.
     known = (MemoryError, torch.OutOfMemoryError)
     return isinstance(error, known) or "can't allocate memory" in str(error)
 
 
 def timed(work: Work, seconds: float) -> dict:
-    """Measure work until it took ``seconds``, after a call that warms up."""
+    """Repeat the work for ``seconds`` after a warm-up call, and measure it."""
     with FlopCounterMode(display=False) as counter:
         times = [_time(work.call)]
-    # Where a processor's first call is that long, it is as long as the next. A GPU's never counts:
-    # it loads kernels, and chooses among them.
+    # On a CPU, a first call that takes this long counts. On a GPU it never counts, since it loads
+    # and selects kernels.
     if times[0] < seconds or device().type != "cpu":
         times = []
         while sum(times) < seconds:
@@ -82,9 +82,9 @@ def timed(work: Work, seconds: float) -> dict:
 
 
 def machine_peak(chosen: str) -> float:
-    """The most operations in a second, in 1e9, that a matrix product makes here."""
+    """The peak rate of a matrix product on this machine, in 1e9 operations per second."""
     kind = {"fp32": torch.float32, "bf16": torch.bfloat16}[chosen]
-    # As convolutions in fp32 compute on a GPU: in TF32.
+    # In TF32, like fp32 convolutions on a GPU.
     torch.set_float32_matmul_precision("high")
     side = SIDE[device().type]
     a = torch.randn(side, side, device=device()).to(kind)

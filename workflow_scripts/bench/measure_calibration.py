@@ -1,14 +1,14 @@
-"""Whether the denoiser of a finished run says as much as it knows: on its validation patients, away
-from their tumours, for detail of several sizes.
+"""Calibration of the denoiser of a finished run: on its validation patients, outside their tumours,
+for detail of several sizes.
 
     python -m workflow_scripts.bench.measure_calibration results n8-s0
 
-``slope`` is that of the true latents on the estimated ones. At 1 the estimate is the conditional
-mean that sampling needs (Karras et al. 2022, equation 3). Above 1 the estimate is too close to the
-mean, and synthetic patients have too little detail of that size; below 1, too much. ``explained``
-is the share of the true detail's variance that the estimate explains, ``variance`` the variance of
-the estimate over that of the truth. Last come differences in brightness between neighbouring
-slices.
+``slope`` is the regression slope of the true latents on the estimated ones. At 1 the estimate is
+the conditional mean that sampling needs (Karras et al. 2022, equation 3). Above 1 the estimate is
+too close to the mean, and synthetic patients have too little detail of that size; below 1, too
+much. ``explained`` is the share of the true detail's variance that the estimate explains,
+``variance`` the variance of the estimate over that of the truth. The last row has differences in
+brightness between neighbouring slices.
 """
 
 import argparse
@@ -34,19 +34,20 @@ from workflow_scripts.diffusion.conditions import ellipsoid_of
 from workflow_scripts.diffusion.generator import Generator
 from workflow_scripts.diffusion.process import Process
 
-# Standard deviations of the Gaussians that part detail by size, in mm. Each is named after the
-# smaller one; what the largest leaves is ``rest``.
+# Standard deviations, in mm, of the Gaussians that separate detail by size. Each band is named
+# after the smaller one; above the largest it is ``rest``.
 WIDTHS_MM = (0.0, 4.0, 8.0, 16.0, 32.0)
 LEVELS = (0.2, 0.8, 1.6, 3.2, 6.4, 12.8)
 DRAWS = 2
-# Width of the squares of a slice that are compared with its neighbours', in latents.
+# Width, in latents, of the squares in a slice that are compared with the neighbouring slices'.
 SQUARE = 8
 
 
 def parts_by_size(
     latents: NDArray[np.float32], spacing_mm: tuple[float, float, float]
 ) -> dict[str, NDArray[np.float32]]:
-    """Latents (B, C, h, w, Z) as a sum of detail of several sizes, by differences of Gaussians."""
+    """Decompose latents (B, C, h, w, Z) into detail of several sizes, by differences of
+    Gaussians."""
     smooth = [latents]
     for width in WIDTHS_MM[1:]:
         sigma = (0, 0, *(width / mm for mm in spacing_mm))
@@ -59,8 +60,9 @@ def parts_by_size(
 
 
 def slice_offsets(latents: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """How much squares of a slice, ``SQUARE`` latents wide, differ from the mean of three slices
-    (C, n), in latents (B, C, h, w, Z); of the squares all of which is ``where`` (B, h, w, Z)."""
+    """Differences (C, n) between the means of squares in a slice, ``SQUARE`` latents wide, and the
+    means over three slices, for latents (B, C, h, w, Z) and all squares inside ``where``
+    (B, h, w, Z)."""
     squares = functional.avg_pool3d(torch.from_numpy(latents), (SQUARE, SQUARE, 1)).numpy()
     inside = functional.avg_pool3d(torch.from_numpy(where[:, None] * 1.0), (SQUARE, SQUARE, 1))
     offsets = squares - ndimage.uniform_filter1d(squares, 3, axis=-1)
@@ -70,8 +72,8 @@ def slice_offsets(latents: NDArray[np.float32], where: NDArray[np.bool_]) -> NDA
 def calibration(
     truth: NDArray, estimate: NDArray, where: NDArray[np.bool_], spacing_mm: tuple
 ) -> pd.DataFrame:
-    """``slope``, ``explained`` and ``variance`` of detail of each size, of latents (B, C, h, w, Z)
-    ``where`` (B, h, w, Z); and of differences between slices, where squares lie inside."""
+    """``slope``, ``explained`` and ``variance`` for detail of each size, of latents (B, C, h, w, Z)
+    in ``where`` (B, h, w, Z); and for differences between slices, of squares inside."""
 
     def values(latents: NDArray) -> dict[str, NDArray]:
         parts = parts_by_size(latents, spacing_mm).items()
@@ -80,9 +82,9 @@ def calibration(
 
     rows, estimates = {}, values(estimate)
     for name, known in values(truth).items():
-        said = estimates[name]
+        estimated = estimates[name]
         if known.size:
-            shared, own = (known * said).sum(), (said**2).sum()
+            shared, own = (known * estimated).sum(), (estimated**2).sum()
             explained = shared**2 / own / (known**2).sum()
             variance = own / (known**2).sum()
             rows[name] = {"slope": shared / own, "explained": explained, "variance": variance}
@@ -90,7 +92,7 @@ def calibration(
 
 
 def validation_copies(results: Path, split: str, grid: Grid) -> list[Copy]:
-    """The validation patients of a split of a run. Raises ``UserError`` where it has none."""
+    """The validation patients of a run's split. Raises ``UserError`` if there are none."""
     splits = read_table(results / "cohort" / "splits.tsv")
     chosen = splits[(splits["split"] == split) & (splits["role"] == "validation")]["patient_id"]
     folders = [results / "preprocess" / name for name in chosen]
@@ -101,8 +103,8 @@ def validation_copies(results: Path, split: str, grid: Grid) -> list[Copy]:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Validation patients as the denoiser sees them: their latents (B, …) in its space, condition
-    vectors (B, c) and maps (B, m, …); and where they have brain, but no tumour (B, h, w, Z)."""
+    """Validation patients as inputs of the denoiser: latents (B, …) in its space, condition vectors
+    (B, c) and maps (B, m, …); and masks of the brain without tumour (B, h, w, Z)."""
 
     x0: Tensor
     vectors: Tensor
@@ -111,7 +113,7 @@ class HeldOut:
 
 
 def held_out(copies: list[Copy], codec: Codec, generator: Generator) -> HeldOut:
-    """Encode and render validation patients. Raises ``UserError`` for a denoiser that is given no
+    """Encode and render validation patients. Raises ``UserError`` for a denoiser without an
     anatomy."""
     settings, space = generator.settings, generator.bundle.space
     if settings.anatomy != "tissue":
@@ -141,7 +143,7 @@ def held_out(copies: list[Copy], codec: Codec, generator: Generator) -> HeldOut:
 
 
 def estimate(generator: Generator, patients: HeldOut, level: float, seed: int) -> Tensor:
-    """What the denoiser takes the patients' latents (B, …) for at a noise level."""
+    """The denoiser's estimate of the patients' latents (B, …) at a noise level."""
     random = torch.Generator().manual_seed(seed)
     x = patients.x0 + level * torch.randn(patients.x0.shape, generator=random)
     process, present = Process(generator.settings), torch.ones(1, dtype=torch.bool)

@@ -1,5 +1,5 @@
-"""How far registration to the template is off on the phantoms of a finished run, whose heads are
-known: the standard deviations that ``cohort/deformation.py`` draws from.
+"""Errors of registration to the template on the phantoms of a finished run, whose true transforms
+are known: the standard deviations that ``cohort/deformation.py`` draws from.
 
     python -m workflow_scripts.bench.measure_registration results
 """
@@ -17,15 +17,15 @@ from scipy.spatial.transform import Rotation
 from workflow_scripts.common.files import UserError, read_json
 from workflow_scripts.common.nifti import load_volume
 
-# Every so many voxels of the brain are followed.
+# Step between the voxels of the brain that are followed.
 EVERY = 50
-# SimpleITK's axes run to the left and to the back, ours to the right and to the front.
+# SimpleITK's axes point left and to the back (LPS), ours right and to the front (RAS).
 TO_ITK = np.array([-1.0, -1.0, 1.0])
 
 
 def residual_of(patient: Path, truth: Path) -> NDArray[np.float64]:
-    """Where registration takes the template's points, less where they belong, as an affine map of
-    template mm (4 × 4), by least squares; the identity where it is right.
+    """The error of registration as an affine map of template mm (4 × 4), by least squares; the
+    identity if registration is right.
 
     ``patient`` is the folder of a preprocessed phantom, ``truth`` its ``truth.json``.
     """
@@ -36,7 +36,7 @@ def residual_of(patient: Path, truth: Path) -> NDArray[np.float64]:
     known = np.array(read_json(truth)["to_template"])
     belongs = in_head @ known[:3, :3].T + known[:3, 3]
     solution = np.linalg.lstsq(np.c_[points, np.ones(len(points))], belongs, rcond=None)[0]
-    # About the brain's centre, so that a turn does not shift it.
+    # About the brain's centre, so that a rotation does not shift it.
     matrix, centre = np.eye(4), points.mean(0)
     matrix[:3, :3] = solution[:3].T
     matrix[:3, 3] = belongs.mean(0) - centre
@@ -44,8 +44,8 @@ def residual_of(patient: Path, truth: Path) -> NDArray[np.float64]:
 
 
 def parameters(residual: NDArray[np.float64]) -> dict[str, float]:
-    """Turn in degrees about each axis, scale less 1 along each axis, shear and shift in mm of a
-    residual (4 × 4)."""
+    """Rotation in degrees about each axis, scale minus 1 along each axis, shear, and shift in mm of
+    a residual (4 × 4)."""
     turn, stretch = polar(residual[:3, :3])
     degrees = Rotation.from_matrix(turn).as_rotvec(degrees=True)
     values = {f"turn_{axis}_deg": v for axis, v in zip("xyz", degrees, strict=True)}
@@ -55,11 +55,11 @@ def parameters(residual: NDArray[np.float64]) -> dict[str, float]:
 
 
 def measure(results: Path) -> pd.DataFrame:
-    """A row for each phantom of a run. Raises ``UserError`` where it has none."""
+    """One row per phantom of a run. Raises ``UserError`` if there are none."""
     truths = sorted((results / "cohort" / "phantoms").glob("*/truth.json"))
     truths = [t for t in truths if (results / "preprocess" / t.parent.name).is_dir()]
     if not truths:
-        raise UserError(f"{results}: has no preprocessed phantoms; name the results of make demo")
+        raise UserError(f"{results}: has no preprocessed phantoms; use the results of make demo")
     rows = {
         t.parent.name: parameters(residual_of(results / "preprocess" / t.parent.name, t))
         for t in truths

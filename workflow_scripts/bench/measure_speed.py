@@ -1,4 +1,5 @@
-"""Rule ``measure_speed``: one repetition of all steps of three systems on volumes of one size."""
+"""Rule ``measure_speed``: one repetition of all steps of three systems on volumes of the same
+size."""
 
 import logging
 from collections.abc import Callable
@@ -18,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def systems(configs: dict[str, dict], slices: int, volumes: int) -> dict[str, Callable]:
-    """The paper's system, MONAI's and ours by name, each built where it is measured."""
+    """The paper's system, MONAI's and ours by name, each built in its measuring process."""
     paper, ours = check(configs["paper"]), check(configs["sbldm"])
     return {
         "paper": SlicedSystem(paper, slices, volumes, encodes_anew=True),
@@ -32,7 +33,7 @@ def main(snakemake) -> None:
     compared = systems(params.configs, params.slices, params.volumes)
     rows = []
     with kept_folder(snakemake) as folder:
-        # Systems take turns, so that a machine that is slow for a while is slow for all.
+        # Systems alternate, so that a temporarily slow machine affects all of them.
         for step in STEPS:
             for name, system in compared.items():
                 kept = Path(folder) / f"{name}-{step}.json"

@@ -1,4 +1,4 @@
-"""What the check for copies says of generators that are known to copy, on a finished run:
+"""Test of the check for copies on a finished run, with generators that are known to copy:
 
 python -m workflow_scripts.bench.plant_copies results n8-s0
 """
@@ -30,13 +30,13 @@ from workflow_scripts.evaluation.memory import (
 )
 from workflow_scripts.evaluation.tables import markdown, number, p_text
 
-# Decoded training latents that each planted generator gives.
+# Number of decoded training latents from each planted generator.
 COPIES = 16
-# Of the warps that the denoiser's training copies have.
+# Strengths of the warps relative to those of the denoiser's training copies.
 STRENGTHS = (0.25, 0.5, 1.0)
-# Not a strength: how fine the elastic field is, and whether copies are mirrored.
+# Values that are not strengths: resolution of the elastic field, and mirroring.
 KEPT = ("knots_mm", "mirror")
-# Of the patients of a mixture that are copies: one in so many.
+# In a mixture, one in so many patients is a copy.
 EVERY = 4
 
 
@@ -65,7 +65,8 @@ def warped_item(trained: Trained, index: int, codec, warp: WarpSettings) -> Enco
 
 
 def copiers(trained: Trained, codec, warp: WarpSettings) -> dict[str, list[Callable[[], Encoded]]]:
-    """Generators that copy: as is, mirrored, and warped by a part of the training's ``warp``."""
+    """Generators that copy: unchanged, mirrored, and warped by fractions of the training's
+    ``warp``."""
     chosen = evenly_chosen(len(trained.latents), COPIES)
     generators = {
         "copier": [partial(encode_item, trained, index, codec) for index in chosen],
@@ -79,10 +80,11 @@ def copiers(trained: Trained, codec, warp: WarpSettings) -> dict[str, list[Calla
     return generators
 
 
-def said_of(
+def verdict_on(
     patients: pd.DataFrame, held_out: pd.DataFrame, planted: pd.DataFrame
 ) -> dict[str, float | str]:
-    """What ``judge`` says where ``patients``, rows of ``nearest_items``, are the synthetic ones."""
+    """The result of ``judge`` with ``patients``, rows of ``nearest_items``, as the synthetic
+    ones."""
     groups = {"synthetic": patients, "held-out": held_out, "planted": planted}
     parts = [table.assign(group=name) for name, table in groups.items()]
     return judge(flagged(pd.concat(parts, ignore_index=True)))
@@ -93,11 +95,11 @@ def truths(
     copying: dict[str, Sequence[Callable[[], Encoded]]],
     trained: Trained,
 ) -> pd.DataFrame:
-    """Verdicts on planted generators, a row each, with the numbers of ``judge``.
+    """Verdicts on planted generators, one row each, with the numbers of ``judge``.
 
-    ``groups`` are those of the run (``patients_of_run``), ``copying`` the ``copiers``. Besides
-    them a mixture is judged, of which one patient in ``EVERY`` is a copy and the rest the run's
-    synthetic patients, and each half of the held-out patients beside the other half.
+    ``groups`` are those of the run (``patients_of_run``), ``copying`` the ``copiers``. Further rows
+    are a mixture, in which one patient in ``EVERY`` is a copy and the others are the run's
+    synthetic patients, and each half of the held-out patients against the other half.
     """
     space = fit_space(trained)
     near = {
@@ -107,13 +109,13 @@ def truths(
     synthetic, held_out, planted = (near[name] for name in ("synthetic", "held-out", "planted"))
     count = max(1, len(synthetic) // EVERY)
     mixture = pd.concat([near["copier"].iloc[:count], synthetic.iloc[count:]])
-    rows = [{"generator": "the run's", **said_of(synthetic, held_out, planted)}]
+    rows = [{"generator": "the run's", **verdict_on(synthetic, held_out, planted)}]
     for name in copying:
-        rows.append({"generator": name, **said_of(near[name], held_out, planted)})
-    rows.append({"generator": f"{count} copies", **said_of(mixture, held_out, planted)})
+        rows.append({"generator": name, **verdict_on(near[name], held_out, planted)})
+    rows.append({"generator": f"{count} copies", **verdict_on(mixture, held_out, planted)})
     halves = held_out.iloc[::2], held_out.iloc[1::2]
     for name, (half, other) in zip(("first", "second"), (halves, halves[::-1]), strict=True):
-        rows.append({"generator": f"held-out, {name} half", **said_of(half, other, planted)})
+        rows.append({"generator": f"held-out, {name} half", **verdict_on(half, other, planted)})
     return pd.DataFrame(rows)
 
 
@@ -134,8 +136,8 @@ def text(table: pd.DataFrame) -> str:
 @click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("split")
 def main(results: Path, split: str) -> None:
-    """Plant copies of what a SPLIT's denoiser in RESULTS was trained on, and print what the check
-    for copies says of them."""
+    """Plant copies of the training data of a SPLIT's denoiser in RESULTS, and print the results of
+    the check for copies."""
     torch.set_num_threads(1)
     stage = results / "autoencoder" / split
     needed = [stage / name for name in ("latents.npy", "tumours.npy", "attributes.tsv")]

@@ -1,5 +1,5 @@
 """Rule ``report_setting``: the chosen setting of the sampler beside the model's present one, on
-phantoms that the choice did not see."""
+phantoms that were not used for the choice."""
 
 import pandas as pd
 import torch
@@ -21,32 +21,32 @@ from workflow_scripts.synthesis.model import PARTS, SynthesisModel
 PAGE = """\
 # Settings of the sampler
 
-Model: `{model}`. One draw for each tumour of {count} phantoms that no prior saw. The columns
-{measures} are ratios of the synthetic patients to the same phantoms after the model's autoencoder;
-image_distance is the sum of their absolute logarithms.
+Model: `{model}`. One draw for each tumour of {count} phantoms that no prior was trained on. The
+columns {measures} are ratios of the synthetic patients to the same phantoms after the model's
+autoencoder; image_distance is the sum of their absolute logarithms.
 
-## The chosen setting beside the present one
+## The chosen setting and the present one
 
-On {report}, which the choice did not see.
+On {report}, which were not used for the choice.
 **Chosen: {chosen}**; present: {present} (guidance, stochasticity, steps).
 
 {reported}
 ## All settings
 
-On {choose}, which chose and on which nothing is reported.
+On {choose}, which were used for the choice only.
 
 {table}
-Settings are left out one criterion after the other; where none that is left meets a criterion, the
-nearest to it stay. *faults*: more than {faulty:.0%} of the patients have no tumour or a torn brain;
-holes in labels decide nothing. *volume*: the bias is above {bias:g} or below 1 / {bias:g}. *place*:
-the 95th percentile of the centroids' distance is above {centroid:g} mm. *image*: another setting's
+Criteria are applied one after another; if no remaining setting meets a criterion, the closest ones
+remain. *faults*: more than {faulty:.0%} of the patients have no tumour or a torn brain; holes in
+labels are no criterion. *volume*: the bias is above {bias:g} or below 1 / {bias:g}. *place*: the
+95th percentile of the centroids' distance is above {centroid:g} mm. *image*: another setting's
 image_distance is smaller; of those within {tie:g} of the smallest the one with the fewest steps is
 chosen, then the one with the least guidance, then the one with the highest stochasticity.
 """
 
 
 def shown(table: pd.DataFrame) -> str:
-    """Settings, a row each, with few digits."""
+    """Settings, one row each, rounded."""
     rows = []
     for _, row in table.iterrows():
         digits = dict.fromkeys(MEASURES, 2) | {"image_distance": 3}
@@ -64,7 +64,7 @@ def shown(table: pd.DataFrame) -> str:
                 "sphericity bias": number(row["sphericity_bias"], 3),
                 "centroid p95 (mm)": number(row["centroid_p95_mm"], 1),
                 **{name: number(row[name], count) for name, count in digits.items()},
-                **({"left out by": row["left_out_by"]} if "left_out_by" in row else {}),
+                **({"excluded by": row["left_out_by"]} if "left_out_by" in row else {}),
             }
         )
     return markdown(pd.DataFrame(rows).astype(str))

@@ -23,15 +23,15 @@ from workflow_scripts.common.randomness import generator
 from workflow_scripts.configuration import Config, check
 from workflow_scripts.rivals.ldm3d_networks import noise_loss, reconstruction_loss, sample_latent
 
-# More than the example's 5e-6, since minutes hold few steps.
+# More than the example's 5e-6, since there are few steps in minutes.
 RATE = 2e-4
 # Image (M, X, Y, Z), class labels and foreground (X, Y, Z).
 Decoded = tuple[NDArray, NDArray, NDArray]
 
 
 class VolumeDiffusion:
-    """The example's two networks, trained one after the other on a list of volumes, of which a
-    step takes one, mirrored at random."""
+    """The example's two networks, trained one after another on a list of volumes; each step uses
+    one, randomly mirrored."""
 
     def __init__(self, config: Config, volumes: list[Tensor], seed: int) -> None:
         self.system = VolumeSystem(config, config.autoencoder.precision)
@@ -41,13 +41,13 @@ class VolumeDiffusion:
         self.scale = 1.0
 
     def train_autoencoder(self, steps: int) -> None:
-        """Train the autoencoder, and find the factor that gives a volume's latents unit variance,
-        as the example does."""
+        """Train the autoencoder, and compute the factor that scales a volume's latents to unit
+        variance, as in the example."""
         self._train(self.autoencoder, lambda x: reconstruction_loss(self.autoencoder, x), steps)
         self.scale = float(1 / self.encode(self.volumes[0]).std())
 
     def train_denoiser(self, steps: int) -> None:
-        """Train the denoiser. Each step encodes its volume, as the example does."""
+        """Train the denoiser. Each step encodes its volume, as in the example."""
         process = self.system.process
 
         def loss(x: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class VolumeDiffusion:
 
     @torch.inference_mode()
     def decode(self, latent: Tensor) -> Decoded:
-        """A patient from scaled latents, read as the slice autoencoder's are."""
+        """A patient from scaled latents, in the form of the slice autoencoder's."""
         with autocast(self.system.precision, device()):
             channels = self.autoencoder.decode(latent / self.scale)[0].float().cpu()
         image, masks = channels[: self.modalities].numpy().clip(0, 1), channels[self.modalities :]
@@ -75,7 +75,7 @@ class VolumeDiffusion:
 
     @torch.inference_mode()
     def sample(self, number: int) -> Decoded:
-        """The synthetic patient of a number."""
+        """The synthetic patient with a number."""
         system, random = self.system, generator(self.seed, number)
         latent = sample_latent(
             self.denoiser, system.process, system.latent_shape, system.evaluations,
@@ -107,7 +107,7 @@ def volume(folder: Path, labels: str) -> Tensor:
 
 
 def scores(model: VolumeDiffusion, folders: list[Path], labels: str) -> Iterator[dict]:
-    """What encoding and decoding does to each patient."""
+    """Reconstruction scores of each patient."""
     for folder in folders:
         patient = Patient(folder)
         reconstruction, label, _ = model.decode(model.encode(volume(folder, labels)))
@@ -117,7 +117,7 @@ def scores(model: VolumeDiffusion, folders: list[Path], labels: str) -> Iterator
 
 
 def main(snakemake) -> None:
-    # Encoding is a part of the denoiser's training, step by step.
+    # The time of encoding is included in each step of the denoiser's training.
     params, times = snakemake.params, {"encoding": 0.0}
 
     def timed(name: str, work: Callable[[int], None], count: int) -> None:

@@ -1,4 +1,4 @@
-"""Rule ``run_setup``: this workflow, as a set-up has it, up to its synthetic patients."""
+"""Rule ``run_setup``: this workflow with a set-up, up to its synthetic patients."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The runs behind the curves: a system and a length of training, or a number of sampling steps."""
+"""The runs of the curves: a system with a training duration, or a number of sampling steps."""
 
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from workflow_scripts.common.prior import PRIORS, prior_file
 from workflow_scripts.configuration import Config, check, read_config
 from workflow_scripts.synthesis.settings import SamplingSettings
 
-# The system whose runs differ by their sampling steps.
+# The system whose runs differ in their sampling steps.
 SAMPLED = "sampling"
-# Whose code decides what a run makes.
+# Scripts whose code determines the results of a run.
 SCRIPTS = (
     "bench/run_setup",
     "preprocess/preprocess_patient",
@@ -27,8 +27,8 @@ TRAINED = ("autoencoder", "diffusion")
 
 
 def runs(bench: BenchSettings) -> dict[str, dict[str, Any]]:
-    """Each run by its name: its ``system``, the ``setup`` it takes networks from, and the steps of
-    each stage that it changes."""
+    """Each run by name: its ``system``, the ``setup`` with its networks, and the steps of each
+    stage that it changes."""
     run_settings: dict[str, dict[str, Any]] = {}
     for system, curve in bench.curves.items():
         pairs = zip(curve.autoencoder_steps, curve.diffusion_steps, strict=True)
@@ -45,8 +45,8 @@ def runs(bench: BenchSettings) -> dict[str, dict[str, Any]]:
 
 
 def shared_values(config: Config) -> dict[str, Any]:
-    """Values of this configuration as all runs have them: one more point of a curve makes no other
-    run stale."""
+    """The values of this configuration that all runs share, without the curves' points, so that a
+    new point makes no other run stale."""
     values = config.model_dump(mode="json")
     values["bench"] |= {"curves": {}, "sampling_steps": []}
     values["bench"]["sampler"] |= {"guidance": [], "stochasticity": [], "sampling_steps": []}
@@ -57,11 +57,11 @@ def shared_values(config: Config) -> dict[str, Any]:
 
 
 def run_values(root: str | Path, config: Config, run: dict[str, Any]) -> dict[str, Any]:
-    """Values of the workflow for a run: patients and volumes are this configuration's, networks,
-    training and sampling those of the run's set-up.
+    """The configuration of a run: patients and volumes from this configuration; networks, training
+    and sampling from the run's set-up.
 
-    Every request is drawn once, and there are as many as test patients. Raises ``UserError`` where
-    the set-up cannot be read, or its networks cannot take the volumes.
+    Every request is drawn once, and there are as many as test patients. Raises ``UserError`` if the
+    set-up cannot be read, or its networks do not fit the volumes.
     """
     root = Path(root)
     values = shared_values(config)
@@ -70,11 +70,11 @@ def run_values(root: str | Path, config: Config, run: dict[str, Any]) -> dict[st
     sampling = theirs["synthesis"]
     values["synthesis"] |= {name: sampling[name] for name in SamplingSettings.model_fields}
     values["synthesis"] |= {"patients": config.cohort.splits.test, "attempts": 1}
-    # Each run samples its own model, asked for the same tumours.
+    # Each run samples its own model, with the same requests.
     values["synthesis"] |= {"model": None, "requests": None}
     for stage, steps in run["steps"].items():
         values[stage]["sampling_steps" if stage == "synthesis" else "steps"] = steps
-    # Phantoms of a prior, which some have none of, are no part of these runs.
+    # These runs have no arm with a prior's phantoms, since some have no prior.
     values["segmentation"]["arms"] = ["real"]
     values["results"] = "results"
     _name_paths_from_anywhere(values)
@@ -85,13 +85,13 @@ def run_values(root: str | Path, config: Config, run: dict[str, Any]) -> dict[st
 
 
 def priors(values: dict[str, Any]) -> list[Path]:
-    """Weights that the trainings of a run start from."""
+    """Initial weights of the trainings of a run."""
     files = (prior_file(values[s]["prior"], f"{s}/weights.safetensors") for s in TRAINED)
     return [file for file in files if file]
 
 
 def _name_paths_from_anywhere(values: dict[str, Any]) -> None:
-    """A run has a working directory of its own."""
+    """Make paths absolute, since a run has its own working directory."""
     sections = [(values["cohort"], name) for name in ("root", "table")]
     sections += [(values[stage], "prior") for stage in TRAINED]
     for section, name in sections:

@@ -1,5 +1,5 @@
-"""Rule ``sample_setting``: one draw for each held-out phantom's tumour, with one of the sampler's
-settings."""
+"""Rule ``sample_setting``: one draw for each held-out phantom's tumour, with one setting of the
+sampler."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""How the sampler's settings are chosen: what is measured of each, and by which rule one wins."""
+"""The choice of the sampler's settings: measures and criteria."""
 
 import tempfile
 from pathlib import Path
@@ -16,18 +16,19 @@ from workflow_scripts.synthesis.patients import make_patients
 from workflow_scripts.synthesis.settings import SamplingSettings
 
 MEASURES = ("slice_ratio", "outline_roughness", "fine_detail")
-# Of the patients, so many may have no tumour or a torn brain. Holes in labels decide nothing: they
-# are shown.
+# Largest share of patients without a tumour or with a torn brain. Holes in labels are reported, but
+# are no criterion.
 FAULTY = 0.05
-# The volume's bias, either way, and the distance within which 95 % of the centroids lie.
+# Largest bias of the volume in either direction, and largest 95th percentile of the centroids'
+# distance (mm).
 BIAS, CENTROID_MM = 1.05, 4.0
-# Image distances that differ by less are the same.
+# Image distances that differ by less count as equal.
 TIE = 0.01
 
 
 def image_measures(patient: Patient, grid: Grid) -> dict[str, float]:
-    """What is measured of a patient's images, by the names in ``MEASURES``; all are above 0. Fine
-    detail is the mean over modalities."""
+    """Measures of a patient's images by the names in ``MEASURES``; all are above 0. Fine detail is
+    the mean over modalities."""
     inside = patient.foreground()
     away = away_from(patient.label() > 0, inside)
     measures = whole_brain(patient, grid)
@@ -38,11 +39,11 @@ def image_measures(patient: Patient, grid: Grid) -> dict[str, float]:
 def sampled(
     requests: pd.DataFrame, model: SynthesisModel, sampling: dict[str, float]
 ) -> pd.DataFrame:
-    """The rows of ``attributes.tsv`` of one draw for each completed request, with the image
-    measures of the patients, NaN where there is none.
+    """The rows of ``attributes.tsv`` for one draw of each completed request, with the patients'
+    image measures, NaN if missing.
 
-    The noise is that of the requests' seeds, the same for all settings. Requests for which the mean
-    brain has no room are drawn too: each is the tumour of a phantom that has it.
+    The noise depends on the requests' seeds and is the same for all settings. Requests without room
+    in the mean brain are drawn too, since each is the tumour of a phantom.
     """
     settings = SamplingSettings.model_validate({**sampling, "attempts": 1})
     rows = []
@@ -50,18 +51,18 @@ def sampled(
         table = make_patients(requests, model, settings, Path(folder))
         for name in table["patient_id"]:
             patient = Path(folder, "patients", str(name))
-            # Without a tumour it is no patient, and is not written.
+            # Samples without a tumour are not written.
             values = image_measures(Patient(patient), model.codec.grid) if patient.is_dir() else {}
             rows.append({measure: values.get(measure, np.nan) for measure in MEASURES})
     return pd.concat([table, pd.DataFrame(rows, index=table.index)], axis=1)
 
 
 def judged(table: pd.DataFrame, reference: pd.DataFrame, confidence: float) -> dict[str, float]:
-    """One setting in numbers, from the table that ``sampled`` gives.
+    """The summary of one setting, from the table of ``sampled``.
 
     ``reference`` has the image measures of the same phantoms after the model's autoencoder. A
-    measure's value is the ratio of the means of the patients that were made and of their phantoms,
-    and ``image_distance`` is the sum of |log ratio| over the measures.
+    measure's value is the ratio of the means of the synthetic patients and of their phantoms, and
+    ``image_distance`` is the sum of |log ratio| over the measures.
     """
     sure = 1, confidence, 0
     rows = {row["attribute"]: row for row in draw_adherence(table, "first", *sure)}
@@ -88,13 +89,13 @@ def judged(table: pd.DataFrame, reference: pd.DataFrame, confidence: float) -> d
 
 
 def left_out(table: pd.DataFrame) -> pd.Series:
-    """Why each setting is not the chosen one; the chosen one's reason is empty.
+    """The criterion that excluded each setting; empty for the chosen one.
 
-    A row of ``table`` has the setting's guidance, stochasticity and steps, and what ``judged``
-    gives.
+    A row of ``table`` has the setting's guidance, stochasticity and steps, and the values of
+    ``judged``.
 
-    Settings are left out one criterion after the other. Where none of those that are left meets a
-    criterion, the nearest to it stay.
+    Criteria are applied one after another. If no remaining setting meets a criterion, the closest
+    ones remain.
 
     1. ``faults``: more than ``FAULTY`` of the patients have no tumour or a torn brain.
     2. ``volume``: the bias of the volume is above ``BIAS``, or below 1 / ``BIAS``.
@@ -113,10 +114,10 @@ def left_out(table: pd.DataFrame) -> pd.Series:
     reasons = pd.Series("", index=table.index)
     for name, (values, most) in criteria.items():
         values = values.fillna(np.inf)
-        left = reasons == ""
+        remaining = reasons == ""
         slack = TIE if name == "image" else 0.0
-        fits = values <= max(most, values[left].min() + slack)
-        reasons[left & ~fits] = name
+        fits = values <= max(most, values[remaining].min() + slack)
+        reasons[remaining & ~fits] = name
     best = table[reasons == ""].sort_values(
         ["sampling_steps", "guidance", "stochasticity"], ascending=[True, True, False]
     )

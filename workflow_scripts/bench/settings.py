@@ -9,36 +9,36 @@ from workflow_scripts.common.settings import Prior, Section, UserPath
 
 
 class CurveSettings(Section):
-    """A system of `make curves`, and how long it is trained for each point of its curve."""
+    """A system of `make curves`, and its training steps for each point of its curve."""
 
     setup: UserPath | None = Field(
-        description="configuration file whose networks, training and sampling are taken; null: "
-        "MONAI's 3-D latent diffusion example"
+        description="configuration file with networks, training and sampling; null: MONAI's 3-D "
+        "latent diffusion example"
     )
     autoencoder_steps: list[PositiveInt] = Field(
-        description="of the autoencoder's training, point by point", min_length=1
+        description="steps of the autoencoder's training for each point", min_length=1
     )
     diffusion_steps: list[PositiveInt] = Field(
-        description="of the denoiser's training, point by point", min_length=1
+        description="steps of the denoiser's training for each point", min_length=1
     )
 
     @model_validator(mode="after")
     def _pairs(self) -> "CurveSettings":
         if len(self.autoencoder_steps) != len(self.diffusion_steps):
-            raise ValueError("autoencoder_steps and diffusion_steps must be as many")
+            raise ValueError("autoencoder_steps and diffusion_steps must have the same length")
         return self
 
 
 class SamplerSettings(Section):
-    """Settings of the sampler that `make sampler` tries, all combinations of the values."""
+    """Settings of the sampler for `make sampler`, which tries all combinations of the values."""
 
     model: Prior = Field(
-        description="model folder that is sampled, with the phantom.json of a prior; embedded: the "
+        description="model folder to sample, with the phantom.json of a prior; embedded: the "
         "networks in prior/"
     )
     phantoms: int = Field(
-        description="phantoms that the settings are tried on, and as many that the chosen one is "
-        "reported on",
+        description="phantoms on which a setting is chosen, and as many others on which it is "
+        "reported",
         ge=2,
         le=100,
     )
@@ -48,22 +48,23 @@ class SamplerSettings(Section):
 
 
 class BenchSettings(Section):
-    """What `make bench`, `make curves` and `make sampler` compare, and how long they measure."""
+    """Comparisons of `make bench`, `make curves` and `make sampler`."""
 
     setups: list[UserPath] = Field(
-        description="configuration files whose networks are timed, each beside the paper's and "
-        "those of MONAI's 3-D latent diffusion example on volumes of the same size",
+        description="configuration files whose networks are timed, each compared with the "
+        "paper's networks and MONAI's 3-D latent diffusion example on volumes of "
+        "the same size",
         min_length=1,
     )
-    repetitions: int = Field(description="times that everything is measured", ge=1)
-    seconds: float = Field(description="a step is repeated until it took this long", gt=0)
-    slices: int = Field(description="slices of an autoencoder's batch", ge=1)
-    volumes: int = Field(description="volumes of a denoiser's batch in training", ge=1)
+    repetitions: int = Field(description="repetitions of all measurements", ge=1)
+    seconds: float = Field(description="each step is repeated for this long", gt=0)
+    slices: int = Field(description="batch size of the autoencoder", ge=1)
+    volumes: int = Field(description="batch size of the denoiser", ge=1)
     curves: dict[Annotated[str, StringConstraints(pattern="^[a-z0-9_]+$")], CurveSettings] = Field(
-        description="systems whose quality is measured after trainings of several lengths, by name"
+        description="systems whose quality is measured after several training durations, by name"
     )
     sampling_steps: list[PositiveInt] = Field(
-        description="steps of the sampler with which the model of config.yaml is measured"
+        description="numbers of sampling steps with which the model of config.yaml is measured"
     )
     sampler: SamplerSettings
 

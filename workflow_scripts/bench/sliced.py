@@ -1,4 +1,4 @@
-"""The steps of this workflow's networks, as any of its configurations builds them."""
+"""The steps of this workflow's networks, for any of its configurations."""
 
 from functools import partial
 
@@ -25,17 +25,17 @@ from workflow_scripts.diffusion.process import Process
 from workflow_scripts.diffusion.train import Denoisers, DiffusionTraining, LatentBatches
 from workflow_scripts.preprocess.tissue import TISSUES
 
-# Volumes that a training draws its latents from.
+# Number of volumes from which a training draws its latents.
 STORED = 4
 
 
 class SlicedSystem:
-    """A slice autoencoder and a denoiser of stacks, untrained, on random volumes: what they
-    compute does not change how long they take.
+    """A slice autoencoder and a denoiser of stacks, untrained and on random volumes, which does not
+    affect their time.
 
-    Batches in training are of ``slices``, and of ``volumes``.
-    ``encodes_anew`` is the procedure of the paper's reference implementation: each training step
-    of the denoiser encodes its patients again. Here latents are stored.
+    ``slices`` and ``volumes`` are the batch sizes of the trainings. ``encodes_anew`` is the
+    procedure of the paper's reference implementation: each training step of the denoiser encodes
+    its patients again. This workflow stores latents.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class SlicedSystem:
         self.latent_shape = (config.autoencoder.latent_channels, x // down, y // down, z)
 
     def autoencoder_train(self) -> Work:
-        """A step of the slice autoencoder."""
+        """A training step of the slice autoencoder."""
         settings, model = self.config.autoencoder, self._autoencoder()
         training = AutoencoderTraining(model, settings, seed=0).to(device())
         images, labels = self._volume(self.slices)
@@ -61,14 +61,15 @@ class SlicedSystem:
         return Work(step, self.slices, "slice", (model,), settings.precision)
 
     def encode(self) -> Work:
-        """Latents of one patient's slices, as many as are encoded at once."""
+        """Encode as many slices of one patient as are encoded at once."""
         settings, model = self.config.autoencoder, self._autoencoder().eval()
         count = self._at_once()
         call = partial(_encode, model, *self._volume(count), settings.precision)
         return Work(call, count, "slice", (model.encoder,), settings.precision)
 
     def second_stage_train(self) -> Work:
-        """A step of the denoiser on a batch, which is encoded first where that is done anew."""
+        """A training step of the denoiser on a batch, which is encoded first with
+        ``encodes_anew``."""
         settings = self.config.diffusion
         bundle = self._bundle()
         process = Process(settings)
@@ -98,7 +99,8 @@ class SlicedSystem:
         return Work(encode_and_step, self.volumes, "volume", _networks(bundle), settings.precision)
 
     def denoise(self) -> Work:
-        """One evaluation of the denoiser in sampling, and of that of layouts, of one volume."""
+        """One evaluation of the denoiser and of the layout denoiser for one volume, as in
+        sampling."""
         settings = self.config.diffusion
         precision = self.config.synthesis.precision
         bundle = self._bundle().eval().to(device())
@@ -129,7 +131,7 @@ class SlicedSystem:
         return Work(call, 1, "volume", _networks(bundle), precision)
 
     def decode(self) -> Work:
-        """Slices of latents, as many as are decoded at once."""
+        """Decode as many slices as are decoded at once."""
         settings, model = self.config.autoencoder, self._autoencoder().eval()
         count = self._at_once()
         latents = torch.randn(count, *self.latent_shape[:3], device=device())
@@ -194,7 +196,7 @@ class SlicedSystem:
 
 
 def _networks(bundle: Bundle) -> tuple[torch.nn.Module, ...]:
-    """The denoiser, and that of layouts where there is one."""
+    """The denoiser, and the layout denoiser if there is one."""
     return (bundle.denoiser, bundle.layout) if bundle.layout else (bundle.denoiser,)
 
 

@@ -1,14 +1,14 @@
-"""Which settings of the sampler are tried, and on which phantoms.
+"""The settings of the sampler to try, and the phantoms to try them on.
 
-They are tried on held-out phantoms that nothing is reported on, and what is chosen is reported on
-others (``PARTS``). No prior learns from either: ``cohort.settings.MOST_ON_GRID``.
+Settings are chosen on held-out phantoms, and the chosen one is reported on other phantoms
+(``PARTS``). No prior is trained on either: ``cohort.settings.MOST_ON_GRID``.
 """
 
 import itertools
 
 from workflow_scripts.bench.settings import SamplerSettings
 
-# Numbers of the first phantom that settings are chosen on, and of the first they are reported on.
+# Numbers of the first phantoms for choosing and for reporting.
 PARTS = {"choose": 9001, "report": 9101}
 CHANGED = ("guidance", "stochasticity", "sampling_steps")
 

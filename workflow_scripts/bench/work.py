@@ -1,4 +1,4 @@
-"""What a benchmark times."""
+"""The unit of work that a benchmark times."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ STEPS = ("autoencoder_train", "encode", "second_stage_train", "denoise", "decode
 
 @dataclass(frozen=True)
 class Work:
-    """One step of a system: ``call`` does ``count`` slices or volumes of it, by ``networks``, in
-    an arithmetic."""
+    """One step of a system: ``call`` processes ``count`` slices or volumes with ``networks`` in a
+    ``precision``."""
 
     call: Callable[[], object]
     count: float
@@ -36,7 +36,7 @@ def optimiser_step(
     precision: str,
     clip: float | None = None,
 ) -> None:
-    """Forward, backward and update, as a trainer makes them."""
+    """Forward pass, backward pass and update, as in training."""
     with autocast(precision, device()):
         value = loss()
     value.backward()

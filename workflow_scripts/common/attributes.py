@@ -19,22 +19,22 @@ ATTRIBUTES = (
 )
 # The nine conditions of the paper: volume, surface, sphericity, centroid, extent of the box.
 CONDITIONS = ATTRIBUTES[:9]
-# What may be asked for beside them: how much of the tumour is core, and how much enhances.
+# Optional conditions: the shares of core and of enhancing tumour.
 SHARES = ("core_share", "enhancing_share")
-# Canonical label values of the tumour's core, and of what enhances.
+# Canonical label values of the tumour core, and of enhancing tumour.
 CORE, ENHANCING = (1, 3), 3
 
 
 def surface_area(mask: NDArray[np.bool_], spacing_mm: NDArray) -> float:
     """Area in mm² of the mask's (X, Y, Z) surface, by marching cubes over a smoothed mask.
 
-    A binary mask's staircase overstates a ball's area by some 9 %; half a voxel of Gaussian
-    smoothing before marching cubes (Lorensen & Cline 1987) brings it to within 6 %.
+    The staircase of a binary mask overestimates a ball's area by some 9 %. Gaussian smoothing by
+    half a voxel before marching cubes (Lorensen & Cline 1987) reduces the error to within 6 %.
     """
     padded = np.pad(mask, 2).astype(np.float32)
     smooth = ndimage.gaussian_filter(padded, 0.5)
     if smooth.max() <= 0.5:
-        smooth = padded  # voxels without neighbours, which smoothing wipes away
+        smooth = padded  # isolated voxels, which smoothing removes
     vertices, faces, _, _ = measure.marching_cubes(smooth, 0.5, spacing=tuple(spacing_mm))
     return float(measure.mesh_surface_area(vertices, faces))
 
@@ -54,10 +54,10 @@ def tumour_attributes(
 ) -> dict[str, float]:
     """Attributes of the tumour, ``label > 0``, in a volume (X, Y, Z) with axes parallel to RAS+.
 
-    ``affine`` (4 × 4) takes voxels to mm; ``brain`` (X, Y, Z), where given, is what the relative
-    centroid refers to: 0 and 1 are the sides of the brain's box. ``core_share`` and
-    ``enhancing_share`` are shares of the volume, NaN for a label with a single value, which tells
-    no regions apart. An empty mask has volume 0 and no components, and NaN in place of all else.
+    ``affine`` (4 × 4) maps voxels to mm. The relative centroid refers to the bounding box of
+    ``brain`` (X, Y, Z), if there is one: 0 and 1 are its sides. ``core_share`` and
+    ``enhancing_share`` are shares of the volume, NaN for a label with a single value, which has no
+    regions. An empty mask has volume 0, no components, and NaN for all other attributes.
     """
     label = np.asarray(label)
     mask = label > 0

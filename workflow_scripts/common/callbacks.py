@@ -1,5 +1,4 @@
-"""What Lightning does beside a training: the history of losses, whole checkpoints, an end in
-time."""
+"""Callbacks for training with Lightning: loss history, atomic checkpoints, stopping on a signal."""
 
 import contextlib
 import math
@@ -18,8 +17,8 @@ from workflow_scripts.common.progress import Progress
 
 
 class History(Callback):
-    """Losses averaged over a hundredth of the run; part of the checkpoint. Ends a training whose
-    loss is not finite."""
+    """Losses, each averaged over a hundredth of the steps; saved in the checkpoint. Stops a
+    training whose loss is not finite."""
 
     def __init__(self, steps: int) -> None:
         self.every = max(1, steps // 100)
@@ -29,7 +28,7 @@ class History(Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         for name, value in trainer.callback_metrics.items():
-            # Not a number yet: to read one from a GPU is to wait for it.
+            # Kept as a tensor: reading the number would wait for the GPU.
             self.sums[name] = self.sums.get(name, 0.0) + value.detach().double()
         self.count += 1
         if trainer.global_step % self.every == 0:
@@ -37,7 +36,7 @@ class History(Callback):
             if not all(map(math.isfinite, means.values())):
                 raise UserError(
                     f"the loss became NaN or infinite in the {self.count} steps before step "
-                    f"{trainer.global_step}; take a smaller lr, or precision: fp32"
+                    f"{trainer.global_step}; use a smaller lr, or precision: fp32"
                 )
             self.rows.append({"step": trainer.global_step, **means})
             self.sums, self.count = {}, 0
@@ -52,7 +51,7 @@ class History(Callback):
 
 
 class TimeLeft(Callback):
-    """Says now and then how far a training is, what the loss is, and how long it will take."""
+    """Logs the step, the loss and the remaining time at intervals."""
 
     progress: Progress
 
@@ -60,17 +59,17 @@ class TimeLeft(Callback):
         self.progress = Progress(trainer.max_steps, "steps", first=trainer.global_step)
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        # To read a loss from a GPU is to wait for it.
+        # Reading the loss waits for the GPU.
         if trainer.is_global_zero and self.progress.due:
             loss = float(trainer.callback_metrics["loss"])
             self.progress.done(trainer.global_step, f", loss {loss:.3g}")
 
 
 class StagedCheckpoints(TorchCheckpointIO):
-    """Checkpoints written beside their place and moved there.
+    """Checkpoints that are written beside their target and then moved.
 
-    Lightning's own pass through the system's folder for temporary files, from where a move to
-    another disk is a copy that a kill can cut.
+    Lightning writes to the system's temporary folder. From there, moving to another disk is a copy,
+    which a kill can interrupt.
     """
 
     def save_checkpoint(self, checkpoint: Any, path: Any, storage_options: Any = None) -> None:
@@ -82,11 +81,11 @@ ENDS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 class StopWhenAsked(Callback):
-    """On SIGTERM or SIGUSR1, as a cluster sends them at the end of a job's time, or SIGINT, as
-    Ctrl-C does: finish the step, write a checkpoint, and end the script as not done.
+    """On SIGTERM or SIGUSR1 (sent by a cluster at the end of a job's time) or SIGINT (Ctrl-C):
+    finish the step, write a checkpoint, and end the script as unfinished.
 
-    A cluster may send the signal several times. Once asked, the handler stays until the script
-    has ended, so that the next one does not cut short what the first one asked for.
+    A cluster may send the signal several times. The handler stays until the script has ended, so
+    that a further signal does not interrupt the checkpoint.
     """
 
     def __init__(self, checkpoint: Path) -> None:
@@ -101,8 +100,8 @@ class StopWhenAsked(Callback):
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Heed the signals within the block, from before Lightning sets its own handlers to
-        after it has put back those it found."""
+        """Handle the signals within the block, from before Lightning installs its own handlers
+        until after it has restored the previous ones."""
         before = self._listen()
         try:
             yield
@@ -115,9 +114,9 @@ class StopWhenAsked(Callback):
         self._listen()  # Lightning's handler of SIGTERM would end the training without a checkpoint
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        # All processes end after the same step, whichever was asked.
+        # All processes stop after the same step, whichever received the signal.
         if trainer.strategy.reduce_boolean_decision(self.stop_requested, all=False):
             trainer.save_checkpoint(self.checkpoint)
             raise UserError(
-                f"stopped when asked, after step {trainer.global_step}; the next run goes on there"
+                f"stopped by a signal after step {trainer.global_step}; the next run resumes there"
             )

@@ -1,4 +1,4 @@
-"""Where a job computes, and in which arithmetic."""
+"""The device and the precision of a job."""
 
 from contextlib import AbstractContextManager
 
@@ -6,14 +6,14 @@ import torch
 
 
 def device() -> torch.device:
-    """The GPU where there is one, else the processor."""
+    """The GPU if there is one, otherwise the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def arithmetic(choice: str) -> str:
-    """The arithmetic, ``fp32`` or ``bf16``, of a configured one, which may be ``auto``.
+    """The precision, ``fp32`` or ``bf16``, for a configured one, which may be ``auto``.
 
-    ``auto`` is bf16 where the device computes in it, since elsewhere it is slower than fp32.
+    ``auto`` is bf16 if the hardware supports it, since it is slower than fp32 otherwise.
     """
     if choice != "auto":
         return choice
@@ -26,13 +26,13 @@ def arithmetic(choice: str) -> str:
 
 
 def autocast(choice: str, torch_device: torch.device) -> AbstractContextManager:
-    """A context in which networks on a device compute in the configured arithmetic."""
+    """A context in which networks on a device compute in the configured precision."""
     return torch.autocast(torch_device.type, torch.bfloat16, enabled=arithmetic(choice) == "bf16")
 
 
 def exact(torch_device: torch.device) -> AbstractContextManager:
-    """A context in which matrix products on a device are fp32, whatever the network's arithmetic.
+    """A context in which matrix products on a device are fp32, whatever the network's precision.
 
-    What is meant to be undone later, such as a change of basis, must not be rounded to bf16.
+    An operation that is inverted later, such as a change of basis, must not be rounded to bf16.
     """
     return torch.autocast(torch_device.type, enabled=False)

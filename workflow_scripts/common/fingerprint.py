@@ -1,4 +1,4 @@
-"""What code a result comes from: a script and all that it imports from this project."""
+"""Fingerprints of code: a script and everything that it imports from this project."""
 
 import ast
 import functools
@@ -49,7 +49,7 @@ def _digest_and_imports(file: Path) -> tuple[str, frozenset[Path]]:
 def fingerprint(script: str) -> str:
     """Digest of the script ``<stage>/<verb>`` and of every project module it imports.
 
-    It is taken from the syntax tree, so that comments, docstrings and layout do not count.
+    It is computed from the syntax tree, so comments, docstrings and formatting do not count.
     """
     pending, digests = {ROOT / PACKAGE / f"{script}.py"}, {}
     while pending:
@@ -61,7 +61,7 @@ def fingerprint(script: str) -> str:
 
 
 def content(folder: str | Path) -> str:
-    """Digest of the files of a folder, which a rule's code reads."""
+    """Digest of the files in a folder that a rule's code reads."""
     digest = hashlib.sha256()
     for file in sorted(Path(folder).iterdir()):
         digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())

@@ -1,4 +1,4 @@
-"""Training by Lightning, so that a run that was killed goes on to the same result.
+"""Training with Lightning; a run that was killed resumes and reaches the same result.
 
 Batches, noise and augmentation are functions of the seed and the step alone: a checkpoint needs
 no random state, and a resumed run sees what an unbroken one would have seen.
@@ -31,7 +31,7 @@ LIGHTNING = {"bf16": "bf16-mixed", "fp32": "32-true"}
 
 
 class _Steps(Sampler):
-    """Steps still to be made. Its length counts those made already too, as Lightning does."""
+    """The remaining steps. Its length includes the finished ones, as Lightning expects."""
 
     def __init__(self, first: int, steps: int) -> None:
         self.first, self.steps = first, steps
@@ -44,7 +44,7 @@ class _Steps(Sampler):
 
 
 class _Batches(Dataset):
-    """The batch of each step; of several processes each takes every n-th sample of it."""
+    """The batch of each step; each of n processes takes every n-th sample of it."""
 
     def __init__(self, make_batch: Callable[[int], Any], rank: int, processes: int) -> None:
         self.make_batch, self.rank, self.processes = make_batch, rank, processes
@@ -55,7 +55,8 @@ class _Batches(Dataset):
             return batch
         if len(batch[0]) % self.processes:
             raise UserError(
-                f"a batch of {len(batch[0])} cannot be shared equally by {self.processes} devices; "
+                f"a batch of {len(batch[0])} cannot be divided equally among {self.processes} "
+                f"devices; "
                 "change the stage's batch, or the gpu resource of the rule"
             )
         return tuple(part[self.rank :: self.processes] for part in batch)
@@ -64,14 +65,14 @@ class _Batches(Dataset):
 def _trainer(
     optimiser: OptimiserSettings, callbacks: list[Callback], log: str | Path, **where: Any
 ) -> L.Trainer:
-    """A trainer of so many steps, on the devices ``where`` says."""
+    """A trainer for so many steps, on the devices in ``where``."""
     return L.Trainer(
         max_epochs=1,
         max_steps=optimiser.steps,
         precision=LIGHTNING[arithmetic(optimiser.precision)],
         gradient_clip_val=optimiser.clip,
         callbacks=callbacks,
-        # A cluster's own environment would count its tasks; processes are ours to start.
+        # A cluster's own environment would count its tasks; here Lightning starts the processes.
         plugins=[StagedCheckpoints(), LightningEnvironment()],
         use_distributed_sampler=False,
         logger=TensorBoardLogger(log, name="", version=""),
@@ -95,33 +96,33 @@ def fit(
     devices: int = 1,
     accelerator: str | None = None,
 ) -> pd.DataFrame:
-    """Train for the steps of ``module.optimiser``, going on from the last checkpoint if there is
-    one.
+    """Train for the steps of ``module.optimiser``, from the last checkpoint if there is one.
 
-    ``make_batch(step)`` gives the batch of a step, the same each time: a tuple of tensors (B, …).
+    ``make_batch(step)`` returns the batch of a step, always the same: a tuple of tensors (B, …).
     Checkpoints are written to ``checkpoints``, losses for TensorBoard to ``log``. Several devices
-    share each batch, by a process each that runs this script again. Returns the losses by step.
-    Raises ``UserError`` after a SIGTERM, SIGUSR1 or SIGINT, once a checkpoint is written, and where
-    a batch cannot be shared.
+    share each batch; each further device has a process that runs this script. Returns the losses by
+    step. Raises ``UserError`` after a SIGTERM, SIGUSR1 or SIGINT, once a checkpoint is written, and
+    if a batch cannot be divided among the devices.
     """
     L.seed_everything(seed, verbose=False)
     last = Path(checkpoints) / "last.ckpt"
     first = 0
     if last.exists():
         first = torch.load(last, map_location="cpu", weights_only=True, mmap=True)["global_step"]
-        logging.getLogger(__name__).info("going on from step %d: %s", first, last)
-    # Lightning's hints about hardware and add-ons are no news to a workflow's log.
+        logging.getLogger(__name__).info("resuming from step %d: %s", first, last)
+    # Lightning's hints about hardware and add-ons do not belong in a workflow's log.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     steps = module.optimiser.steps
     history, stop = History(steps), StopWhenAsked(last)
-    keep = ModelCheckpoint(
+    saver = ModelCheckpoint(
         dirpath=last.parent,
         filename=last.stem,
         train_time_interval=datetime.timedelta(seconds=checkpoint_seconds),
         enable_version_counter=False,
     )
-    # The history comes first: what is saved by those behind it holds the last step's losses.
-    callbacks = [history, stop, keep, TimeLeft()]
+    # The history comes first, so that checkpoints of later callbacks include the last step's
+    # losses.
+    callbacks = [history, stop, saver, TimeLeft()]
     where = {"accelerator": accelerator or device().type, "devices": devices}
     where["strategy"] = "ddp" if devices > 1 else "auto"
     trainer = _trainer(module.optimiser, callbacks, log, **where)
@@ -132,7 +133,7 @@ def fit(
         num_workers=workers,
     )
     with warnings.catch_warnings(), stop.listening():
-        # Batches are mapped from disk by the training process, and follow from the step alone;
+        # Expected warnings: batches are read by the training process and depend on the step only;
         # LeafSpec is Lightning's own business.
         for known in ("many workers", "resuming from a checkpoint", "not empty", "LeafSpec"):
             warnings.filterwarnings("ignore", message=f".*{known}.*")
@@ -141,7 +142,7 @@ def fit(
                 module, loader, ckpt_path=last if last.exists() else None, weights_only=True
             )
         except BaseException:
-            # Lightning lets its other processes wait for this one, which they would for long.
+            # Lightning's other processes would wait long for this one.
             if devices > 1 and not local_rank():
                 trainer.strategy.launcher.kill(signal.SIGKILL)
             raise

@@ -1,11 +1,11 @@
-"""Neighbouring places of a volume as the channels of one place, and back."""
+"""Folds neighbouring elements of a volume into channels, and back."""
 
 from collections.abc import Sequence
 
 from einops import rearrange
 from torch import Tensor
 
-# How many neighbours along x, y and z are one place.
+# Number of elements along x, y and z that are folded into one.
 Patch = Sequence[int]
 
 

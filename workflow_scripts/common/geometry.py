@@ -1,4 +1,4 @@
-"""How a header's geometry is read, and whether volumes lie on the same voxels."""
+"""Reading a header's geometry, and comparing the grids of volumes."""
 
 from typing import Literal
 
@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 TOLERANCE_MM = 0.1
-# Which of a header's two statements counts where they differ or there is none: the header must
-# leave no doubt; the sform; the qform; or the array's axes point right, to the front and up.
+# What to use if a header's sform and qform disagree or are missing: the header must be unambiguous;
+# the sform; the qform; or the array's axes point right, to the front and up.
 Geometry = Literal["ask", "sform", "qform", "as_stored"]
 ASK: Geometry = "ask"
 
@@ -19,7 +19,7 @@ def same_grid(
     other_affine: NDArray,
     tolerance_mm: float = TOLERANCE_MM,
 ) -> bool:
-    """Whether two volumes have the same voxels at the same places, within a tolerance."""
+    """Whether two volumes have the same voxel grid, within a tolerance."""
     if shape != other_shape:
         return False
     corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(shape) - 1)

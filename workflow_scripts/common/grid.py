@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# The middle of the MNI152 brain with the cerebellum: the point on which every grid is centred.
+# The centre of the MNI152 brain with the cerebellum, on which every grid is centred.
 TEMPLATE_CENTRE_MM = (0.0, -18.0, 8.0)
 
 

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from workflow_scripts.common.files import InputError
 
-# What is done about a file that is damaged.
+# The remedy for a damaged file.
 AGAIN = "copy or convert it again"
 SUFFIXES = (".mha", ".mhd", ".nrrd", ".nhdr")
-# A MetaImage's header is text, and ends with the name of the file of its values.
+# A MetaImage's header is text, and ends with the name of its data file.
 LONGEST_HEADER = 16384
-# The line of a header that says how the axes lie; that of NRRD names the space.
+# The header line with the orientation of the axes; in NRRD it names the space.
 META_DIRECTION = re.compile(rb"^(TransformMatrix|Rotation|Orientation) *=", re.MULTILINE)
 NRRD_DIRECTION = re.compile(
     rb"^space: *((left|right)-(anterior|posterior)-(superior|inferior)|[lr][ap][si])",
@@ -57,12 +57,12 @@ def open_itk_file(path: str | Path) -> ItkFile:
     if "complex" in sitk.GetPixelIDValueAsString(reader.GetPixelID()):
         raise InputError(path, "holds complex numbers", "write their magnitude")
     if reader.GetNumberOfComponents() > 1:
-        raise InputError(path, "holds colours or vectors", "write numbers, one for each voxel")
+        raise InputError(path, "holds colours or vectors", "write one number per voxel")
     shape, affine = reader.GetSize(), np.eye(4)
     if len(shape) != 3:
         raise InputError(path, f"has {len(shape)} dimensions", "name a volume of 3")
     direction = np.reshape(reader.GetDirection(), (3, 3))
-    # ITK counts millimetres to the left and to the back.
+    # ITK's axes point left and to the back (LPS).
     affine[:3, :3] = np.diag([-1, -1, 1]) @ direction * reader.GetSpacing()
     affine[:3, 3] = np.diag([-1, -1, 1]) @ reader.GetOrigin()
     with open(path, "rb") as file:
@@ -72,5 +72,5 @@ def open_itk_file(path: str | Path) -> ItkFile:
 
 
 def _reason(error: RuntimeError) -> str:
-    """The last line of what ITK says, without its addresses."""
+    """The last line of ITK's message, without addresses."""
     return str(error).strip().splitlines()[-1].split("): ")[-1]

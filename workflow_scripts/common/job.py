@@ -1,4 +1,4 @@
-"""What every training rule does around its training."""
+"""The code around the training that all training rules share."""
 
 import contextlib
 import sys
@@ -21,12 +21,12 @@ from workflow_scripts.common.training import Training
 def training_job(
     snakemake: Any, training: Training, make_batch: Callable[[int], Any], learns_from: str
 ) -> Iterator[pd.DataFrame]:
-    """Train as the rule says, on as many GPUs as its resource ``gpu`` counts where there are any,
-    and yield the losses by step for the block that saves the model. The log begins with the device,
-    the precision, the weights that training starts from, and what it ``learns_from``.
+    """Train as the rule requests, on its resource ``gpu`` GPUs if there are any, and yield the
+    losses by step to the block that saves the model. The log starts with the device, the precision,
+    the initial weights, and the data that it ``learns_from``.
 
-    A GPU is fed by processes that make batches ahead: one for each thread of the rule but its own,
-    and at least one.
+    On a GPU, batches are prepared ahead by worker processes: one for each thread of the rule except
+    one, and at least one.
     """
     prior = snakemake.input.get("prior")
     start = Path(prior).parent if prior else "random weights"

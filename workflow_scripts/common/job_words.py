@@ -1,4 +1,4 @@
-"""What the log of a job begins with: its device, its precision and what it starts from."""
+"""The first lines of a job's log: device, precision and initial weights."""
 
 import logging
 import os
@@ -9,7 +9,7 @@ from workflow_scripts.common.device import arithmetic
 
 
 def device_words(choice: str) -> str:
-    """The device and the precision of a configured one."""
+    """The device and the precision in words, for a configured precision."""
     if torch.cuda.is_available():
         name = f"GPU ({torch.cuda.get_device_name()})"
     else:
@@ -19,11 +19,10 @@ def device_words(choice: str) -> str:
 
 
 def log_start(choice: str, more: str) -> None:
-    """Log device and precision, then ``more``; warn where this job has a GPU that torch cannot
-    use."""
+    """Log device and precision, then ``more``; warn if this job has a GPU that torch cannot use."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") and not torch.cuda.is_available():
         logging.warning(
-            "this job has a GPU, but torch cannot use it: see the driver, and that torch is a CUDA "
-            "build (docs/gpu.md); it computes on the CPU"
+            "this job has a GPU, but torch cannot use it: check the driver, and that torch is a "
+            "CUDA build (docs/gpu.md); the job runs on the CPU"
         )
     logging.info("%s; %s", device_words(choice), more)

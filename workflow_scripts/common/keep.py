@@ -1,4 +1,4 @@
-"""What a job keeps while it runs, so that a kill loses little of it."""
+"""Folders in which a job stores its progress, so that little is lost when it is killed."""
 
 import contextlib
 import errno
@@ -15,28 +15,31 @@ from workflow_scripts.common.processes import local_rank
 from workflow_scripts.common.provenance import count_earlier, job_key
 
 DONE, SECONDS = "done", "seconds"
-# What a file system answers that has no locks.
+# Errors of a file system without locks.
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 
 
 @contextlib.contextmanager
 def kept_folder(snakemake: Any, **more: str) -> Iterator[Path]:
-    """Yield a folder of the job's own that no rule declares, so that it survives a failed job.
+    """Yield a folder for the job that no rule declares, so that it survives a failed job.
 
-    It is another one where parameters, inputs, threads, packages or ``more`` are others.
+    Other parameters, inputs, threads, packages or ``more`` give another folder.
 
-    One process has it at a time: a job that outlived a killed Snakemake is waited for. It is
-    marked as done at the end, and removed once the whole run has succeeded (``remove_done``),
-    since Snakemake itself may be killed before it has noted that the job ended.
+    One process uses it at a time: if a job has outlived a killed Snakemake, its end is awaited. The
+    folder is marked as done at the end, and removed once the whole run has succeeded
+    (``remove_done``), since Snakemake itself may be killed before it has recorded the end of the
+    job.
     """
     folder = Path(snakemake.params.checkpoints) / job_key(snakemake, **more)
     folder.mkdir(parents=True, exist_ok=True)
     if local_rank():
-        yield folder  # the first process of the job has the lock
+        yield folder  # the first process of the job holds the lock
         return
     with open(folder / "lock", "w") as lock:
         if take(lock) is False:
-            logging.warning("an earlier process still works in %s; waiting for its end", folder)
+            logging.warning(
+                "an earlier process is still running in %s; waiting for it to end", folder
+            )
             take(lock, wait=True)
         started, earlier = time.monotonic(), seconds_spent(folder)
         count_earlier(earlier)
@@ -48,13 +51,13 @@ def kept_folder(snakemake: Any, **more: str) -> Iterator[Path]:
 
 
 def seconds_spent(folder: Path) -> float:
-    """What earlier attempts at a job took that ended in good order; a kill keeps none."""
+    """Seconds of earlier attempts at a job that ended in an orderly way; a kill records none."""
     file = folder / SECONDS
     return float(file.read_text()) if file.is_file() else 0.0
 
 
 def take(file: IO[str], wait: bool = False) -> bool | None:
-    """Lock an open file; False where another process has it and this one does not ``wait``.
+    """Lock an open file; False if another process holds the lock and this one does not ``wait``.
 
     ``None`` on a file system without locks (Lustre without ``-o flock``), with a warning.
     """
@@ -74,7 +77,7 @@ def take(file: IO[str], wait: bool = False) -> bool | None:
 
 
 def remove_done(folder: str | Path) -> None:
-    """Remove what jobs kept that have ended since; ``folder`` holds their folders by stage."""
+    """Remove the folders of finished jobs; ``folder`` has a folder for each stage."""
     for marker in Path(folder).glob(f"*/*/{DONE}"):
         shutil.rmtree(marker.parent)
 
@@ -82,8 +85,9 @@ def remove_done(folder: str | Path) -> None:
 def clear_stale_locks(folder: str | Path) -> IO[str] | None:
     """Remove the locks that a killed Snakemake left in its ``folder``.
 
-    Snakemake marks a folder as in use by files, which outlive a kill. The kernel's lock on the
-    file returned here does not: who gets it is alone. ``None`` where another run has it.
+    Snakemake marks a folder as in use with files, which outlive a kill. The kernel's lock on the
+    file returned here does not, so whoever holds it is the only run. ``None`` if another run holds
+    it.
     """
     folder = Path(folder)
     folder.mkdir(exist_ok=True)
@@ -93,7 +97,7 @@ def clear_stale_locks(folder: str | Path) -> IO[str] | None:
         running.close()
         return None
     if taken is None:
-        return running  # nobody knows whether another run is alive
+        return running  # whether another run is alive is unknown
     for lock in (folder / "locks").glob("*"):
         lock.unlink()
     return running

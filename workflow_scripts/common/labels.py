@@ -17,7 +17,7 @@ SCHEMES: dict[str, dict[int, int]] = {
     "whole_tumour": {1: 2},
 }
 
-# Class values of each region, by the labels that the networks are asked to tell apart.
+# Class values of each region, by region set.
 REGIONS: dict[str, dict[str, tuple[int, ...]]] = {
     "whole_tumour": {"WT": (1,)},
     "subregions": {"WT": (1, 2, 3), "TC": (1, 3), "ET": (3,)},
@@ -27,8 +27,8 @@ REGIONS: dict[str, dict[str, tuple[int, ...]]] = {
 def canonical(raw: NDArray, scheme: str, where: str) -> NDArray[np.uint8]:
     """Map a raw label array of any shape to canonical values.
 
-    ``where`` names the file for the message. Raises ``UserError`` for a value that the scheme
-    does not know, or that is no integer. A scaled file may hold 0.9999999 for 1.
+    ``where`` names the file for the message. Raises ``UserError`` for a value that the scheme does
+    not define or that is no integer. A file with a scale factor may hold 0.9999999 for 1.
     """
     known = SCHEMES[scheme]
     if raw.dtype.kind == "f":
@@ -42,7 +42,7 @@ def canonical(raw: NDArray, scheme: str, where: str) -> NDArray[np.uint8]:
             where,
             f"label values {unknown[:5]} do not belong to the scheme '{scheme}', which has "
             f"{allowed}",
-            f"choose the scheme that fits (one of {', '.join(SCHEMES)})",
+            f"choose the matching scheme (one of {', '.join(SCHEMES)})",
         )
     result = np.zeros(raw.shape, np.uint8)
     for value, target in known.items():
@@ -51,8 +51,8 @@ def canonical(raw: NDArray, scheme: str, where: str) -> NDArray[np.uint8]:
 
 
 def nested_masks(label: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Whole tumour, core, and the core's necrotic and non-enhancing part (3, …) of canonical labels
-    (…): each lies in the one before."""
+    """Nested masks (3, …) of canonical labels (…): whole tumour, tumour core, and the core's
+    necrotic and non-enhancing part."""
     return np.stack([label > 0, (label == 1) | (label == 3), label == 1])
 
 

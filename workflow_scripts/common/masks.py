@@ -1,4 +1,4 @@
-"""Masks: their overlap, their pieces, and what is seen of a patient."""
+"""Masks: overlap, connected pieces, and the foreground of an image."""
 
 import math
 
@@ -8,12 +8,12 @@ from scipy import ndimage
 
 from workflow_scripts.common.grid import Grid
 
-# Pieces of a brain that are smaller are specks.
+# Smaller pieces of a brain are not counted.
 PIECE_ML = 1.0
 
 
 def dice(guess: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    """Overlap ``2 |A ∩ B| / (|A| + |B|)``; 1 where both are empty."""
+    """Dice ``2 |A ∩ B| / (|A| + |B|)``; 1 if both are empty."""
     total = int(guess.sum()) + int(truth.sum())
     return 2 * int((guess & truth).sum()) / total if total else 1.0
 
@@ -29,7 +29,7 @@ def largest_filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def hole_voxels(mask: NDArray[np.bool_]) -> int:
-    """Voxels that filling a mask's (X, Y, Z) holes in 3-D adds."""
+    """Number of voxels in the 3-D holes of a mask (X, Y, Z)."""
     return int(ndimage.binary_fill_holes(mask).sum()) - int(mask.sum())
 
 
@@ -48,38 +48,38 @@ def fill_holes(label: NDArray[np.uint8], where: NDArray[np.bool_]) -> NDArray[np
 def large_pieces(mask: NDArray[np.bool_], least_voxels: int) -> int:
     """Number of a mask's (X, Y, Z) connected pieces with at least ``least_voxels`` voxels.
 
-    Voxels that touch by a corner are connected. A whole brain is one piece, a torn one more.
+    Voxels that touch at a corner are connected. A whole brain is one piece, a torn one several.
     """
     pieces, _ = ndimage.label(mask, np.ones((3, 3, 3)))
     return int((np.bincount(pieces.ravel())[1:] >= least_voxels).sum())
 
 
 def bright(image: NDArray) -> NDArray[np.bool_]:
-    """Mask (X, Y, Z) of the voxels of a skull-stripped image (M, X, Y, Z), 0 to 1, that are bright
-    in any modality."""
+    """Mask (X, Y, Z) of voxels of a skull-stripped image (M, X, Y, Z), 0 to 1, that are bright in
+    any modality."""
     return image.max(0) > 0.08
 
 
 def brain_pieces(image: NDArray, voxel_ml: float) -> int:
-    """Pieces of at least ``PIECE_ML`` of what is bright of an image (M, X, Y, Z): 1 for a whole
-    brain, more for a torn one."""
+    """Number of pieces of at least ``PIECE_ML`` in the bright mask of an image (M, X, Y, Z): 1 for
+    a whole brain, more for a torn one."""
     return large_pieces(bright(image), math.ceil(PIECE_ML / voxel_ml))
 
 
 def foreground(image: NDArray) -> NDArray[np.bool_]:
-    """Mask (X, Y, Z) of what is seen of a skull-stripped image (M, X, Y, Z), 0 to 1: its largest
-    bright piece, holes filled.
+    """Foreground (X, Y, Z) of a skull-stripped image (M, X, Y, Z), 0 to 1: its largest bright
+    piece, with holes filled.
 
-    Outside the brain preprocessed images are exactly 0, where a decoder leaves a little noise. A
-    real, a decoded and a synthetic patient have this mask alike, while a brain mask, which holds
-    the dark fluid at the brain's surface too, is known of real ones alone.
+    Outside the brain, preprocessed images are exactly 0, whereas a decoder leaves a little noise.
+    This mask is defined in the same way for real, decoded and synthetic patients. A brain mask,
+    which includes the dark fluid at the brain's surface, exists for real patients only.
     """
     return largest_filled(bright(image))
 
 
 def distance_mm(tumour: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
-    """Distance (X, Y, Z) of each voxel from a tumour's mask, 0 inside; without a tumour, from
-    nothing: infinity."""
+    """Distance (X, Y, Z) in mm of each voxel from a tumour's mask, 0 inside; infinity without a
+    tumour."""
     if not tumour.any():
         return np.full(tumour.shape, np.inf)
     return ndimage.distance_transform_edt(~tumour, grid.spacing_mm)

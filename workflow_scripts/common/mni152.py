@@ -13,7 +13,7 @@ FILE = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 
 def mni152(name: str) -> tuple[NDArray, NDArray[np.float64]]:
     """A map (X, Y, Z) and its affine (4 × 4): ``t1``, skull-stripped, or ``gm``, ``wm``."""
-    # nilearn itself is not imported: that alone takes seconds.
+    # nilearn itself is not imported, since that takes seconds.
     folder = Path(find_spec("nilearn").submodule_search_locations[0], "datasets", "data")
     array, affine = load_volume(folder / FILE.format(name))
     return array, affine

@@ -1,5 +1,5 @@
-"""Volumes: NIfTI files written with the same bytes each time, and images read only where their
-header leaves no doubt of how the voxels lie."""
+"""Volumes: NIfTI files written with reproducible bytes, and images read only if their header
+defines the position of the voxels unambiguously."""
 
 import gzip
 import math
@@ -19,7 +19,7 @@ from workflow_scripts.common.files import InputError, staged
 from workflow_scripts.common.geometry import ASK, Geometry, same_grid
 from workflow_scripts.common.itk_files import AGAIN, SUFFIXES, open_itk_file
 
-# What nibabel raises for files that are damaged, cut short, or no images.
+# Exceptions of nibabel for files that are damaged, truncated, or no images.
 UNREADABLE = (
     nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError,
     nib.spatialimages.ImageDataError, MGHError, OSError, EOFError, ValueError, TypeError,
@@ -27,17 +27,17 @@ UNREADABLE = (
 )  # fmt: skip
 # Of NIfTI, Analyze and FreeSurfer.
 NIBABEL_SUFFIXES = (".nii", ".nii.gz", ".nii.bz2", ".hdr", ".img", ".img.gz", ".mgh", ".mgz")
-# Two affines of one header that differ by less than this, at any corner, say the same.
+# Two affines of one header agree if they differ by less than this at all corners (mm).
 AGREEMENT_MM = 1.0
-# Larger volumes are no head: a header that says so is damaged.
+# A header with a larger volume than any head's is damaged.
 MOST_VOXELS = 2**30
 SMALLEST_MM, LARGEST_MM = 0.05, 30
-# How many times larger a file may be once it is unpacked; 0: any number of times.
+# Largest ratio of unpacked to packed size; 0: any.
 LARGEST_RATIO = {".gz": 1100, ".mgz": 1100, ".bz2": 0}
 
 
 def _line(error: Exception) -> str:
-    """What an error says, on one line; a ``KeyError`` says its key alone."""
+    """The message of an error on one line; a ``KeyError`` has only its key."""
     text = " ".join(str(error).split())
     return f"unknown code {text}" if isinstance(error, KeyError) else text
 
@@ -50,8 +50,8 @@ def split_index(reference: str | Path) -> tuple[str, int | None]:
 
 @dataclass(frozen=True)
 class VolumeHeader:
-    """What a header says of one volume: its shape (X, Y, Z) and affine (4 × 4, voxel to mm, RAS+),
-    and ``values``, which reads them."""
+    """The header of one volume: its shape (X, Y, Z) and affine (4 × 4, voxel to mm, RAS+), and
+    ``values``, which reads the voxels."""
 
     shape: tuple[int, int, int]
     affine: NDArray[np.float64]
@@ -87,7 +87,7 @@ def read_header(reference: str | Path, geometry: Geometry = ASK) -> VolumeHeader
     except UNREADABLE as error:
         raise InputError(path, f"cannot be read ({_line(error)})", AGAIN) from error
     if dtype.fields:
-        raise InputError(path, "holds colours", "write numbers, one for each voxel")
+        raise InputError(path, "holds colours", "write one number per voxel")
     if dtype.kind == "c":
         raise InputError(path, "holds complex numbers", "write their magnitude")
     _check_file_size(image, shape, dtype)
@@ -110,8 +110,8 @@ def _of_itk(path: str, index: int | None, geometry: Geometry) -> VolumeHeader:
     if index is not None:
         raise InputError(
             path,
-            f"#{index} asks for a volume of a 4-D file",
-            "that is read from NIfTI alone; convert it",
+            f"#{index} selects a volume of a 4-D file",
+            "this is supported for NIfTI only; convert it",
         )
     file = open_itk_file(path)
     shape, affine = _volume_shape(path, file.shape, None), file.affine
@@ -123,19 +123,19 @@ def _of_itk(path: str, index: int | None, geometry: Geometry) -> VolumeHeader:
 
 
 def _volume_shape(path: str, shape: tuple[int, ...], index: int | None) -> tuple[int, int, int]:
-    """The shape of one volume of an array of such a shape."""
+    """The shape of one volume in an array of this shape."""
     if index is None and len(shape) == 4 and shape[3] == 1:
         shape = shape[:3]
     if len(shape) != (3 if index is None else 4):
         needed = (
             "name a volume of 3, or one of a 4-D file as file.nii.gz#0"
             if index is None
-            else f"#{index} asks for one of the volumes of a 4-D file"
+            else f"#{index} selects a volume of a 4-D file"
         )
         raise InputError(path, f"has {len(shape)} dimensions", needed)
     if index is not None and index >= shape[3]:
         raise InputError(
-            path, f"has {shape[3]} volumes, number {index} is not there", "they count from 0"
+            path, f"has {shape[3]} volumes, number {index} does not exist", "they count from 0"
         )
     if min(shape[:3]) < 1 or int(np.prod(shape[:3], dtype=object)) > MOST_VOXELS:
         raise InputError(path, f"its header gives {' × '.join(map(str, shape[:3]))} voxels", AGAIN)
@@ -143,8 +143,8 @@ def _volume_shape(path: str, shape: tuple[int, ...], index: int | None) -> tuple
 
 
 def _check_file_size(image: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    """Raise ``UserError`` where a header gives more values than its file can hold: memory for all
-    of them would be taken before the file turns out to be too short."""
+    """Raise ``UserError`` if a header gives more values than its file can hold: their memory would
+    be allocated before the file proves to be too short."""
     file = image.file_map["image"].filename
     ratio = next((n for suffix, n in LARGEST_RATIO.items() if file.lower().endswith(suffix)), 1)
     if not ratio:
@@ -162,7 +162,7 @@ def _check_file_size(image: Any, shape: tuple[int, ...], dtype: np.dtype) -> Non
 def _affine(
     path: str, image: Any, shape: tuple[int, int, int], geometry: Geometry
 ) -> NDArray[np.float64]:
-    """The affine that a header states, or that ``geometry`` chooses where it is ambiguous."""
+    """The affine in a header, or the one that ``geometry`` selects if it is ambiguous."""
     header = _stored_header(image)
     if isinstance(image, nib.MGHImage):
         known, voxel_mm = _mgh_geometry(image)
@@ -196,7 +196,7 @@ def _affine(
 
 
 def _stored_header(image: Any) -> Any:
-    """The header as it stands in the file: nibabel puts 1 in place of a voxel size of 0."""
+    """The header as stored in the file: nibabel replaces a voxel size of 0 by 1."""
     if not isinstance(image, nib.AnalyzeImage):
         return image.header
     holder = image.file_map.get("header", image.file_map["image"])
@@ -205,8 +205,8 @@ def _stored_header(image: Any) -> Any:
 
 
 def _mgh_geometry(image: Any) -> tuple[bool, NDArray[np.float64]]:
-    """Whether a FreeSurfer file states how its axes lie, and its voxels' size (mm); nibabel puts
-    axes of its own where it does not."""
+    """Whether a FreeSurfer file defines the orientation of its axes, and its voxel size (mm);
+    otherwise nibabel uses default axes."""
     with image.file_map["image"].get_prepare_fileobj("rb") as file:
         head = file.read(42)
     (known,), voxel_mm = struct.unpack(">h", head[28:30]), struct.unpack(">3f", head[30:42])
@@ -214,13 +214,13 @@ def _mgh_geometry(image: Any) -> tuple[bool, NDArray[np.float64]]:
 
 
 def _qform(header: Any) -> tuple[NDArray | None, int]:
-    """The qform with its code; no affine where a voxel size is no positive number, or the
-    quaternion none of a rotation."""
+    """The qform with its code; no affine if a voxel size is not positive, or the quaternion is no
+    rotation."""
     code = int(header["qform_code"])
     if not code or not _are_sizes(header["pixdim"][1:4]):
         return None, code
     if header["pixdim"][0] not in (-1, 1):
-        header["pixdim"][0] = 1  # what 0 stands for
+        header["pixdim"][0] = 1  # 0 means 1
     try:
         return header.get_qform(coded=False), code
     except UNREADABLE:
@@ -228,7 +228,7 @@ def _qform(header: Any) -> tuple[NDArray | None, int]:
 
 
 def _apart(shape: tuple[int, int, int], one: NDArray, other: NDArray | None) -> str:
-    """How far two affines of a volume are from each other, in words."""
+    """The difference of two affines of a volume, in words."""
     if other is None:
         return "the qform is invalid"
     middle = np.append((np.array(shape) - 1) / 2, 1)
@@ -237,8 +237,8 @@ def _apart(shape: tuple[int, int, int], one: NDArray, other: NDArray | None) -> 
 
 
 def _as_stored(path: str, voxel_mm: NDArray, geometry: Geometry, lack: str) -> NDArray[np.float64]:
-    """The affine of an array whose axes point right, to the front and up, for a file that states
-    none."""
+    """The affine of an array whose axes point right, to the front and up, for a file without
+    one."""
     if geometry != "as_stored":
         raise InputError(
             path,
@@ -251,7 +251,7 @@ def _as_stored(path: str, voxel_mm: NDArray, geometry: Geometry, lack: str) -> N
 
 
 def _check_sizes(path: str, voxel_mm: NDArray) -> None:
-    """Raise ``UserError`` where a voxel's size is no positive number."""
+    """Raise ``UserError`` if a voxel size is not positive."""
     if not _are_sizes(voxel_mm):
         sizes = ", ".join(f"{size:g}" for size in voxel_mm)
         raise InputError(path, f"its header gives voxels of {sizes} mm", "write valid sizes")
@@ -263,8 +263,8 @@ def _are_sizes(voxel_mm: NDArray) -> bool:
 
 
 def _check_axes(path: str, affine: NDArray) -> None:
-    """Raise ``UserError`` for voxels that have no size or are none of a head, as in a header that
-    counts metres, and for axes that are not at right angles."""
+    """Raise ``UserError`` for implausible voxel sizes, as in a header that counts metres, and for
+    axes that are not at right angles."""
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.isfinite(affine).all() or spacing.min() < 1e-3:
         raise InputError(path, "its header gives no voxel size", "write a valid affine")
@@ -272,8 +272,7 @@ def _check_axes(path: str, affine: NDArray) -> None:
         sizes = " × ".join(f"{size:g}" for size in spacing)
         raise InputError(
             path,
-            f"its header gives voxels of {sizes} mm, those of a head have {SMALLEST_MM} to "
-            f"{LARGEST_MM}",
+            f"its header gives voxels of {sizes} mm, but a head has {SMALLEST_MM} to {LARGEST_MM}",
             "write it in millimetres",
         )
     axes = affine[:3, :3] / spacing
@@ -287,7 +286,7 @@ def load_volume(
     """Read a volume (X, Y, Z) and its affine (4 × 4, voxel to mm, RAS+).
 
     ``path#k`` reads the k-th volume of a 4-D file. Raises ``UserError`` as ``read_header`` does,
-    and for values that are damaged or cut short.
+    and for values that are damaged or truncated.
     """
     header = read_header(reference, geometry)
     try:
@@ -301,8 +300,8 @@ def load_volume(
 def load_volumes(
     references: Iterable[str], geometry: Geometry = ASK
 ) -> Iterator[tuple[str, NDArray, NDArray[np.float64]]]:
-    """Each volume with its reference and affine, as ``load_volume`` reads it; a 4-D file of which
-    several are wanted is unpacked once."""
+    """Each volume with its reference and affine, as read by ``load_volume``; a 4-D file with
+    several of them is unpacked once."""
     by_file: dict[str, list[str]] = {}
     for reference in references:
         by_file.setdefault(split_index(reference)[0], []).append(reference)
@@ -322,7 +321,7 @@ def load_volumes(
 def closest_canonical(
     shape: tuple[int, int, int], affine: NDArray
 ) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
-    """Shape and affine of a volume once its axes are ordered and flipped to be nearest to RAS+."""
+    """Shape and affine of a volume after reordering and flipping its axes to be closest to RAS+."""
     order = nib.io_orientation(affine)
     turned = affine @ nib.orientations.inv_ornt_aff(order, shape)
     sizes = [0, 0, 0]
@@ -336,7 +335,7 @@ def save_nifti(
 ) -> None:
     """Write a volume (X, Y, Z) with its affine (4 × 4, voxel to mm, RAS+) as ``.nii.gz``.
 
-    The gzip header carries neither name nor time, so that equal volumes are equal files.
+    The gzip header has neither name nor time, so equal volumes give equal files.
     """
     image = nib.Nifti1Image(np.asarray(array, dtype=dtype or array.dtype), affine)
     image.header.set_xyzt_units("mm")

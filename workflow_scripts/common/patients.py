@@ -14,15 +14,15 @@ ARRAYS = ("image", "label", "brain", "foreground")
 
 class Patient:
     """One patient's folder: ``image.npy``, ``label.npy``, ``brain.npy`` and ``foreground.npy``,
-    slice by slice; of preprocessed patients ``tissue.npy`` too.
+    slice by slice; ``tissue.npy`` of preprocessed patients.
 
-    The arrays are mapped into memory, so that any slice is read without the rest. Each is mapped
-    for as long as what was asked for is in use: what stays mapped counts as memory and as an open
-    file, and a cohort has more patients than a process may have files.
+    The arrays are memory-mapped, so that single slices can be read. Each is mapped only while it is
+    in use: a mapped file counts as memory and as an open file, and a cohort has more patients than
+    a process may open files.
     """
 
     def __init__(self, folder: str | Path, mirrored: bool = False) -> None:
-        """``mirrored`` turns left and right round, by the order of the voxels along x."""
+        """``mirrored`` swaps left and right by reversing the voxels along x."""
         self.folder, self.mirrored = Path(folder), mirrored
         self.patient_id = self.folder.name
 
@@ -74,7 +74,7 @@ class Patient:
 
 
 def patient_folders(directory: str | Path) -> list[Path]:
-    """Patients' folders in a directory, in the order of their names."""
+    """Patients' folders in a directory, sorted by name."""
     return [folder for folder in sorted(Path(directory).iterdir()) if folder.is_dir()]
 
 
@@ -88,7 +88,7 @@ def save_patient(
 ) -> None:
     """Write a patient's folder from volumes: image (M, X, Y, Z), label and brain (X, Y, Z).
 
-    With ``modalities`` named, the volumes are written as NIfTI too, with ``affine`` (4 × 4).
+    With ``modalities``, the volumes are also written as NIfTI, with ``affine`` (4 × 4).
     """
     folder = Path(folder)
     masks = (label, brain, foreground(image))

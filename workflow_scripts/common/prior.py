@@ -1,4 +1,4 @@
-"""Networks that training starts from, so that a few patients need not teach all of it."""
+"""Pretrained networks from which training starts."""
 
 import os
 from collections.abc import Sequence
@@ -8,17 +8,17 @@ from workflow_scripts.common.files import read_json
 from workflow_scripts.common.grid import Grid
 
 _ROOT = Path(__file__).resolve().parents[2]
-# The priors that come with the project, by the names that a configuration gives them.
+# The priors in the repository, by their names in the configuration.
 PRIORS = {"embedded": _ROOT / "prior", "embedded-brats": _ROOT / "prior-brats"}
 EMBEDDED = PRIORS["embedded"]
 
 
 def prior_file(prior: str, name: str) -> Path | None:
-    """A file of the prior's model folder; ``None`` where there is no prior.
+    """A file in the prior's model folder; ``None`` without a prior.
 
-    ``prior`` is one of ``PRIORS``, ``none``, or a model folder (``synthesis/folder.py``). Those of
-    the project are named from the working directory, so that a project that was moved, or unpacked
-    from an archive, names them as before.
+    ``prior`` is one of ``PRIORS``, ``none``, or a model folder (``synthesis/folder.py``). Paths of
+    the project's priors are relative to the working directory, so that they do not change when the
+    project is moved or unpacked from an archive.
     """
     if prior == "none":
         return None
@@ -31,7 +31,7 @@ def fitting_autoencoder(modalities: Sequence[str], labels: str, grid: Grid) -> P
     ``None`` if there is none."""
     for prior in PRIORS.values():
         config = prior / "autoencoder" / "config.json"
-        if config.is_file():  # one that is being trained for the first time is not there
+        if config.is_file():  # missing while it is trained for the first time
             known = read_json(config)
             same = known["modalities"] == list(modalities) and known["labels"] == labels
             if same and Grid.from_settings(known["grid"]) == grid:

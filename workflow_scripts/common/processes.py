@@ -1,4 +1,4 @@
-"""The processes of one job, and the machine that they share."""
+"""The processes of one job, and their machine."""
 
 import multiprocessing
 import os
@@ -7,18 +7,18 @@ from pathlib import Path
 
 
 def local_rank() -> int:
-    """Which of the processes that train together this is: 0 for the first, which alone writes what
-    the job makes. Lightning runs a job's script once more for each further device."""
+    """The rank of this process among those that train together. Only rank 0 writes the job's
+    outputs. Lightning runs a job's script again for each further device."""
     return int(os.environ.get("LOCAL_RANK", 0))
 
 
 def has_gpu() -> bool:
-    """Whether this machine has an NVIDIA GPU, told without importing torch, which takes seconds."""
+    """Whether this machine has an NVIDIA GPU, without importing torch, which takes seconds."""
     return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def end_with_parent() -> None:
-    """End this process when the one that started it is gone: a killed job writes no longer."""
+    """End this process when its parent has ended, so that a killed job stops writing."""
 
     def wait() -> None:
         multiprocessing.parent_process().join()

@@ -1,15 +1,15 @@
-"""How far a long step is and the time that is left, as a line in the log now and then."""
+"""Progress of a long step and the remaining time, as lines in the log."""
 
 import logging
 import time
 
-# A line is not worth reading more often.
+# Shortest interval between lines.
 EVERY_S = 15.0
 
 
 class Progress:
-    """Counts what is done of ``total``, and says so at the end and no more often than ``every_s``
-    seconds; ``first`` were done before, by a job that was killed."""
+    """Counts how many of ``total`` are done, and logs it at the end and at most every ``every_s``
+    seconds; ``first`` were done by an earlier job that was killed."""
 
     def __init__(self, total: int, what: str, first: int = 0, every_s: float = EVERY_S) -> None:
         self.total, self.what, self.first, self.every = total, what, first, every_s
@@ -21,7 +21,7 @@ class Progress:
         return time.monotonic() - self.last_report >= self.every
 
     def done(self, count: int, more: str = "") -> None:
-        """Say that ``count`` are done, where a line is due or all is; ``more`` ends the line."""
+        """Log that ``count`` are done if a line is due or all are done; ``more`` ends the line."""
         if not (self.due or count == self.total):
             return
         self.last_report = time.monotonic()

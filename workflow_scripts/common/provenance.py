@@ -1,4 +1,4 @@
-"""What made a result: inputs, parameters, code, package versions, machine and time."""
+"""Provenance of a result: inputs, parameters, code, package versions, machine and time."""
 
 import datetime
 import hashlib
@@ -19,12 +19,12 @@ PACKAGES = (
 )  # fmt: skip
 
 
-# Seconds that earlier attempts at this process's job took.
+# Seconds of earlier attempts at this process's job.
 EARLIER: list[float] = []
 
 
 def count_earlier(seconds: float) -> None:
-    """Count what an earlier attempt took as the job's too."""
+    """Add the seconds of an earlier attempt to the job's."""
     EARLIER.append(seconds)
 
 
@@ -43,7 +43,7 @@ def input_checksums(paths: list[str]) -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """What a job ran on. The machine's own name is left out: results are passed on."""
+    """The machine of a job. Its host name is omitted, since results are passed on."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -54,7 +54,7 @@ def machine() -> dict[str, Any]:
     }
     if job := os.environ.get("SLURM_JOB_ID"):
         record["slurm_job"] = job
-    # Only a script that computes with torch has it loaded.
+    # Only scripts that use torch have loaded it.
     torch = sys.modules.get("torch")
     if torch and torch.cuda.is_available():
         record["gpu"] = torch.cuda.get_device_name()
@@ -62,19 +62,19 @@ def machine() -> dict[str, Any]:
 
 
 def peak_mb() -> int:
-    """The most memory that this process held at once, in megabytes."""
+    """Peak memory of this process in megabytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1e6 if sys.platform == "darwin" else 1e3))
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of the packages that results come from."""
+    """Versions of the packages that affect results."""
     return {name: version(name) for name in PACKAGES}
 
 
 def write_provenance(snakemake: Any, path: str | Path, started: datetime.datetime) -> None:
-    """Write beside a result what made it; ``started`` is when the job's last attempt did, and the
-    seconds are those of all attempts that ended in good order."""
+    """Write the provenance beside a result; ``started`` is the start of the job's last attempt, and
+    the seconds are those of all attempts that ended in an orderly way."""
     ended = datetime.datetime.now(datetime.UTC)
     record = {
         "rule": snakemake.rule,
@@ -93,10 +93,10 @@ def write_provenance(snakemake: Any, path: str | Path, started: datetime.datetim
 
 
 def job_key(snakemake: Any, **more: str) -> str:
-    """What defines a job to the last bit: a digest of its parameters, its inputs' contents, its
-    threads, the packages' versions, and ``more`` that it was found to depend on.
+    """Digest of everything that determines a job's result to the last bit: its parameters, its
+    inputs' contents, its threads, the package versions, and ``more``.
 
-    What it has done so far lies under this name, so that no job goes on from another one's.
+    A job's progress is stored under this name, so that no job resumes from another one's.
     """
     parts = {
         "params": dict(snakemake.params.items()),

@@ -1,4 +1,4 @@
-"""A network in training, whatever it learns."""
+"""The base class of all trainings."""
 
 import math
 from typing import Any
@@ -15,9 +15,9 @@ from workflow_scripts.common.settings import OptimiserSettings
 class Training(L.LightningModule):
     """A network, the moving average of its weights, and its optimiser.
 
-    Subclasses give ``losses(batch, step)``. The moving average is what a stage saves in the end.
-    Lightning's callback for it would average the module as a whole, spaces and tables too, and
-    stand in for the weights in Lightning's own validation alone.
+    Subclasses define ``losses(batch, step)``. A stage saves the moving average. Lightning's own
+    callback would average all of the module, including latent spaces and tables, and use the
+    average only in Lightning's validation.
     """
 
     def __init__(self, model: torch.nn.Module, optimiser: OptimiserSettings) -> None:
@@ -26,7 +26,7 @@ class Training(L.LightningModule):
         self.average = AveragedModel(
             model, multi_avg_fn=get_ema_multi_avg_fn(optimiser.ema_decay), use_buffers=True
         )
-        # Nothing to be synchronised between processes: each averages the same weights.
+        # Not synchronised between processes: each averages the same weights.
         self.average.requires_grad_(False)
         self.optimiser = optimiser
 
@@ -35,8 +35,7 @@ class Training(L.LightningModule):
         raise NotImplementedError
 
     def random(self, seed: int, step: int) -> torch.Generator:
-        """Random numbers of a step, drawn where the network is; each process of several has its
-        own."""
+        """Random generator of a step, on the network's device; each process has its own."""
         return generator(seed, step, 1 + local_rank(), device=self.device)
 
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
@@ -46,7 +45,7 @@ class Training(L.LightningModule):
         return losses["loss"]
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Make the step and let the moving average follow, before any checkpoint is written."""
+        """Make the step and update the moving average, before a checkpoint is written."""
         super().optimizer_step(*args, **kwargs)
         self.average.update_parameters(self.model)
 

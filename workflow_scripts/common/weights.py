@@ -1,4 +1,4 @@
-"""Model folders: weights as safetensors beside the configuration that rebuilds the network."""
+"""Model folders: weights as safetensors, with the configuration that rebuilds the network."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -26,7 +26,7 @@ def save_model(folder: str | Path, model: torch.nn.Module, config: dict) -> None
 def load_config(folder: str | Path, kind: type[Section] | None = None) -> dict:
     """Read a model folder's ``config.json``.
 
-    Raises ``UserError`` where the folder is none, or a value is not as ``kind`` has it.
+    Raises ``UserError`` if this is no model folder, or a value does not fit ``kind``.
     """
     path = Path(folder) / "config.json"
     if not path.is_file():
@@ -40,9 +40,9 @@ def load_config(folder: str | Path, kind: type[Section] | None = None) -> dict:
 def settings_of(
     config: dict, kind: type[Settings], folder: str | Path, name: str = "settings"
 ) -> Settings:
-    """The settings of a ``name`` in a model folder's ``config.json``.
+    """The settings under ``name`` in a model folder's ``config.json``.
 
-    Raises ``UserError`` where a key is missing or unknown: another version wrote the folder.
+    Raises ``UserError`` for a missing or unknown key, since another version wrote the folder.
     """
     try:
         return kind.model_validate(config.get(name, {}))
@@ -55,16 +55,16 @@ def settings_of(
 
 
 def load_weights(folder: str | Path, model: torch.nn.Module) -> None:
-    """Load ``weights.safetensors`` into a network of the same layout; nothing is executed.
+    """Load ``weights.safetensors`` into a network with the same layers; no code is executed.
 
-    Raises ``UserError`` where it is damaged, holds values that are not finite, or is of another
-    layout: another version wrote it.
+    Raises ``UserError`` if it is damaged, has values that are not finite, or other layers, since
+    another version wrote it.
     """
     path = Path(folder) / "weights.safetensors"
     try:
         weights = load_file(path)
         if not all(torch.isfinite(weight).all() for weight in weights.values()):
-            raise UserError(f"{path}: holds values that are not finite; train the model again")
+            raise UserError(f"{path}: has values that are not finite; train the model again")
         model.load_state_dict(weights)
     except SafetensorError as error:
         raise UserError(f"{path}: is damaged, or only a pointer to the file ({error})") from error

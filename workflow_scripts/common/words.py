@@ -1,4 +1,4 @@
-"""Names of the configuration and of result folders as words for people."""
+"""Names in the configuration and in result folders as readable text."""
 
 import re
 
@@ -8,7 +8,7 @@ SPLIT = re.compile(r"(n|fold)(\d+)-s(\d+)")
 
 
 def split_words(split: str) -> str:
-    """What a split's name says: ``n8-s0`` is the one of 8 training patients and seed 0."""
+    """A split's name as text: ``n8-s0`` has 8 training patients and seed 0."""
     parts = SPLIT.fullmatch(split)
     if not parts:
         return split
@@ -18,5 +18,5 @@ def split_words(split: str) -> str:
 
 
 def region_words(region: str) -> str:
-    """A region in words, with its abbreviation."""
+    """A region's name, with its abbreviation."""
     return f"{REGIONS[region]} ({region})" if region in REGIONS else region

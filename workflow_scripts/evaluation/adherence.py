@@ -1,4 +1,4 @@
-"""How well synthetic tumours are those that were asked for."""
+"""Agreement of synthetic tumours with their requests."""
 
 import numpy as np
 import pandas as pd
@@ -7,17 +7,17 @@ from scipy import stats
 
 from workflow_scripts.common.attributes import AXES, SHARES
 
-# How measured and requested values are compared: by their ratio, or their difference in this unit.
+# Units of the comparison: "ratio", or the unit of the difference.
 UNITS = {
     "volume_ml": "ratio",
     **{f"centroid_{axis}_mm": "mm" for axis in AXES},
     "sphericity": "1",
     **dict.fromkeys(SHARES, "1"),
 }
-# Requests of small tumours, which are told apart: rows of the attribute ``SMALL``.
+# Volumes of small tumours (mL), which have separate rows: the attribute ``SMALL``.
 SMALL, SMALL_ML = "small_volume_ml", (3.0, 10.0)
 DISTANCE, MET = "centroid_distance_mm", "met"
-# Prefixes in ``attributes.tsv`` of what the first draw and the one that was kept gave.
+# Prefixes in ``attributes.tsv`` of the first and of the selected draw.
 DRAWS = {"first": "first", "kept": "measured"}
 COLUMNS = (
     "attribute", "unit", "draw", "n_requests", "n_missing", "bias", "bias_low", "bias_high",
@@ -29,9 +29,9 @@ NAN = float("nan")
 def fit_line(requested: NDArray, measured: NDArray) -> tuple[float, float]:
     """Slope and coefficient of determination R² of the least-squares line of measured on requested.
 
-    R² is the share of the measured values' variance that the line explains, the square of
-    Pearson's correlation. NaN where the requests do not differ or there are none; R² is 0 where
-    the results do not differ.
+    R² is the share of the measured values' variance that the line explains, the square of Pearson's
+    correlation. NaN if there are no requests or they do not differ; R² is 0 if the results do not
+    differ.
     """
     if not len(requested):
         return NAN, NAN
@@ -49,7 +49,7 @@ def agreement(differences: NDArray, confidence: float) -> dict[str, float]:
 
     ``bias`` is the mean, ``bias_low`` and ``bias_high`` its t interval, ``limit_low`` and
     ``limit_high`` the mean ± z standard deviations, between which the share ``confidence`` of
-    normally distributed differences lies. NaN where there are too few.
+    normally distributed differences lies. NaN if there are too few.
     """
     names = ("bias", "bias_low", "bias_high", "limit_low", "limit_high")
     count = len(differences)
@@ -70,11 +70,11 @@ def adherence(
     seed: int,
     ratio: bool = False,
 ) -> dict[str, float]:
-    """Agreement of ``measured`` with ``requested`` (N,), their line, and R² by chance.
+    """Agreement of ``measured`` with ``requested`` (N,), their regression line, and R² by chance.
 
-    Differences are measured − requested. With ``ratio`` all is computed on logarithms, and bias,
-    limits and median are given as ratios, measured / requested. ``r2_shuffled`` is the mean R² over
-    ``permutations`` of the requests: what chance alone gives with so few.
+    Differences are measured − requested. With ``ratio`` everything is computed on logarithms, and
+    bias, limits and median are ratios, measured / requested. ``r2_shuffled`` is the mean R² over
+    ``permutations`` of the requests, as expected by chance for this sample size.
     """
     x, y = (np.log(values) if ratio else values for values in (requested, measured))
     statistics = agreement(y - x, confidence)
@@ -99,7 +99,7 @@ def centroid_distances(table: pd.DataFrame, side: str = "measured") -> NDArray[n
 
 
 def rows_with(table: pd.DataFrame, name: str, side: str = "requested") -> pd.DataFrame:
-    """The rows in which an attribute has a value; a table without its column has none."""
+    """The rows in which an attribute has a value; none if the table lacks its column."""
     column = f"{side}_{name}"
     return table.dropna(subset=column) if column in table else table.iloc[:0]
 
@@ -109,10 +109,11 @@ def draw_adherence(
 ) -> list[dict]:
     """Rows with ``COLUMNS`` of one split's ``attributes.tsv`` for one of ``DRAWS``.
 
-    There is a row for each attribute of ``UNITS`` that is asked for and seen, one for small tumours
-    (``SMALL``), one for the distance of the centroids (``DISTANCE``: ``median`` and ``p95``), and
-    one for the share of all requests that were met (``MET``: ``share``). A request that gave no
-    tumour has no attributes: it counts in ``n_requests`` and in ``n_missing``, and is not met.
+    There is a row for each attribute of ``UNITS`` that is requested and measured, one for small
+    tumours (``SMALL``), one for the distance of the centroids (``DISTANCE``: ``median`` and
+    ``p95``), and one for the share of requests that were met (``MET``: ``share``). A request
+    without a tumour has no attributes: it counts in ``n_requests`` and in ``n_missing``, and is not
+    met.
     """
     side = DRAWS[draw]
     sure = permutations, confidence, seed
@@ -137,7 +138,7 @@ def draw_adherence(
 
     for name, unit in UNITS.items():
         attribute_requests = rows_with(table, name)
-        # The label of a run for the whole tumour shows no regions.
+        # Labels of whole tumours have no regions.
         if name not in SHARES or rows_with(attribute_requests, name, side).size:
             add(name, unit, attribute_requests, compared(attribute_requests, name))
     small = table[table["requested_volume_ml"].between(*SMALL_ML)]
@@ -154,8 +155,8 @@ def draw_adherence(
 def split_adherence(
     table: pd.DataFrame, permutations: int, confidence: float, seed: int
 ) -> list[dict]:
-    """Rows with ``COLUMNS`` of one split's ``attributes.tsv``, of the first draws and then of those
-    that were kept."""
+    """Rows with ``COLUMNS`` of one split's ``attributes.tsv``, of the first draws and then of the
+    selected ones."""
     return [
         row for draw in DRAWS for row in draw_adherence(table, draw, permutations, confidence, seed)
     ]

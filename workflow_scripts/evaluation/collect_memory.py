@@ -1,4 +1,4 @@
-"""Rule ``collect_memory``: whether each split's generator copies what it was trained on."""
+"""Rule ``collect_memory``: whether each split's generator copies its training data."""
 
 import pandas as pd
 

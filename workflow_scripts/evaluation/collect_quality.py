@@ -1,4 +1,4 @@
-"""Rule ``collect_quality``: the quality of all splits' generated patients in one table."""
+"""Rule ``collect_quality``: the quality of all splits' synthetic patients in one table."""
 
 import pandas as pd
 

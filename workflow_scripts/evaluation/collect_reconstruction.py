@@ -1,4 +1,4 @@
-"""Rule ``collect_reconstruction``: what each split's autoencoder keeps of held-out patients."""
+"""Rule ``collect_reconstruction``: each split's reconstruction scores of held-out patients."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ MEASURES = ["psnr_db", "ssim", "label_dice"]
 
 
 def collect(paths: list[str | Path]) -> pd.DataFrame:
-    """A row for each split: means over its held-out patients."""
+    """One row per split: means over its held-out patients."""
     rows = [
         {"split": Path(path).parent.name, **read_table(path)[MEASURES].mean()} for path in paths
     ]

@@ -37,9 +37,9 @@ COLUMNS = [
 
 
 def collect(paths: list[str | Path], splits: pd.DataFrame) -> pd.DataFrame:
-    """The tables one after another, with the columns of ``scores.csv``.
+    """The concatenated tables, with the columns of ``scores.csv``.
 
-    ``n`` and ``validation`` count the patients with labels that each split's models used.
+    ``n`` and ``validation`` are the numbers of labelled patients that each split's models used.
     """
     table = pd.concat([read_table(path) for path in paths], ignore_index=True)
     sizes = training_sizes(splits)
@@ -50,7 +50,7 @@ def collect(paths: list[str | Path], splits: pd.DataFrame) -> pd.DataFrame:
 
 
 def collect_validation(configs: list[str | Path], splits: pd.DataFrame) -> pd.DataFrame:
-    """A row for each split and arm: n, seed and the validation Dice of the weights that were kept.
+    """One row per split and arm: n, seed and the validation Dice of the selected weights.
 
     ``configs`` are the networks' ``config.json`` in ``<split>/<arm>/model``.
     """

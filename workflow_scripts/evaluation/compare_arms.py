@@ -7,14 +7,14 @@ from workflow_scripts.evaluation.comparisons import compare, opponents_of
 
 
 def check_same_patients(scores: pd.DataFrame, other: pd.DataFrame, run: str) -> None:
-    """Raise ``UserError`` where another run cannot be compared: it has no n, region and seed of
-    this run's, or tested other patients, by their names and by their tumours' volumes."""
+    """Raise ``UserError`` if another run is not comparable: it shares no n, region and seed with
+    this run, or has other test patients, by their names and tumour volumes."""
     keys = ["n", "region", "seed"]
     shared = scores[keys].merge(other[keys].drop_duplicates()).drop_duplicates()
     if shared.empty:
         raise UserError(
             f"evaluation.other_runs: {run} shares no number of training patients, region and seed "
-            "with this run; give both the same cohort.splits and labels"
+            f"with this run; use the same cohort.splits and labels for both"
         )
     own, theirs = (
         table.merge(shared)
@@ -26,8 +26,8 @@ def check_same_patients(scores: pd.DataFrame, other: pd.DataFrame, run: str) -> 
     )
     if not own.equals(theirs):
         raise UserError(
-            f"evaluation.other_runs: {run} tested other patients than this run, or on another "
-            "grid; give both the same cohort, splits and grid"
+            f"evaluation.other_runs: {run} has other test patients than this run, or another "
+            f"grid; use the same cohort, splits and grid for both"
         )
 
 

@@ -1,4 +1,4 @@
-"""The questions that a run answers, each with its verdict."""
+"""The comparisons of a run, each with its verdict."""
 
 from collections.abc import Iterator
 
@@ -16,9 +16,10 @@ from workflow_scripts.segmentation.settings import GENERATED, words_of
 
 OURS = "real+classical+synthetic"
 HELPED, HARMED, UNDECIDED = "helped", "harmed", "not decided"
-# Arms that synthetic patients are compared with beside the opponent, and what that asks.
+# Arms that synthetic patients are compared with in addition to the opponent, and the questions.
 RIVALS = {
-    "real+classical+synthetic_first": "synthetic patients among the real ones in place of before",
+    "real+classical+synthetic_first": "synthetic patients among the real ones instead of before "
+    "them",
     "real+classical+phantoms": "synthetic patients in place of the prior's phantoms",
     "real+classical+implanted": "synthetic patients in place of tumours implanted into real ones",
     "real+classical+copies": "synthetic patients in place of the training patients' warped copies",
@@ -28,26 +29,26 @@ RIVALS = {
     "real+classical+carvemix": "synthetic patients in place of CarveMix",
     "real+classical+tumorcp": "synthetic patients in place of TumorCP",
 }
-# The same of arms that mix real patients too: what the generator adds to the mixing alone.
+# Additions to arms with a mixing augmentation: does the generator improve on mixing alone?
 ADDITIONS = {
     "synthetic": "synthetic patients",
     "synthetic_first": "synthetic patients, before real ones,",
     "implanted": "implanted tumours",
 }
 BESIDE = {"cutmix": "CutMix", "carvemix": "CarveMix", "tumorcp": "TumorCP"}
-MAIN = "synthetic patients against the arm to beat"
+MAIN = "synthetic patients against the opponent"
 REPLACED = "synthetic patients in place of classical augmentation"
 OTHER_RUN = "synthetic patients of this run in place of those of {run}"
 
 
 def without_generator(arms: list[str]) -> list[str]:
-    """Arms that need no synthetic patient, of whichever generator."""
+    """Arms without synthetic patients of any generator."""
     return [arm for arm in arms if not words_of(arm) & set(GENERATED)]
 
 
 def additions(arm: str) -> Iterator[tuple[str, str]]:
-    """What an arm that mixes real patients asks of the generator, and the arm without the
-    generator's patients that answers it."""
+    """For an arm with a mixing augmentation: each question about the generator, and the arm without
+    the generator's patients to compare with."""
     words = arm.split("+")
     for name, mixing in BESIDE.items():
         for word, patients in ADDITIONS.items():
@@ -56,12 +57,12 @@ def additions(arm: str) -> Iterator[tuple[str, str]]:
 
 
 def choose_opponents(validation: pd.DataFrame, named: str) -> dict[int, str]:
-    """The arm that synthetic patients must beat, for each n.
+    """The arm that synthetic patients are compared with, for each n.
 
     ``validation`` has the columns n, seed, arm and validation_dice. ``named`` is an arm, or
-    ``validation``: the arm without synthetic patients that has the largest mean validation Dice
-    over the seeds, the first of equal ones. Test scores play no part. An n without such an arm has
-    no opponent.
+    ``validation``: the arm without synthetic patients with the largest mean validation Dice over
+    the seeds, the first one if equal. Test scores are not used. An n without such an arm has no
+    opponent.
     """
     opponents = {}
     for n, table in validation.groupby("n"):
@@ -75,15 +76,15 @@ def choose_opponents(validation: pd.DataFrame, named: str) -> dict[int, str]:
 
 
 def opponents_of(scores: pd.DataFrame, validation: str | None, named: str) -> dict[int, str]:
-    """The opponents (``choose_opponents``) by a table of validation Dice; without one the first arm
-    of ``scores``, for each n."""
+    """The opponents (``choose_opponents``) for a table of validation Dice; an n without one has the
+    first arm of ``scores``."""
     if validation:
         return choose_opponents(read_table(validation), named)
     return dict.fromkeys(scores["n"], scores["arm"].iloc[0])
 
 
 def verdict(estimate: Estimate) -> str:
-    """``helped``, ``harmed`` or ``not decided``: the first two where the interval excludes 0.
+    """``helped``, ``harmed`` or ``not decided``: the first two if the interval excludes 0.
 
     With fewer than ``LEAST_SEEDS`` seeds nothing is decided.
     """
@@ -97,7 +98,7 @@ def verdict(estimate: Estimate) -> str:
 def _pairs(
     table: pd.DataFrame, opponent: str | None, others: dict[str, pd.DataFrame]
 ) -> list[tuple[str, str, str, pd.DataFrame]]:
-    """Question, arm, opponent and the opponent's scores, of one n and region."""
+    """Question, arm, opponent and the opponent's scores, for one n and region."""
     arms = table["arm"].unique()
     pairs = []
 
@@ -128,7 +129,7 @@ def compare(
     confidence: float,
     seed_sd: float,
 ) -> pd.DataFrame:
-    """A row for each question, n and region: the difference of Dice and its verdict.
+    """One row per question, n and region: the difference of Dice and its verdict.
 
     The regions of one question and n are one family: intervals have ``family_coverage``, and p is
     multiplied by their number, so that interval, p and verdict agree. Questions are not

@@ -1,4 +1,4 @@
-"""How visible tumours are."""
+"""The contrast of tumours against their surroundings."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from scipy import ndimage, stats
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient
 
-# Test patients, the same after the autoencoder, the split's training patients, the generator's.
+# Test patients, the same after the autoencoder, training patients and synthetic patients.
 GROUPS = ("real", "reconstructed", "training", "synthetic")
 
 
@@ -21,7 +21,8 @@ def surroundings(
     spacing_mm: Sequence[float],
     ring_mm: tuple[float, float],
 ) -> NDArray[np.bool_]:
-    """What of the foreground ``inside`` (X, Y, Z) lies at ``ring_mm`` from the tumour."""
+    """The part of the foreground ``inside`` (X, Y, Z) at a distance of ``ring_mm`` from the
+    tumour."""
     distance = ndimage.distance_transform_edt(~tumour, sampling=spacing_mm)
     return inside & ~tumour & (distance > ring_mm[0]) & (distance <= ring_mm[1])
 
@@ -33,9 +34,9 @@ def tumour_step(
     spacing_mm: Sequence[float],
     ring_mm: tuple[float, float],
 ) -> NDArray[np.float64]:
-    """How much brighter (M,) the whole tumour (X, Y, Z) is in each modality of the image
-    (M, X, Y, Z) than the foreground ``inside`` at ``ring_mm`` from it; NaN where there is no tumour
-    or nothing about it."""
+    """Mean intensity (M,) of the whole tumour (X, Y, Z) minus that of its surroundings, the
+    foreground ``inside`` at ``ring_mm``, in each modality of the image (M, X, Y, Z); NaN without a
+    tumour or surroundings."""
     ring = surroundings(tumour, inside, spacing_mm, ring_mm)
     if not tumour.any() or not ring.any():
         return np.full(len(image), np.nan)
@@ -53,13 +54,13 @@ def healthy_spread(folders: Sequence[Path]) -> NDArray[np.float64]:
 def steps(
     folders: Sequence[Path], grid: Grid, ring_mm: tuple[float, float], modalities: int
 ) -> NDArray[np.float64]:
-    """Step (N, M) of each patient that has a tumour to measure; (0, M) if none has."""
+    """``tumour_step`` (N, M) of each patient with a measurable tumour; (0, M) if there is none."""
     values = []
     for patient in map(Patient, folders):
         volumes = patient.image(), patient.label() > 0, patient.foreground()
         value = tumour_step(*volumes, grid.spacing_mm, ring_mm)
         if np.isnan(value).any():
-            logging.warning("%s: no tumour with brain about it, left out", patient.folder)
+            logging.warning("%s: no tumour surrounded by brain, omitted", patient.folder)
         else:
             values.append(value)
     return np.array(values).reshape(-1, modalities)
@@ -73,8 +74,8 @@ def ratio_of_means(
 
         (mean(above) − r mean(below))² ≤ t² (s²(above) / N + r² s²(below) / K).
 
-    t has the degrees of freedom of Satterthwaite (1946) at the ratio found. The interval is NaN
-    where it has no bounds, since the mean of ``below`` may be 0; all is NaN of an empty group.
+    t has the degrees of freedom of Satterthwaite (1946) at the estimated ratio. The interval is NaN
+    if it is unbounded, since the mean of ``below`` may be 0; all values are NaN for an empty group.
     """
     if not len(above) or not len(below):
         return (np.nan,) * 3
@@ -104,7 +105,8 @@ def contrast_rows(
     modalities: Sequence[str],
     confidence: float,
 ) -> list[dict]:
-    """A row for each group and modality: mean contrast, and how synthetic patients compare.
+    """One row per group and modality: mean contrast, and the ratio of the synthetic patients to the
+    group.
 
     ``groups`` has the steps (N, M) of the patients of each of ``GROUPS``. ``contrast_z`` is their
     mean in units (M,) of ``healthy_spread``. ``ratio`` is that of the synthetic patients over that

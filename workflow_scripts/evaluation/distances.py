@@ -1,4 +1,4 @@
-"""How far apart two sets of feature vectors are."""
+"""Distances between two sets of feature vectors."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,19 +7,19 @@ from scipy.spatial.distance import cdist, pdist
 from workflow_scripts.common.choice import evenly_chosen
 
 Features = NDArray[np.float64]
-# A kernel compares all with all: of larger sets so many are taken, evenly chosen.
+# A kernel compares all pairs: larger sets are reduced to this many, evenly spaced.
 LARGEST = 500
 
 
 def frechet_distance(a: Features, b: Features) -> float:
-    """``|m_a - m_b|² + tr(C_a + C_b - 2 (C_a C_b)^½)`` of samples (n, d) and (m, d), taken for
+    """``|m_a - m_b|² + tr(C_a + C_b - 2 (C_a C_b)^½)`` of samples (n, d) and (m, d), assumed to be
     Gaussian (Fréchet 1957; Heusel et al. 2017). It is biased upwards at small n: compare it with
-    that of two real sets of the same sizes. NaN where a set has not two vectors."""
+    that of two real sets of the same sizes. NaN if a set has fewer than two vectors."""
     if min(len(a), len(b)) < 2:
         return float("nan")
     mean = a.mean(0) - b.mean(0)
     first, second = (np.cov(x, rowvar=False) for x in (a, b))
-    # The eigenvalues of C_a C_b are those of a symmetric matrix, which are real.
+    # The eigenvalues of C_a C_b are those of a symmetric matrix, and hence real.
     values, vectors = np.linalg.eigh(first)
     root = vectors * np.sqrt(values.clip(0)) @ vectors.T
     product = np.linalg.eigvalsh(root @ second @ root).clip(0)
@@ -27,11 +27,11 @@ def frechet_distance(a: Features, b: Features) -> float:
 
 
 def kernel_distance(a: Features, b: Features) -> float:
-    """Maximum mean discrepancy with a Gaussian kernel (Gretton et al. 2012, equation 5, whose
-    estimate is above 0 for any two samples: compare it with that of two real sets of these sizes).
+    """Maximum mean discrepancy with a Gaussian kernel (Gretton et al. 2012, equation 5). The
+    estimate is biased upwards: compare it with that of two real sets of the same sizes.
 
-    The kernel's width is the median distance within ``b``, the reference. NaN where a set has not
-    two vectors.
+    The kernel's width is the median distance within ``b``, the reference. NaN if a set has fewer
+    than two vectors.
     """
     if min(len(a), len(b)) < 2:
         return float("nan")

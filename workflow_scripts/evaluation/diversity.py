@@ -1,4 +1,4 @@
-"""How much the patients of a set differ from each other."""
+"""Variety of a set of patients."""
 
 import itertools
 from collections.abc import Sequence
@@ -13,18 +13,18 @@ from workflow_scripts.common.patients import Patient
 
 PAIRS = 60
 KERNEL = 5
-# Wang et al. 2003 take five scales, of which volumes of 48 slices hold the first three.
+# Wang et al. 2003 use five scales; volumes of 48 slices are large enough for the first three.
 SCALES = (0.0448, 0.2856, 0.3001)
 
 
 def pair_similarity(folders: Sequence[Path]) -> float:
     """Mean multi-scale structural similarity of pairs of patients, at most ``PAIRS``, evenly
-    chosen; 1 where all are the same. NaN for a single patient."""
+    spaced; 1 if all are the same. NaN for a single patient."""
     pairs = list(itertools.combinations(folders, 2))
     if not pairs:
         return float("nan")
     chosen = evenly_chosen(len(pairs), PAIRS)
-    # The kernel must fit the smallest scale, half as large from each to the next.
+    # The kernel must fit the smallest scale; each scale is half as large as the previous one.
     shortest = min(Patient(folders[0]).label().shape)
     scales = [weight for k, weight in enumerate(SCALES) if shortest >> max(2 * k - 2, 0) > KERNEL]
     similarity = MultiScaleSSIMMetric(

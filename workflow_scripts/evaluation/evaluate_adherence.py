@@ -1,4 +1,4 @@
-"""Rule ``evaluate_adherence``: do synthetic patients have the tumours that were asked for?"""
+"""Rule ``evaluate_adherence``: do synthetic patients have the requested tumours?"""
 
 from pathlib import Path
 

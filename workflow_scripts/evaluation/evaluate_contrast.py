@@ -1,4 +1,4 @@
-"""Rule ``evaluate_contrast``: how visible tumours are, real, reconstructed and synthetic."""
+"""Rule ``evaluate_contrast``: the contrast of real, reconstructed and synthetic tumours."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def main(snakemake) -> None:
             [preprocessed / name for name in train],
             patient_folders(synthetic),
         )
-        # One unit for all groups: a smoother image is no more contrasted for being smoother.
+        # One unit for all groups, so that smoothing an image does not raise its contrast.
         unit = healthy_spread(groups[0])
         contrasts = {
             group: steps(folders, grid, params.ring_mm, len(params.modalities))

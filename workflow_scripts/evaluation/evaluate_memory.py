@@ -1,5 +1,5 @@
-"""Rule ``evaluate_memory``: how near synthetic patients come to all that the denoiser was trained
-on, beside held-out patients and planted copies."""
+"""Rule ``evaluate_memory``: distances of synthetic patients to the denoiser's training data, beside
+those of held-out patients and planted copies."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -30,13 +30,13 @@ from workflow_scripts.synthesis.request_table import is_training
 
 
 def load_trained(latents: str, tumours: str, attributes: str, brain: str) -> Trained:
-    """What a denoiser was trained on, from the outputs of ``encode_patients``."""
+    """A denoiser's training data, from the outputs of ``encode_patients``."""
     items = read_table(attributes)[["patient_id", "copy"]]
     return Trained(StoredRows(latents), StoredRows(tumours), items, load_volume(brain)[0] > 0)
 
 
 def grouped(groups: dict[str, Sequence[Callable[[], Encoded]]], trained: Trained) -> pd.DataFrame:
-    """Rows of ``nearest_items`` for the patients of each group, flagged."""
+    """Rows of ``nearest_items`` for the patients of each group, with flags."""
     space = fit_space(trained)
     parts = [
         nearest_items(patients, trained, space).assign(group=name)
@@ -48,7 +48,7 @@ def grouped(groups: dict[str, Sequence[Callable[[], Encoded]]], trained: Trained
 
 
 def unknown(folders: Sequence[Path]) -> pd.DataFrame:
-    """Rows without any distance, for patients of a model whose training latents are not there."""
+    """Rows without distances, for patients of a model without training latents."""
     table = pd.DataFrame({"patient_id": [folder.name for folder in folders]})
     return table.reindex(columns=COLUMNS).assign(group="synthetic")
 
@@ -56,8 +56,8 @@ def unknown(folders: Sequence[Path]) -> pd.DataFrame:
 def patients_of_run(
     synthetic: str, held_out: str, trained: Trained, codec: Codec
 ) -> dict[str, list[Callable[[], Encoded]]]:
-    """The groups that are compared: the synthetic patients in a folder, the reconstructed held-out
-    ones in another, and decoded training latents."""
+    """The groups to compare: synthetic patients, reconstructed held-out patients, and decoded
+    training latents."""
     generated, unseen = (
         [partial(encode_folder, folder, codec) for folder in patient_folders(directory)]
         for directory in (synthetic, held_out)

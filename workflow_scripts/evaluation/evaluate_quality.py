@@ -1,4 +1,5 @@
-"""Rule ``evaluate_quality``: what a split's generated patients look like beside real ones."""
+"""Rule ``evaluate_quality``: image quality of a split's synthetic patients, compared with real
+ones."""
 
 from functools import partial
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""Rule ``evaluate_two_sample``: whether a small network tells a split's generated patients from
-real ones."""
+"""Rule ``evaluate_two_sample``: can a small network tell a split's synthetic patients from real
+ones?"""
 
 from pathlib import Path
 

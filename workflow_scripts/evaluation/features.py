@@ -1,5 +1,4 @@
-"""What a network that never saw a run's patients sees in them: feature vectors of places in the
-brain."""
+"""Feature vectors in the brain, from a network that never saw a run's patients."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -20,9 +19,9 @@ from workflow_scripts.common.patients import Patient
 from workflow_scripts.common.prior import EMBEDDED, fitting_autoencoder
 from workflow_scripts.common.weights import load_config, settings_of
 
-# A patient gives so many vectors at most, evenly chosen.
+# Maximum number of vectors per patient, evenly spaced.
 PLACES = 200
-# Principal components that are compared, at most; and vectors for each of them, at least.
+# Maximum number of principal components, and minimum number of vectors for each.
 COMPONENTS = 32
 VECTORS = 10
 
@@ -31,7 +30,7 @@ def load_judge(modalities: Sequence[str], labels: str, grid: Grid, seed: int) ->
     """The project's autoencoder for these modalities, this region set and this grid; if there is
     none, one of the embedded prior's layout with random weights.
 
-    Neither saw a patient of the run. It computes in fp32.
+    Neither was trained on a patient of the run. It computes in fp32.
     """
     if folder := fitting_autoencoder(modalities, labels, grid):
         return dataclasses.replace(Codec.load(folder), precision="fp32")
@@ -45,7 +44,7 @@ def load_judge(modalities: Sequence[str], labels: str, grid: Grid, seed: int) ->
 
 
 def _seen_by(layer: nn.Module, work: Callable[[], object]) -> list[torch.Tensor]:
-    """What ``layer`` gives while ``work`` runs."""
+    """The outputs of ``layer`` while ``work`` runs."""
     seen: list[torch.Tensor] = []
     hook = layer.register_forward_hook(
         lambda module, inputs, output: seen.append(output.float().cpu())
@@ -60,15 +59,15 @@ def _seen_by(layer: nn.Module, work: Callable[[], object]) -> list[torch.Tensor]
 def _where(
     inside: NDArray[np.bool_], shape: tuple[int, ...], down: tuple[int, int, int]
 ) -> NDArray[np.bool_]:
-    """Those of the features' places, ``shape`` of them and ``down`` voxels wide, that lie in the
-    foreground (X, Y, Z) for the most part. Networks pad at the far end."""
+    """Mask of the feature positions (``shape``), each ``down`` voxels wide, that are mostly
+    foreground (X, Y, Z). Networks pad at the far end."""
     width = [(0, n * d - m) for n, d, m in zip(shape, down, inside.shape, strict=True)]
     volume = torch.from_numpy(np.pad(inside, width).astype(np.float32))[None, None]
     return torch.nn.functional.avg_pool3d(volume, down)[0, 0].numpy() > 0.5
 
 
 def autoencoder_features(folder: Path, codec: Codec) -> NDArray[np.float64]:
-    """Vectors (n, d) of the encoder's last layer but one, inside the foreground of a patient."""
+    """Vectors (n, d) of the encoder's penultimate layer, inside the foreground of a patient."""
     patient = Patient(folder)
     classes = collapse(np.asarray(patient.label_slices), codec.labels)
     last = codec.model.encoder.blocks[-2]
@@ -85,10 +84,10 @@ def autoencoder_features(folder: Path, codec: Codec) -> NDArray[np.float64]:
 def principal_components(
     reference: NDArray[np.float64],
 ) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """The map of vectors (n, d) to their first principal components (n, k) in the reference's own
-    vectors (m, d), each feature in units of its standard deviation there.
+    """A function from vectors (n, d) to their first principal components (n, k), fitted to the
+    reference's vectors (m, d), with features standardised there.
 
-    There are at most ``COMPONENTS`` and m / ``VECTORS`` of them, so that their covariance is of
+    There are at most ``COMPONENTS`` and m / ``VECTORS`` components, so that their covariance has
     full rank.
     """
     mean, unit = reference.mean(0), np.maximum(reference.std(0), 1e-6)

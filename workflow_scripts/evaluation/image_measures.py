@@ -1,5 +1,5 @@
-"""What a patient's images and label look like: detail, away from the tumour and in it; tissues and
-symmetry, away from it; holes and tears."""
+"""Measures of a patient's images and label: detail inside and outside the tumour, tissue contrast,
+symmetry, holes in labels and torn brains."""
 
 import functools
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from workflow_scripts.common.masks import brain_pieces, hole_voxels
 from workflow_scripts.common.mni152 import mni152
 from workflow_scripts.common.patients import Patient
 
-# Structures that a Gaussian of so many voxels smooths away count as fine detail.
+# Standard deviation, in voxels, of the Gaussian whose residual is fine detail.
 DETAIL_VOXELS = 1.5
-# The same of white matter, whose own structures are few: what is left is grain.
+# The same for white matter, which has little structure of its own: the residual is grain.
 GRAIN_VOXELS = 0.8
-# Voxels that are farther than this from the tumour are judged.
+# Only voxels farther than this from the tumour are measured.
 FROM_TUMOUR_VOXELS = 4
-# Share of a tumour's voxels that are its bright ones, and the least voxels of a tumour measured.
+# Share of a tumour's voxels that count as bright, and the smallest tumour to measure.
 BRIGHT, PIECE_VOXELS = 0.25, 50
-# Share of a tissue from which a template voxel is taken for that tissue.
+# Share of a tissue in the template above which a voxel counts as that tissue.
 TISSUE = 0.8
 
 Mask = NDArray[np.bool_]
@@ -36,11 +36,11 @@ def away_from(tumour: Mask, inside: Mask) -> Mask:
 
 
 def fine_detail(image: NDArray, inside: Mask, where: Mask) -> Values:
-    """Standard deviation over ``where`` (X, Y, Z) of what a Gaussian of ``DETAIL_VOXELS`` takes
-    from each modality of ``image`` (M, X, Y, Z).
+    """Standard deviation over ``where`` (X, Y, Z) of each modality of ``image`` (M, X, Y, Z) minus
+    its Gaussian of ``DETAIL_VOXELS``.
 
-    The Gaussian is of the voxels ``inside`` alone, so that the outline is no detail. A blurred
-    image has less of it, a noisy one more.
+    The Gaussian is restricted to the voxels ``inside``, so that the outline is not detail. Blur
+    lowers the value, noise raises it.
     """
     weight = ndimage.gaussian_filter(inside.astype(np.float32), DETAIL_VOXELS)[where]
     details = []
@@ -52,8 +52,8 @@ def fine_detail(image: NDArray, inside: Mask, where: Mask) -> Values:
 
 def bright_in_one_piece(image: NDArray, tumour: Mask) -> Values:
     """Share of the brightest ``BRIGHT`` of a tumour's voxels (X, Y, Z) that lies in their largest
-    piece, of each modality of ``image`` (M, X, Y, Z): a rim is one piece, mottle is many. NaN for
-    tumours of fewer than ``PIECE_VOXELS``."""
+    piece, for each modality of ``image`` (M, X, Y, Z): a rim is one piece, a mottled tumour has
+    many. NaN for tumours of fewer than ``PIECE_VOXELS``."""
     if tumour.sum() < PIECE_VOXELS:
         return np.full(len(image), np.nan)
     shares = []
@@ -65,12 +65,12 @@ def bright_in_one_piece(image: NDArray, tumour: Mask) -> Values:
 
 
 def white_matter_detail(image: NDArray, deep_white: Mask) -> tuple[Values, Values]:
-    """Of each modality of ``image`` (M, X, Y, Z) in ``deep_white`` (X, Y, Z): the median absolute
-    difference from a Gaussian of ``GRAIN_VOXELS``, and from one axial slice to the next. NaN
-    without a voxel.
+    """Grain and stripes of each modality of ``image`` (M, X, Y, Z) in ``deep_white`` (X, Y, Z): the
+    median absolute difference from a Gaussian of ``GRAIN_VOXELS``, and from one axial slice to the
+    next. NaN without a voxel.
 
-    White matter is even in patients. Grain and stripes show there that ``fine_detail`` and
-    ``slice_ratio`` cannot tell from folds.
+    White matter is homogeneous in patients. It reveals grain and stripes that ``fine_detail`` and
+    ``slice_ratio`` cannot distinguish from sulci.
     """
     if not deep_white.any():
         return np.full((2, len(image)), np.nan)
@@ -86,13 +86,13 @@ def white_matter_detail(image: NDArray, deep_white: Mask) -> tuple[Values, Value
 
 @functools.cache
 def template_tissues(grid: Grid) -> tuple[Mask, Mask]:
-    """Voxels (X, Y, Z) of the grid that are grey matter and that are white matter in MNI152: those
-    where the mean of the template's map over the voxel is above ``TISSUE``."""
+    """Masks (X, Y, Z) of grey matter and of white matter in MNI152: voxels in which the mean of the
+    template's map is above ``TISSUE``."""
     masks = []
     for name in ("gm", "wm"):
         array, affine = mni152(name)
         step = np.array(grid.spacing_mm) / np.abs(np.diag(affine)[:3])
-        # A box as wide as a voxel: the mean over it.
+        # The mean over a box as wide as a voxel.
         mean = array.astype(np.float32) / 255
         for axis, width in enumerate(np.maximum(1, step.round()).astype(int)):
             mean = ndimage.uniform_filter1d(mean, int(width), axis)
@@ -105,9 +105,9 @@ def template_tissues(grid: Grid) -> tuple[Mask, Mask]:
 
 
 def grey_white_contrast(image: NDArray, where: Mask, grey: Mask, white: Mask) -> Values:
-    """Mean of white less mean of grey matter over the standard deviation, of each modality of
-    ``image`` (M, X, Y, Z) and of voxels in ``where``; the tissues are the template's, masks
-    (X, Y, Z). NaN without a voxel of either."""
+    """Mean of white matter minus mean of grey matter, over the standard deviation, of each modality
+    of ``image`` (M, X, Y, Z) in ``where``; the tissues are the template's masks (X, Y, Z). NaN
+    without a voxel of either."""
     grey, white = grey & where, white & where
     if not grey.any() or not white.any():
         return np.full(len(image), np.nan)
@@ -117,8 +117,8 @@ def grey_white_contrast(image: NDArray, where: Mask, grey: Mask, white: Mask) ->
 
 def left_right_correlation(image: NDArray, where: Mask) -> Values:
     """Pearson's correlation of each modality of ``image`` (M, X, Y, Z) with its mirror image about
-    the grid's middle plane along x, the mid-sagittal one, over the voxels that lie in ``where`` on
-    both sides. NaN where there are none."""
+    the mid-sagittal plane, over the voxels that lie in ``where`` on both sides. NaN if there are
+    none."""
     both = where & where[::-1]
     if both.sum() < 2:
         return np.full(len(image), np.nan)
@@ -131,9 +131,9 @@ def left_right_correlation(image: NDArray, where: Mask) -> Values:
 def image_measures(
     patient: Patient, grid: Grid, modalities: Sequence[str]
 ) -> dict[tuple[str, str], float]:
-    """Fine detail, grain and stripes of white matter, fine detail of the tumour, how much of its
-    bright voxels is one piece, grey-white contrast and left-right correlation of a patient by
-    measure and modality."""
+    """All measures of a patient by name and modality: fine detail, grain and stripes of white
+    matter, fine detail and bright piece of the tumour, grey-white contrast, left-right
+    correlation."""
     image, inside, tumour = patient.image(), patient.foreground(), patient.label() > 0
     where = away_from(tumour, inside)
     grey, white = template_tissues(grid)
@@ -155,7 +155,7 @@ def image_measures(
 
 
 def has_holes(patient: Patient) -> bool:
-    """Whether a 3-D filling of holes adds a voxel to a patient's whole tumour."""
+    """Whether a patient's whole tumour has 3-D holes."""
     return hole_voxels(patient.label() > 0) > 0
 
 

@@ -1,4 +1,4 @@
-"""The results in three answers, for whoever has ten seconds."""
+"""The results of a run in three short answers."""
 
 import pandas as pd
 
@@ -16,7 +16,7 @@ PHANTOMS = (
 
 
 def help_text(rows: pd.DataFrame) -> str:
-    """Whether synthetic patients helped: the verdict, and the difference of Dice by region."""
+    """Whether synthetic patients helped: the verdict and the difference of Dice by region."""
     if rows["verdict"].nunique() == 1:
         changes = [
             f"{signed(row.difference, 3)} ({REGIONS[row.region]})" for row in rows.itertuples()
@@ -30,7 +30,7 @@ def help_text(rows: pd.DataFrame) -> str:
 
 
 def certainty_text(rows: pd.DataFrame, confidence: float) -> str:
-    """How sure the verdict is: the intervals, and over how many patients and seeds."""
+    """The certainty of the verdict: intervals, and the numbers of patients and seeds."""
     ends = [
         f"{signed(row.ci_low, 3)} to {signed(row.ci_high, 3)}"
         + (f" ({row.region})" if len(rows) > 1 else "")
@@ -46,8 +46,8 @@ def certainty_text(rows: pd.DataFrame, confidence: float) -> str:
 
 
 def likeness_text(rows: pd.DataFrame) -> str:
-    """Whether a small network tells synthetic patients from held-out ones, by modality; of several
-    splits the mean."""
+    """Whether a small network tells synthetic patients from held-out ones, by modality, averaged
+    over splits."""
     parts = []
     for modality, group in rows.groupby("modality", sort=False):
         ends = group.iloc[0][["low", "high"]] if len(group) == 1 else (float("nan"),) * 2
@@ -62,9 +62,10 @@ def likeness_text(rows: pd.DataFrame) -> str:
 def in_short(
     comparisons: pd.DataFrame, quality: pd.DataFrame, phantoms: bool, confidence: float
 ) -> str:
-    """The section: whether synthetic patients helped, how sure that is, and how they look.
+    """The section *In short*: whether synthetic patients helped, how certain that is, and how they
+    look.
 
-    Of several numbers of training patients it is the largest one.
+    With several numbers of training patients, the largest one is reported.
     """
     rows = comparisons[comparisons["question"] == MAIN]
     lines = []
@@ -73,7 +74,7 @@ def in_short(
         lines.append(f"- **Did synthetic patients help?** {help_text(rows)}")
         lines.append(f"- **How sure is that?** {certainty_text(rows, confidence)}")
     else:
-        lines.append("- **Did synthetic patients help?** No arms of this run answer that.")
+        lines.append("- **Did synthetic patients help?** This run has no arms to answer that.")
     chosen = (quality["generator"] == "synthetic") & (quality["measure"] == "auc_reconstructed")
     if chosen.any():
         question = "Do they look like the phantoms?" if phantoms else "Do they look real?"

@@ -1,4 +1,4 @@
-"""Intervals over patients of ratios, shares, AUCs and distances."""
+"""Intervals over patients for ratios, shares, AUCs and distances."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 
 Interval = tuple[float, float]
 UNKNOWN: Interval = (float("nan"), float("nan"))
-# Resamplings of the patients for the standard error of a distance.
+# Bootstrap samples of patients for the standard error of a distance.
 RESAMPLINGS = 100
 
 
@@ -19,8 +19,8 @@ def ratio_interval(
     """Interval of the ratio of two groups' means, r = mean(above) / mean(below).
 
     The delta method: var(r) = (var(above) / n + r² var(below) / m) / mean(below)², with Welch's and
-    Satterthwaite's degrees of freedom; of ``paired`` values of the same patients var(r) =
-    var(above - r below) / n / mean(below)², with n - 1. NaN where a group has not two patients.
+    Satterthwaite's degrees of freedom; of ``paired`` values of the same patients var(r) = var(above
+    - r below) / n / mean(below)², with n - 1. NaN if a group has fewer than two patients.
     """
     if min(len(above), len(below)) < 2:
         return UNKNOWN
@@ -45,8 +45,8 @@ def spread_interval(
     above: NDArray[np.float64], below: NDArray[np.float64], confidence: float
 ) -> Interval:
     """Interval of the ratio of two groups' standard deviations, by the F distribution: patients'
-    values are taken to be normal. NaN where a group has not two patients, or ``below`` does not
-    vary."""
+    values are assumed to be normal. NaN if a group has fewer than two patients, or ``below`` does
+    not vary."""
     if min(len(above), len(below)) < 2 or not np.var(below):
         return UNKNOWN
     ratio = np.std(above, ddof=1) / np.std(below, ddof=1)
@@ -57,7 +57,7 @@ def spread_interval(
 
 
 def share_interval(which: NDArray[np.bool_], confidence: float) -> Interval:
-    """Wilson's score interval (1927) of the share of patients for whom something is so."""
+    """Wilson's score interval (1927) of the share of patients in ``which``."""
     interval = stats.binomtest(int(which.sum()), len(which)).proportion_ci(confidence, "wilson")
     return float(interval.low), float(interval.high)
 
@@ -77,7 +77,7 @@ def auc_interval(auc: float, first: int, second: int, confidence: float) -> Inte
         size = 1 + ((first + second) / 2 - 1) * shape
         return (auc - theta) ** 2 - z**2 * theta * (1 - theta) * size / (first * second)
 
-    # At 0 and 1 the AUC itself is a root; the other one is asked for.
+    # At 0 and 1 the AUC itself is a root; find the other one.
     low = brentq(excess, 0.0, min(auc, 1 - 1e-9)) if auc > 0 else 0.0
     high = brentq(excess, max(auc, 1e-9), 1.0) if auc < 1 else 1.0
     return float(low), float(high)
@@ -87,11 +87,11 @@ def distance_interval(
     value: float, resample: Callable[[np.random.Generator], float], seed: int, confidence: float
 ) -> Interval:
     """Interval of a distance, value · exp(± z s), where s is the standard deviation of the
-    logarithms of ``RESAMPLINGS`` distances that ``resample`` gives, each between patients drawn
-    with replacement.
+    logarithms of ``RESAMPLINGS`` distances from ``resample``, each between patients drawn with
+    replacement.
 
-    Patients drawn twice make a distance larger, so that percentiles of these distances would lie
-    above the value itself. NaN where the value is 0 or NaN.
+    Patients drawn twice increase a distance, so percentiles of these distances would lie above the
+    value. NaN if the value is 0 or NaN.
     """
     if not value > 0:
         return UNKNOWN

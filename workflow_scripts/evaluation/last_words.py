@@ -1,4 +1,4 @@
-"""What a finished run prints at its end: the results in short, and where all of them are."""
+"""The message at the end of a run: the results in short, and the path of the report."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ TITLE = "In short"
 
 
 def last_words(results: str, started: float) -> str:
-    """The answers of the summary and the path of the report, where the run that ``started`` then
-    wrote it; otherwise nothing."""
+    """The answers of the summary and the path of the report, if the run that ``started`` then wrote
+    them; otherwise empty."""
     report, summary = Path(results, "report", "index.html"), Path(results, "evaluation/summary.md")
     if not report.is_file() or report.stat().st_mtime < started or not summary.is_file():
         return ""
-    # What stands before the next section: that patients are phantoms, problems, and the answers.
+    # Everything before the next section: the note on phantoms, problems, and the answers.
     before, _, rest = summary.read_text(encoding="utf-8").partition(f"## {TITLE}\n")
     answers, _, _ = rest.partition("\n## ")
     shown = "\n\n".join(filter(None, (before.partition("\n")[2].strip(), answers.strip())))

@@ -1,4 +1,4 @@
-"""The look that all figures share."""
+"""The style of all figures."""
 
 import logging
 from contextlib import AbstractContextManager
@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 import matplotlib
 from matplotlib.figure import Figure
 
-# That it looks for fonts once is no news to a run's screen.
+# Matplotlib's messages about its font cache do not belong on the screen.
 logging.getLogger("matplotlib.font_manager").setLevel(logging.WARNING)
 
 STYLE = {
@@ -30,12 +30,12 @@ STYLE = {
 
 
 def style() -> AbstractContextManager:
-    """The look that all figures share, as a context."""
+    """The style of all figures, as a context."""
     return matplotlib.rc_context(STYLE)
 
 
 def note(text: str) -> Figure:
-    """A figure that says why there is nothing to draw."""
+    """A figure with a text that explains why there is nothing to draw."""
     figure = Figure(figsize=(6, 1.5))
     figure.text(0.5, 0.5, text, ha="center", va="center")
     return figure

@@ -1,11 +1,11 @@
-"""Whether a generator gives back what it was trained on: distances to all of it, warped copies
-included, and a verdict.
+"""Whether a generator copies its training data: distances to all of it, including warped copies,
+and a verdict.
 
-A copy is as good as never identical to a training image. The denoiser learns from latents of
-warped, mirrored and re-contrasted copies of the training patients, and decoding changes them once
-more. So patients are encoded and compared with every latent that the denoiser was trained on.
-Held-out patients, decoded and encoded once as synthetic ones are, tell what distances are usual
-where nothing was copied.
+A copy is hardly ever identical to a training image. The denoiser is trained on latents of warped
+and mirrored copies of the training patients with changed contrast, and decoding changes them again.
+So patients are encoded and compared with every latent that the denoiser was trained on. Held-out
+patients, decoded and encoded once like synthetic ones, show which distances are usual without
+copying.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,23 +20,23 @@ from scipy import stats
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.common.stored import StoredRows, pack_mask, unpack_mask
 
-# Chance of a false alarm in a split: of a single synthetic patient that is called a copy where
-# none is, and of a share that is called larger than chance gives.
+# Probability of a false alarm in a split: that a synthetic patient is wrongly called a copy, and
+# that too many are called nearer than expected by chance.
 ALPHA = 0.01
-# As many patients are compared at once: they are held in memory, and the training latents are read
+# Number of patients that are held in memory and compared at once; the training latents are read
 # once for each such group.
 AT_ONCE = 64
-# Longest side of the tumour masks that are compared, of larger ones every second voxel or fewer.
+# Longest side of the compared tumour masks; larger ones are subsampled.
 LONGEST = 64
-# A tumour with this Dice to a training tumour is the same tumour.
+# A tumour with a higher Dice to a training tumour counts as the same tumour.
 SAME_TUMOUR = 0.9
-# Decoded training latents that the check must see, or it says nothing.
+# Number of decoded training latents to test the check, and the share that it must detect.
 PLANTED = 8
 SEEN = 0.75
-# A copy is nearer than this part of what is usual for held-out patients, however many there are:
-# the distances of a few tell nothing of rare ones.
+# A copy's distance is below this share of the held-out median, however many held-out patients there
+# are: a few distances do not determine the tail.
 LARGEST_SHARE = 0.8
-# Fewer held-out patients have no spread to speak of.
+# Fewer held-out patients do not determine a spread.
 FEWEST_HELD_OUT = 3
 
 GROUPS = ("synthetic", "held-out", "planted")
@@ -47,15 +47,15 @@ COLUMNS = [
     *(f"mask_{part}" for part in ("patient", "copy", "mirrored", "distance")),
 ]
 DERIVED = "derived by design"
-NOT_KNOWN = "not known: the model folder carries no training latents"
+NOT_KNOWN = "not known: the model folder has no training latents"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a denoiser was trained on.
+    """The training data of a denoiser.
 
-    ``latents`` are (N, C, X/d, Y/d, Z), ``tumours`` nested masks as ``pack_mask`` packs them, the
-    whole tumour first, and ``items`` has the columns patient_id and copy, 0 being the patient.
+    ``latents`` are (N, C, X/d, Y/d, Z), ``tumours`` nested masks packed by ``pack_mask``, the whole
+    tumour first, and ``items`` has the columns patient_id and copy; copy 0 is the patient.
     ``brain`` is the mask (X, Y, Z) in which latents are compared.
     """
 
@@ -71,8 +71,8 @@ class Trained:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A patient to compare, as is and mirrored in x: latents (2, C, X/d, Y/d, Z) and masks of the
-    whole tumour (2, X, Y, Z)."""
+    """A patient to compare, unchanged and mirrored in x: latents (2, C, X/d, Y/d, Z) and masks of
+    the whole tumour (2, X, Y, Z)."""
 
     name: str
     latents: NDArray[np.float32]
@@ -80,10 +80,10 @@ class Encoded:
 
 
 def encoded(name: str, image: NDArray, label: NDArray, codec) -> Encoded:
-    """Encode a patient's image (M, X, Y, Z) with its label (X, Y, Z), as is and mirrored.
+    """Encode a patient's image (M, X, Y, Z) with its label (X, Y, Z), unchanged and mirrored.
 
-    Half of the copies that a denoiser learns from are mirrored. An encoder follows a mirroring
-    closely but not exactly, so that mirrored latents would not do.
+    Half of a denoiser's training copies are mirrored. An encoder is only approximately equivariant
+    to mirroring, so mirroring the latents is not enough.
     """
     pairs = [(image, label), (image[:, ::-1], label[::-1])]
     latents = [codec.encode(*map(np.ascontiguousarray, pair)) for pair in pairs]
@@ -97,7 +97,7 @@ def encode_folder(folder: str | Path, codec) -> Encoded:
 
 
 def encode_item(trained: Trained, index: int, codec) -> Encoded:
-    """Decode a training latent, and encode that as a synthetic patient: a perfect copy."""
+    """Decode a training latent, and encode it like a synthetic patient: a perfect copy."""
     image, label, _ = codec.decode(trained.latents[index].astype(np.float32))
     item = trained.items.iloc[index]
     return encoded(f"{item['patient_id']}, copy {item['copy']}", image, label, codec)
@@ -119,8 +119,8 @@ def thinned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Space:
-    """Where latents are compared: the elements in the ``brain`` (h, w, Z), less the training
-    ``mean`` (C, n) there, in units of each channel's standard deviation ``sd`` (C, 1)."""
+    """The space in which latents are compared: the elements in the ``brain`` (h, w, Z), minus the
+    training ``mean`` (C, n), in units of each channel's standard deviation ``sd`` (C, 1)."""
 
     brain: NDArray[np.bool_]
     mean: NDArray[np.float32]
@@ -132,7 +132,7 @@ class Space:
 
 
 def fit_space(trained: Trained) -> Space:
-    """The space of training latents, read one after the other."""
+    """The space of the training latents, which are read one after another."""
     brain = cells(trained.brain, trained.latents.shape[2:], 0.5)
     total, squares = 0.0, 0.0
     for index in range(len(trained.latents)):
@@ -148,14 +148,15 @@ class LatentDistance:
     """Distances of patients' latents to a training latent, without the tumours of either.
 
     The distance is the root mean square difference over channels and latent elements in the brain,
-    in standard deviations of the channels: ``sqrt(Σ u (q − t)² / Σ u)``, ``u`` being 1 where
-    neither has a tumour. Synthetic tumours are asked for near training tumours, which is no memory.
+    in standard deviations of the channels: ``sqrt(Σ u (q − t)² / Σ u)`` with ``u`` = 1 where
+    neither has a tumour. Synthetic tumours are requested near training tumours, which is no
+    copying.
     """
 
     def __init__(self, patients: Sequence[Encoded], space: Space) -> None:
         latents = np.stack([space(patient.latents) for patient in patients])
         free = np.stack([[self.free(t, space) for t in patient.tumours] for patient in patients])
-        # The two orientations are rows of their own.
+        # The two orientations are separate rows.
         self.free_of = free.reshape(-1, free.shape[-1]).astype(np.float32)
         values = latents.reshape(len(self.free_of), -1, free.shape[-1])
         self.squares = (values**2).sum(1) * self.free_of
@@ -194,7 +195,7 @@ class MaskDistance:
 
 
 class Nearest:
-    """The nearest of items seen one after the other, and the mean distance to all of them."""
+    """The nearest of a sequence of items, and the mean distance to all of them."""
 
     def __init__(self, patients: int) -> None:
         self.item = np.zeros(patients, int)
@@ -203,7 +204,7 @@ class Nearest:
         self.total, self.seen = np.zeros(patients), 0
 
     def see(self, item: int, distances: NDArray) -> None:
-        """Take in the distances (patients, 2) to one more item, as is and mirrored."""
+        """Add the distances (patients, 2) to another item, unchanged and mirrored."""
         least, side = distances.min(1), distances.argmin(1)
         nearer = least < self.distance
         self.item[nearer], self.mirrored[nearer] = item, side[nearer] > 0
@@ -212,7 +213,7 @@ class Nearest:
 
     @property
     def relative(self) -> NDArray[np.float64]:
-        """The least distance over the mean distance."""
+        """The smallest distance over the mean distance."""
         return self.distance / np.maximum(self.total / max(self.seen, 1), 1e-12)
 
 
@@ -234,14 +235,14 @@ def _compare(patients: Sequence[Encoded], trained: Trained, space: Space) -> pd.
 def nearest_items(
     patients: Sequence[Callable[[], Encoded]], trained: Trained, space: Space
 ) -> pd.DataFrame:
-    """The nearest of all that a denoiser was trained on to each patient, in latents and in tumours.
+    """The nearest training item of a denoiser for each patient, by latents and by tumours.
 
-    ``patients`` give an encoded patient when called, so that ``AT_ONCE`` of them and one training
-    item are held in memory. One row a patient with the columns ``COLUMNS``: ``latent_sd`` is the
-    distance of ``LatentDistance`` and ``latent_distance`` its ratio to the mean distance to all
-    training items, so that smooth images, which are nearer to everything, are not taken for copies
-    (Carlini et al. 2023 divide by the mean distance to the nearest ones). ``mask_distance`` is
-    1 − Dice.
+    ``patients`` return an encoded patient when called, so that ``AT_ONCE`` of them and one training
+    item are held in memory. There is one row per patient with the columns ``COLUMNS``:
+    ``latent_sd`` is the distance of ``LatentDistance``, and ``latent_distance`` its ratio to the
+    mean distance to all training items, so that smooth images, which are nearer to everything, do
+    not count as copies (Carlini et al. 2023 divide by the mean distance to the nearest ones).
+    ``mask_distance`` is 1 − Dice.
     """
     parts = [
         _compare([make() for make in patients[first : first + AT_ONCE]], trained, space)
@@ -253,11 +254,11 @@ def nearest_items(
 def copy_limit(held_out: NDArray, draws: int, alpha: float = ALPHA) -> float:
     """The distance below which a patient counts as a copy.
 
-    The logarithms of the ``held_out`` distances (H,) are taken for a normal sample with mean m and
-    standard deviation s. One more distance of the same distribution then lies below
-    ``exp(m + t s sqrt(1 + 1/H))``, with t the quantile of Student's distribution with H − 1 degrees
-    of freedom at ``alpha / draws``, with that probability; any of ``draws`` with at most ``alpha``
-    (Bonferroni). It is at most ``LARGEST_SHARE`` of the median, and NaN for fewer than
+    The logarithms of the ``held_out`` distances (H,) are assumed to be a normal sample with mean m
+    and standard deviation s. Let t be the quantile of Student's distribution with H − 1 degrees of
+    freedom at ``alpha / draws``. Another distance of the same distribution lies below ``exp(m + t s
+    sqrt(1 + 1/H))`` with probability ``alpha / draws``, and any of ``draws`` distances with at most
+    ``alpha`` (Bonferroni). It is at most ``LARGEST_SHARE`` of the median, and NaN for fewer than
     ``FEWEST_HELD_OUT`` distances.
     """
     count = len(held_out)
@@ -271,7 +272,7 @@ def copy_limit(held_out: NDArray, draws: int, alpha: float = ALPHA) -> float:
 
 def nearer_p(nearer: int, synthetic: int, held_out: int) -> float:
     """The probability that at least ``nearer`` of the synthetic patients are nearer than every
-    held-out one, where all are exchangeable.
+    held-out one, if all are exchangeable.
 
     The ``nearer`` smallest of all distances are then those of synthetic patients: ``C(S, k) /
     C(S + H, k)``.
@@ -283,9 +284,9 @@ def nearer_p(nearer: int, synthetic: int, held_out: int) -> float:
 def flagged(table: pd.DataFrame) -> pd.DataFrame:
     """Add flags to rows of ``nearest_items`` that have a ``group`` (of ``GROUPS``).
 
-    ``is_copy`` is whether the latent distance lies below ``copy_limit``, ``latent_nearer`` and
-    ``mask_nearer`` whether a distance is less than that of every held-out patient, and
-    ``same_tumour`` whether the tumour has a Dice above ``SAME_TUMOUR`` to a training tumour.
+    ``is_copy``: the latent distance is below ``copy_limit``. ``latent_nearer`` and ``mask_nearer``:
+    the distance is smaller than that of every held-out patient. ``same_tumour``: the tumour has a
+    Dice above ``SAME_TUMOUR`` to a training tumour.
     """
     table = table.copy()
     held_out = table[table["group"] == "held-out"]
@@ -299,18 +300,18 @@ def flagged(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def judge(table: pd.DataFrame) -> dict[str, float | str]:
-    """The verdict on a split's flagged rows, with the numbers that it comes from.
+    """The verdict for a split's flagged rows, and the numbers behind it.
 
     - **copies**: at least one synthetic patient is a copy;
-    - **no copies seen**: none is, decoded training latents (``planted``) would have been, and no
-      more synthetic patients than by chance are nearer than every held-out one;
+    - **no copies seen**: there is none, the check detects decoded training latents (``planted``),
+      and no more synthetic patients than expected by chance are nearer than every held-out one;
     - **not decided**: anything else;
-    - **not known**: the training latents are those of another run;
-    - **derived by design**: patients have the anatomies of training patients (``derived``), which
-      latents would only say again, and no tumour is a training tumour; else **copies**.
+    - **not known**: the patients are from another run's model, without training latents;
+    - **derived by design**: patients have the anatomies of training patients (``derived``), so
+      latents are similar by construction, and no tumour is a training tumour; else **copies**.
 
-    Tumours do not enter otherwise: they are asked for near the places and volumes of training
-    tumours.
+    Tumours are not used otherwise, since they are requested near the centroids and volumes of
+    training tumours.
     """
     synthetic, held_out, planted = (table[table["group"] == name] for name in GROUPS)
     if synthetic.empty and "is_copy" not in table:
@@ -341,15 +342,15 @@ def judge(table: pd.DataFrame) -> dict[str, float | str]:
 
 
 def _verdict(row: dict) -> tuple[str, str]:
-    """A word, and why where it is not decided."""
+    """The verdict, with the reason if it is not decided."""
     if not row["synthetic"]:
         return "not decided", "there is no synthetic patient"
     if np.isnan(row["limit"]):
-        return "not decided", f"{row['held_out']} held-out patients are too few to compare with"
+        return "not decided", f"{row['held_out']} held-out patients are too few for a comparison"
     if row["copies"]:
         return "copies", ""
     if row["planted_seen"] < max(SEEN * row["planted"], 1):
-        return "not decided", "with these held-out patients the check does not see planted copies"
+        return "not decided", "with these held-out patients planted copies are not detected"
     if row["latent_nearer_p"] < ALPHA:
         return "not decided", "none is a copy, but too many are nearer than every held-out patient"
     return "no copies seen", ""
@@ -366,7 +367,7 @@ def memory_text(table: pd.DataFrame) -> str:
         rows = known[known["verdict"] == verdict]
         if len(rows):
             where = f" in {len(rows)} of {len(table)} splits" if len(table) > 1 else ""
-            # A column in which no split has a reason is read as numbers that are missing.
+            # A column without any reason is read as missing numbers.
             reason = rows["reason"].iloc[0]
             why = f" ({reason})" if isinstance(reason, str) and reason else ""
             parts.append(f"**{verdict}**{where}{why}")

@@ -1,4 +1,4 @@
-"""How near synthetic patients come to the ones that the generator learned from."""
+"""The nearest training patients of synthetic patients."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from workflow_scripts.common.masks import dice
 from workflow_scripts.common.patients import Patient
 
-# Longest side of the images that are compared, of larger ones every second voxel or fewer: all but
-# the training patients are held in memory.
+# Longest side of the compared images; larger ones are subsampled, since all but the training
+# patients are held in memory.
 LONGEST = 64
 COLUMNS = [
     "patient_id",
@@ -31,7 +31,7 @@ def mask_distance(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
 
 
 def _least(distances: NDArray, names: Sequence[str]) -> tuple[str, bool, float]:
-    """Whose distance is the smallest, whether as a mirror image, and how small it is."""
+    """The name with the smallest distance, whether it is mirrored, and the distance."""
     row, mirrored = np.unravel_index(distances.argmin(), distances.shape)
     return names[row], bool(mirrored), float(distances.min())
 
@@ -46,10 +46,10 @@ def _small(folder: Path, mirrored: bool = False) -> tuple[NDArray[np.float32], N
 
 
 def nearest(folders: Sequence[Path], training: Sequence[Path]) -> pd.DataFrame:
-    """The nearest of the ``training`` patients to each patient's image, and to its tumour.
+    """The nearest ``training`` patient for each patient, by image and by tumour.
 
-    One row a patient, with the columns ``COLUMNS``. Training patients are compared with mirrored
-    too, but not warped.
+    One row per patient with the columns ``COLUMNS``. Training patients are compared unchanged and
+    mirrored, but not warped.
     """
     volumes = [_small(folder) for folder in folders]
     images = np.empty((len(folders), len(training), 2))

@@ -1,4 +1,4 @@
-"""The groups of patients of a split that are compared, and the table of what was measured."""
+"""The groups of patients of a split that are compared, and the table of measures."""
 
 import contextlib
 import tempfile
@@ -27,12 +27,12 @@ def reconstruct(folders: Sequence[Path], codec: Codec, target: Path) -> list[Pat
 
 @contextlib.contextmanager
 def patient_groups(inputs: Any, codec: Codec) -> Iterator[Groups]:
-    """The groups of patients that a rule's inputs name, for the block that compares them."""
+    """The groups of patients in a rule's inputs, for the block that compares them."""
     train, held_out = (
         [Path(path).parent for path in inputs[side]] for side in ("train", "held_out")
     )
     with tempfile.TemporaryDirectory() as folder:
-        # As many as the held-out ones serve for the floor.
+        # For the floor, as many as there are held-out patients.
         chosen = [train[k] for k in evenly_chosen(len(train), len(held_out))]
         yield {
             "train": train,

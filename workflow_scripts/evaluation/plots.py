@@ -1,4 +1,4 @@
-"""Figures of numbers. Each function draws one and returns it; the rule saves them."""
+"""Plots. Each function draws one figure and returns it; the rule saves it."""
 
 import zlib
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from workflow_scripts.evaluation.adherence import fit_line, rows_with
 from workflow_scripts.evaluation.look import note
 from workflow_scripts.evaluation.statistics import crossed_mean, patients_by_seeds, per_patient
 
-# Okabe & Ito's colours, which the colour-blind can tell apart.
+# Okabe & Ito's colours, which are distinguishable with colour blindness.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442"]
 ARM_COLOURS = {
     "real": "#999999",
@@ -61,8 +61,8 @@ def training_curves(
 ) -> Figure:
     """Losses by step: autoencoder and diffusion by split, segmentation by arm, validation Dice.
 
-    ``generators`` maps a stage to its histories by split, ``segmentations`` (split, arm) to one;
-    of the latter, splits are averaged.
+    ``generators`` maps a stage to its histories by split, ``segmentations`` maps (split, arm) to a
+    history; these are averaged over splits.
     """
     figure = Figure(figsize=(9.5, 6.2))
     axes = figure.subplots(2, 2)
@@ -90,15 +90,15 @@ def training_curves(
 
 
 def adherence_scatter(tables: dict[str, pd.DataFrame]) -> Figure:
-    """Measured against requested attributes of the tumours of each split's first draws.
+    """Measured against requested attributes of the tumours in each split's first draws.
 
-    Volumes and their line are on logarithms.
+    Volumes have logarithmic axes.
     """
     tables = {split: table[table["first_volume_ml"] > 0] for split, table in tables.items()}
     if not any(map(len, tables.values())):
         return note("No synthetic patient has a tumour")
     every = pd.concat(tables.values())
-    # Regions are asked for, and seen in the labels, in some runs only.
+    # Regions are requested and labelled in some runs only.
     shown = {
         n: t for n, t in ATTRIBUTE_NAMES.items() if len(rows_with(rows_with(every, n), n, "first"))
     }
@@ -151,8 +151,8 @@ def adherence_scatter(tables: dict[str, pd.DataFrame]) -> Figure:
 def mean_interval(
     scores: pd.DataFrame, n: int, region: str, arm: str, confidence: float
 ) -> tuple[float, float]:
-    """Interval of the mean Dice of an arm over patients and seeds; with too few seeds to tell
-    their spread, over patients alone."""
+    """Interval of the mean Dice of an arm over patients and seeds; over patients only if there are
+    too few seeds."""
     same = (scores["n"] == n) & (scores["region"] == region) & (scores["arm"] == arm)
     values = patients_by_seeds(scores[same], "dice").dropna().to_numpy()
     estimate = crossed_mean(values, confidence, seed_sd=0.0)
@@ -160,9 +160,10 @@ def mean_interval(
 
 
 def dice_by_arm(scores: pd.DataFrame, arms: Sequence[str], confidence: float) -> Figure:
-    """Each test patient's Dice (seeds averaged), and the mean and its interval (``mean_interval``).
+    """Each test patient's Dice (averaged over seeds), and the mean with its interval
+    (``mean_interval``).
 
-    A row of panels for each region, a column for each number of training patients.
+    One row of panels per region, one column per number of training patients.
     """
     table = per_patient(scores, ["dice"])
     names, sizes = list(dict.fromkeys(scores["region"])), sorted(table["n"].unique())
@@ -207,10 +208,10 @@ def dice_by_arm(scores: pd.DataFrame, arms: Sequence[str], confidence: float) ->
 
 
 def dice_by_n(scores: pd.DataFrame, arms: Sequence[str], confidence: float) -> Figure:
-    """Mean Dice over the number of training patients: a line an arm, with intervals
+    """Mean Dice over the number of training patients: one line per arm, with intervals
     (``mean_interval``).
 
-    A panel for each region. Arms are set apart a little, so that their intervals are seen.
+    One panel per region. Arms are slightly offset, so that their intervals remain visible.
     """
     table = per_patient(scores, ["dice"])
     names, sizes = list(dict.fromkeys(scores["region"])), sorted(table["n"].unique())
@@ -224,8 +225,8 @@ def dice_by_n(scores: pd.DataFrame, arms: Sequence[str], confidence: float) -> F
             ends = [mean_interval(scores, n, region, arm, confidence) for n in sizes]
             bars = np.abs(np.array(ends).T - means)
             apart = np.array(sizes) * 1.03 ** (number - (len(arms) - 1) / 2)
-            look = {"color": arm_colour(arm), "label": arm.replace("+", " + "), "ms": 5}
-            panel.errorbar(apart, means, bars, fmt="o-", lw=1.4, elinewidth=1.2, **look)
+            style = {"color": arm_colour(arm), "label": arm.replace("+", " + "), "ms": 5}
+            panel.errorbar(apart, means, bars, fmt="o-", lw=1.4, elinewidth=1.2, **style)
         panel.set(title=region_words(region), xlabel="training patients", xscale="log")
         panel.set_xticks(sizes, [str(size) for size in sizes])
         panel.xaxis.set_minor_locator(NullLocator())

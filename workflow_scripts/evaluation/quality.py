@@ -1,4 +1,4 @@
-"""How good generated patients are, each measure beside its floor: what real patients get when
+"""The quality of synthetic patients, each measure with its floor: the value of real patients
 compared with other real patients."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,17 +26,17 @@ from workflow_scripts.evaluation.intervals import (
 from workflow_scripts.evaluation.two_sample import crop_patients, separate
 from workflow_scripts.evaluation.whole_brains import whole_brain
 
-# Folders by group: ``train`` and ``held_out`` are real; ``reconstructed_train`` and
-# ``reconstructed`` are the same patients after the autoencoder; ``synthetic`` the generator's.
+# Folders by group: ``train`` and ``held_out`` are real patients; ``reconstructed_train`` and
+# ``reconstructed`` are the same patients after the autoencoder; ``synthetic`` are the generator's.
 Groups = dict[str, Sequence[Path]]
 
 
 class Row(NamedTuple):
-    """A row of the quality table: a measure of a generator's patients against a reference's.
+    """A row of the quality table: a measure of a generator's patients compared with a reference.
 
-    ``modality`` and ``reference`` are empty where there is none. ``low`` and ``high`` are the
-    interval of ``value`` over patients; ``floor`` is what real patients get, ``floor_low`` and
-    ``floor_high`` are its interval, of AUCs alone.
+    ``modality`` and ``reference`` may be empty. ``low`` and ``high`` are the interval of ``value``
+    over patients; ``floor`` is the value of real patients; ``floor_low`` and ``floor_high`` are its
+    interval, for AUCs only.
     """
 
     generator: str
@@ -51,20 +51,20 @@ class Row(NamedTuple):
     floor_high: float = float("nan")
 
 
-# Of each reference: its group, and that of the other patients of the same kind, for the floor.
+# For each reference: its group, and the group of other patients of the same kind, for the floor.
 REFERENCES = {
     "reconstructed": ("reconstructed", "reconstructed_train"),
     "real": ("held_out", "train"),
 }
-# A measure that tells one patient's scanner from another's, and the name of its spread.
+# A measure that differs between scanners, and the name of its spread.
 CONTRAST, SPREAD = "grey_white_contrast", "contrast_spread"
 COMPARISONS = (("synthetic", "reconstructed"), ("synthetic", "real"), ("reconstructed", "real"))
-# Random choices of patients that a distance is the mean of.
+# Number of random choices of patients over which a distance is averaged.
 CHOICES = 10
 
 
 def _compared(groups: Groups) -> list[tuple[str, str]]:
-    """Generators that made patients, each with a reference."""
+    """Pairs of generator and reference, for generators with patients."""
     return [(name, reference) for name, reference in COMPARISONS if groups[name]]
 
 
@@ -77,7 +77,7 @@ def two_sample_rows(
     confidence: float,
 ) -> Iterator[Row]:
     """How well a small network tells a generator's slices from the reference's (``two_sample``);
-    the floor is how well it tells the reference's patients from the training patients."""
+    the floor is the same for the reference's patients and the training patients."""
     crops = {name: crop_patients(folders, seed) for name, folders in groups.items()}
     length = {"steps": steps, "repeats": repeats, "seed": seed, "confidence": confidence}
     floors: dict[tuple[str, str], tuple[float, float, float]] = {}
@@ -102,12 +102,12 @@ def brain_measures(
 def brain_rows(
     groups: Groups, grid: Grid, modalities: Sequence[str], confidence: float
 ) -> Iterator[Row]:
-    """Means of ``brain_measures`` over those of the reference, so that 1 is right; the floor is
+    """Ratios of the means of ``brain_measures`` to the reference's, where 1 is right; the floor is
     the training patients' ratio.
 
-    Of ``CONTRAST`` the ratio of the standard deviations over patients too: a generator whose
-    patients all have one contrast may have the right mean. What no patient of a group has, such as
-    detail far from a tumour that fills the brain, has no row.
+    ``CONTRAST`` also has the ratio of the standard deviations over patients, since a generator
+    whose patients all have the same contrast may have the right mean. A measure that no patient of
+    a group has, such as detail far from a tumour that fills the brain, has no row.
     """
     measures = {
         name: pd.DataFrame([brain_measures(Patient(f), grid, modalities) for f in folders])
@@ -134,11 +134,11 @@ def brain_rows(
 def fault_rows(
     groups: Groups, grid: Grid, confidence: float, holed: Sequence[bool], torn: Sequence[bool]
 ) -> Iterator[Row]:
-    """Share of patients whose label has holes, and of those whose brain is torn.
+    """Share of patients whose label has holes, and of patients whose brain is torn.
 
-    The floor is the share of held-out patients, for labels of synthetic ones after the autoencoder.
-    ``holed`` and ``torn`` say which synthetic labels have holes and which brains are torn, as they
-    were drawn: holes are filled then, and all but a brain's largest piece is cut away.
+    The floor is the share of held-out patients, whose labels are taken after the autoencoder.
+    ``holed`` and ``torn`` flag the synthetic labels with holes and the torn brains as drawn, before
+    holes are filled and all but a brain's largest piece are removed.
     """
     holes = {
         name: [has_holes(Patient(folder)) for folder in groups[name]]
@@ -160,8 +160,8 @@ def fault_rows(
 
 
 def _patients_a_side(parts: dict[str, list]) -> int:
-    """Patients on each side of a distance, which falls with their number: no more than any group
-    that is compared has, and half of all real ones."""
+    """Number of patients on each side of a distance, on which the distance depends: at most the
+    smallest compared group, and half of all real patients."""
     sizes = [len(parts[name]) for name in ("synthetic", "reconstructed", "held_out")]
     real = len(parts["train"]) + len(parts["held_out"])
     return min(*(size for size in sizes if size), real // 2)
@@ -175,10 +175,10 @@ def distance_rows(
 ) -> Iterator[Row]:
     """Distances of each generator's patients from real held-out ones.
 
-    ``parts`` holds what is compared of each patient, by group; ``measures`` are functions of two
-    lists of it, by measure and modality. A value is the mean over ``CHOICES`` random choices of
-    patients, the floor that over random halves of the real patients, training and held-out, with as
-    many on each side. A distance that is NaN has no row.
+    ``parts`` has the compared data of each patient, by group; ``measures`` are functions of two
+    lists of these, by measure and modality. A value is the mean over ``CHOICES`` random choices of
+    patients. The floor is the mean over random halves of the real patients, training and held-out,
+    with the same number on each side. A distance that is NaN has no row.
     """
     count, real = _patients_a_side(parts), [*parts["train"], *parts["held_out"]]
 
@@ -207,13 +207,13 @@ def distance_rows(
 
 
 def _choices(seed: int) -> Iterator[np.random.Generator]:
-    """Random numbers of each choice of patients."""
+    """Random generators, one for each choice of patients."""
     return map(np.random.default_rng, ((seed, k) for k in range(CHOICES)))
 
 
 def _mean(distances: Iterable[float]) -> float:
-    """Mean of the distances that there are; NaN where there are none, as of tumours in patients
-    who have none."""
+    """Mean of the distances that are not NaN; NaN if there are none, such as for tumours in
+    patients without one."""
     known = [distance for distance in distances if not np.isnan(distance)]
     return float(np.mean(known)) if known else float("nan")
 
@@ -224,8 +224,9 @@ def feature_rows(
     seed: int,
     confidence: float,
 ) -> Iterator[Row]:
-    """Fréchet and kernel distances of feature vectors, of which ``extract`` gives (n, d) of a
-    patient: of their principal components in all real held-out patients (``distance_rows``)."""
+    """Fréchet and kernel distances of feature vectors (``distance_rows``), on their principal
+    components in all real held-out patients; ``extract`` returns the vectors (n, d) of a
+    patient."""
     features = {
         name: [extract(folder) for folder in groups[name]]
         for name in ("synthetic", "reconstructed", "train", "held_out")
@@ -261,8 +262,8 @@ def intensity_rows(
 
 
 def variety_rows(groups: Groups) -> Iterator[Row]:
-    """Similarity of pairs, with that of held-out patients as the floor: for synthetic ones after
-    the autoencoder, which smooths all that it decodes and so makes it more alike."""
+    """Similarity of pairs of patients; the floor is that of held-out patients. For synthetic
+    patients these are taken after the autoencoder, whose smoothing makes patients more similar."""
     alike = {n: pair_similarity(groups[n]) for n in ("held_out", "reconstructed", "synthetic")}
     for name, reference in (("reconstructed", "real"), ("synthetic", "reconstructed")):
         if groups[name]:

@@ -1,4 +1,5 @@
-"""How often verdicts are wrong, and how often a true difference is seen: trials with a known truth.
+"""How often verdicts are wrong, and how often a true difference is detected: simulated studies with
+a known truth.
 
     python -m workflow_scripts.evaluation.simulate_verdicts
 
@@ -24,17 +25,17 @@ PATIENTS = (8, 40, 100)
 OPPONENTS = (1, 5)
 GAIN = 0.07
 RUNS = 10_000
-# Trials that are held in memory at a time.
+# Number of studies that are held in memory.
 BLOCK = 500
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What Dice is made of, as standard deviations of the difference of two arms.
+    """Variance components of Dice, as standard deviations of the difference of two arms.
 
-    ``seed_sd`` is of the effect of a seed, ``patient_sd`` of a patient's effect that all seeds
-    share, ``noise_sd`` of what is drawn anew for each patient and seed. ``validation`` patients
-    choose the opponent.
+    ``seed_sd`` is that of the seed effect, ``patient_sd`` of the patient effect that all seeds
+    share, ``noise_sd`` of the residual for each patient and seed. The opponent is chosen on
+    ``validation`` patients.
     """
 
     seed_sd: float = 0.035
@@ -50,9 +51,9 @@ TRUTHS = (Truth(), Truth(patient_sd=0.05))
 def draw_trials(
     truth: Truth, runs: int, patients: int, seeds: int, opponents: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Paired differences (runs, P, S) of an arm and its opponent where all arms are equally good.
+    """Paired differences (runs, P, S) of an arm and its opponent if all arms are equally good.
 
-    The opponent is that of the ``opponents`` arms with the largest mean Dice of the validation
+    The opponent is the one of the ``opponents`` arms with the largest mean Dice of the validation
     patients over the seeds. Each arm has half of the difference's variance.
     """
     arms = 1 + opponents
@@ -71,7 +72,7 @@ def draw_trials(
 
 
 def share_decided(differences: NDArray[np.float64], confidence: float = 0.95) -> float:
-    """Share of the trials (runs, P, S) in which the interval of the mean excludes 0."""
+    """Share of the studies (runs, P, S) in which the interval of the mean excludes 0."""
     error, freedom = crossed_error(differences)
     half = stats.t.ppf((1 + confidence) / 2, freedom) * error
     return float((np.abs(differences.mean((-1, -2))) > half).mean())
@@ -80,7 +81,7 @@ def share_decided(differences: NDArray[np.float64], confidence: float = 0.95) ->
 def simulate(
     truth: Truth, runs: int, patients: int, seeds: int, opponents: int, seed: int
 ) -> tuple[float, float]:
-    """Share of false verdicts without an effect, and of true ones at a gain of ``GAIN``."""
+    """Share of false verdicts without an effect, and of true verdicts at a gain of ``GAIN``."""
     rng, shares, drawn = np.random.default_rng([seed, patients, seeds, opponents]), [], []
     for first in range(0, runs, BLOCK):
         count = min(BLOCK, runs - first)
@@ -92,7 +93,7 @@ def simulate(
 
 
 def table(runs: int, seed: int = 0) -> pd.DataFrame:
-    """A row for each number of seeds, patients and opponents, with and without a patient effect."""
+    """One row per number of seeds, patients and opponents, with and without a patient effect."""
     rows = []
     for seeds, patients, opponents in itertools.product(SEEDS, PATIENTS, OPPONENTS):
         row = {"seeds": seeds, "test patients": patients}
@@ -108,7 +109,7 @@ def table(runs: int, seed: int = 0) -> pd.DataFrame:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=RUNS, help="trials a cell")
+    parser.add_argument("--runs", type=int, default=RUNS, help="simulated studies per cell")
     parser.add_argument("--write", type=Path, help="document whose table is replaced")
     options = parser.parse_args()
     markdown_table = markdown(table(options.runs))

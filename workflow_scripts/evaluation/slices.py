@@ -1,4 +1,4 @@
-"""Figures of slices. Each function draws one and returns it; the rule saves them."""
+"""Figures of slices. Each function draws one figure and returns it; the rule saves it."""
 
 import functools
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from workflow_scripts.preprocess.picture import mark_sides
 from workflow_scripts.segmentation.volumes import reference_masks
 
 REGION_COLOURS = {"WT": "#FFB000", "TC": "#FE6100", "ET": "#DC267F"}
-# Axes shown across and upwards, and the axis that is cut. The patient's x runs to the left: the
-# patient's right is on the left.
+# Horizontal, vertical and cut axis of each plane. x points left: the patient's right is on the
+# left.
 PLANES = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}
 
 
 def _box(patients: Sequence[Patient]) -> list[slice]:
-    """The box that holds all brains, with a voxel to spare."""
+    """The bounding box of all brains, with a margin of one voxel."""
     brain = np.any([patient.brain() for patient in patients], axis=0)
     voxels = np.argwhere(brain)
     low, high = np.maximum(voxels.min(0) - 1, 0), voxels.max(0) + 2
@@ -41,9 +41,9 @@ def _draw_slice(
     frame_mm: tuple[float, float],
     mirrored: bool = False,
 ) -> None:
-    """Draw one slice with its contours in the middle of a frame of that width and height.
+    """Draw a slice with its contours in the centre of a frame of ``frame_mm``.
 
-    A ``mirrored`` patient's left and right have changed places in the arrays.
+    The arrays of a ``mirrored`` patient have left and right swapped.
     """
     across, up, cut = PLANES[plane]
 
@@ -66,7 +66,7 @@ def _draw_slice(
 
 
 def _middle(patient: Patient) -> NDArray[np.int64]:
-    """Voxel in which the tumour is cut: in each axis, the slice that has most of it."""
+    """Voxel through which the tumour is cut: along each axis, the slice with most tumour."""
     label = patient.label() > 0
     if not label.any():
         label = patient.brain()
@@ -82,7 +82,7 @@ def _legend(figure: Figure, names: Sequence[str]) -> None:
 
 
 def _canvas(widths: Sequence[float], heights: Sequence[float], width_in: float, title: str):
-    """A black figure of panels in these proportions, in millimetres, and its axes."""
+    """A black figure with panels of these sizes in millimetres, and its axes."""
     scale = width_in / sum(widths)
     figure = Figure(figsize=(width_in, sum(heights) * scale * 1.03 + 1.1), facecolor="black")
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.04, wspace=0.01, hspace=0.01)
@@ -99,7 +99,7 @@ def _sides(box: list[slice], spacing: Sequence[float]) -> NDArray[np.float64]:
 
 
 def _views(modalities: Sequence[str]) -> list[tuple[int, str]]:
-    """What is shown of a patient: three planes of the first modality, one of the second."""
+    """The panels of a patient: three planes of the first modality, one of the second."""
     return [(0, plane) for plane in PLANES] + [(1, "axial")] * (len(modalities) > 1)
 
 
@@ -120,12 +120,12 @@ def side_by_side(
     contours: bool = True,
     numbered: bool = False,
 ) -> Figure:
-    """Two patients in each row, cut through the tumour's middle, or both through the first one's.
+    """Two patients per row, each cut through its tumour, or both through the first one's.
 
-    ``heads`` stand above the left and the right ones. A column for each plane of the first
-    modality, and the axial plane of the second, where there is one. Without ``contours`` a tumour
-    is seen by its contrast alone. Each patient is named above its tumour's volume, but
-    ``numbered`` ones, which are counted from 1, row by row.
+    ``heads`` are the titles of the left and the right patients. There is a column for each plane of
+    the first modality, and one for the axial plane of the second, if there is one. ``contours``
+    outlines the tumours. Each patient is labelled with its name and its tumour's volume, or if
+    ``numbered`` with a number from 1, row by row.
     """
     box = _box([patient for pair in pairs for patient in pair])
     names = list(regions(labels)) if contours else []
@@ -147,7 +147,7 @@ def side_by_side(
                 options = {"frame_mm": frame_mm, "mirrored": patient.mirrored}
                 draw(axes[row, column], image[m], masks, plane, index, **options)
             volume = f"{(patient.label() > 0).sum() * grid.voxel_ml:.0f} mL"
-            # A name would tell what numbered patients are.
+            # A name would reveal the group of numbered patients.
             name = f"{2 * row + side + 1}: " if numbered else f"{patient.patient_id}\n"
             _corner(axes[row, first], name + volume + ", mirrored" * patient.mirrored)
     for first, head in zip((0, len(views) + 1), heads, strict=True):
@@ -169,9 +169,10 @@ def sweep(
     labels: str,
     title: str,
 ) -> Figure:
-    """Tumours that differ in one thing: a column for each request, cut through its place (N, 3).
+    """Tumours that differ in one attribute: one column per request, cut through its centroid
+    (N, 3).
 
-    Three planes of the first modality, then the axial plane of the second, where there is one.
+    Three planes of the first modality, then the axial plane of the second, if there is one.
     """
     box, names = _box(patients), list(regions(labels))
     sides, views = _sides(box, grid.spacing_mm), _views(modalities)

@@ -1,12 +1,12 @@
-"""Means over patients and seeds, and whether two arms differ.
+"""Means over patients and seeds, and the difference of two arms.
 
 One model serves every comparison. The paired difference of two arms, for patient p and seed s, is
 
     y_ps = μ + a_p + b_s + e_ps,
 
-with random effects of patients and of seeds, which are crossed (Searle, Casella and McCulloch 1992,
-chapter 4). A difference that holds for one draw of training patients and first weights alone
-is no difference of the method, so that both kinds of spread enter interval and test.
+with crossed random effects of patients and of seeds (Searle, Casella and McCulloch 1992, chapter
+4). A difference that holds for a single draw of training patients and initial weights is no
+difference of the method, so both variances enter interval and test.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-# Fewer say nothing of how much another seed would change.
+# Fewer do not determine the variance between seeds.
 LEAST_SEEDS = 3
 POWER = 0.8
 
@@ -26,10 +26,10 @@ POWER = 0.8
 class Estimate:
     """A mean over patients and seeds with its interval.
 
-    ``low`` and ``high`` are the interval's ends, ``p`` the two-sided p value of a mean of 0: below
-    1 − confidence exactly where the interval excludes 0. ``smallest`` is the smallest true
-    mean that a study of this precision shows with a probability of ``POWER``. What the data cannot
-    tell is NaN.
+    ``low`` and ``high`` are the ends of the interval. ``p`` is the two-sided p value for a mean of
+    0: it is below 1 − confidence exactly if the interval excludes 0. ``smallest`` is the smallest
+    true mean that a study of this precision detects with a probability of ``POWER``. Values that
+    the data do not determine are NaN.
     """
 
     mean: float
@@ -42,9 +42,9 @@ class Estimate:
 
 
 def per_patient(scores: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """Scores averaged over the seeds: a row for each n, arm, region and patient, in that order.
+    """Scores averaged over the seeds: one row per n, arm, region and patient, in that order.
 
-    Arms and regions keep the order that they have in ``scores``.
+    Arms and regions are in the order of ``scores``.
     """
     order = {name: scores[name].drop_duplicates().tolist() for name in ("arm", "region")}
     keys = ["n", "arm", "region", "patient_id"]
@@ -57,20 +57,22 @@ def per_patient(scores: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
 
 
 def patients_by_seeds(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One arm's scores of one n and region as a table with a row a patient and a column a seed."""
+    """One arm's scores for one n and region as a table with one row per patient and one column per
+    seed."""
     return scores.pivot(index="patient_id", columns="seed", values=metric)
 
 
 def crossed_error(values: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
     """Standard error of the mean of crossed values (..., P, S), and its degrees of freedom.
 
-    The variance is (MS_P + MS_S − MS_E) / (P S), of the mean squares of patients, seeds and
-    residual, which estimates the variance of the mean where both effects are random. It is at
-    least the larger of MS_P / (P S) and MS_S / (P S). Its degrees of freedom
-    are the harmonic mean of Satterthwaite's (1946) and of the smaller of P − 1 and S − 1:
-    Satterthwaite's are themselves estimated, and with three seeds give 7 to 8 % of false verdicts
-    in place of 5 (``simulate_verdicts``). At least two patients and two seeds are needed.
+    The variance is (MS_P + MS_S − MS_E) / (P S) with the mean squares of patients, seeds and
+    residual, which estimates the variance of the mean if both effects are random. It is at least
+    the larger of MS_P / (P S) and MS_S / (P S). Its degrees of freedom are the harmonic mean of
+    Satterthwaite's (1946) and of the smaller of P − 1 and S − 1: Satterthwaite's are themselves
+    estimated, and with three seeds give 7 to 8 % false verdicts in place of 5 %
+    (``simulate_verdicts``). At least two patients and two seeds are needed.
     """
+    # Mean squares of patients, seeds and residual.
     patients, seeds = values.shape[-2:]
     mean = values.mean((-1, -2), keepdims=True)
     by_patient, by_seed = values.mean(-1, keepdims=True), values.mean(-2, keepdims=True)
@@ -80,6 +82,7 @@ def crossed_error(values: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
     residual = values - by_patient - by_seed + mean
     ms_error = (residual**2).sum((-1, -2)) / free[2]
 
+    # Variance of the mean times P S, and its degrees of freedom by Satterthwaite.
     total = np.maximum.reduce([ms_patients, ms_seeds, ms_patients + ms_seeds - ms_error])
     parts = ms_patients**2 / free[0] + ms_seeds**2 / free[1] + ms_error**2 / free[2]
     least = min(free[:2])
@@ -89,8 +92,8 @@ def crossed_error(values: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
 
 
 def smallest_shown(error: float, freedom: float, confidence: float) -> float:
-    """The smallest true mean that a t test shows with a probability of ``POWER``:
-    ``error`` times the sum of the t quantiles of both probabilities (Bloom 1995,
+    """The smallest true mean that a t test detects with a probability of ``POWER``: ``error`` times
+    the sum of the t quantiles of both probabilities (Bloom 1995,
     doi:10.1177/0193841X9501900504)."""
     quantiles = stats.t.ppf([(1 + confidence) / 2, POWER], freedom)
     return float(error * quantiles.sum())
@@ -106,11 +109,12 @@ def _estimate(
 
 
 def crossed_mean(values: NDArray[np.float64], confidence: float, seed_sd: float) -> Estimate:
-    """Mean of values (P, S) of patients and seeds, with an interval of both.
+    """Mean of values (P, S) over patients and seeds, with an interval over both.
 
-    With fewer than ``LEAST_SEEDS`` seeds the spread between seeds is not estimated: interval and
-    smallest difference then suppose a standard deviation ``seed_sd`` of the seeds' means beside the
-    spread over patients (NaN: no interval), and there is no p value. One patient has no interval.
+    With fewer than ``LEAST_SEEDS`` seeds the variance between seeds is not estimated: interval and
+    smallest difference then assume a standard deviation ``seed_sd`` of the seeds' means in addition
+    to the variance over patients (NaN: no interval), and there is no p value. With one patient
+    there is no interval.
     """
     patients, seeds = values.shape
     if not values.size:
@@ -129,17 +133,17 @@ def crossed_mean(values: NDArray[np.float64], confidence: float, seed_sd: float)
 
 
 def family_coverage(confidence: float, scores: pd.DataFrame) -> float:
-    """Coverage of each of a family's intervals, one for each region, so that all of them hold with
-    ``confidence`` together (Bonferroni)."""
+    """Coverage of each interval in a family, one per region, such that all of them together have
+    the coverage ``confidence`` (Bonferroni)."""
     return 1 - (1 - confidence) / scores["region"].nunique()
 
 
 def arm_difference(
     scores: pd.DataFrame, others: pd.DataFrame, metric: str, confidence: float, seed_sd: float
 ) -> Estimate:
-    """Mean difference of an arm's scores and another's, paired by patient and seed.
+    """Mean difference between the scores of two arms, paired by patient and seed.
 
-    Both tables hold one n and region. Patients and seeds that one of them lacks are left out.
+    Both tables are of one n and region. Patients and seeds that one of them lacks are excluded.
     """
     tables = [patients_by_seeds(table, metric) for table in (scores, others)]
     first, second = tables[0].align(tables[1], join="inner")
@@ -153,8 +157,8 @@ def summarise(
     confidence: float,
     seed_sd: float,
 ) -> pd.DataFrame:
-    """A row for each n, arm and region: mean and standard deviation over patients of each metric,
-    and the mean difference from the opponent of that n with its interval (``family_coverage``).
+    """One row per n, arm and region: mean and standard deviation over patients of each metric, and
+    the mean difference from the opponent with its interval (``family_coverage``).
 
     ``seed_sd`` is that of Dice: with fewer than ``LEAST_SEEDS`` seeds other metrics have no
     interval. Columns of differences are empty for the opponent itself.

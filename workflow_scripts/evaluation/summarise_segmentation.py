@@ -1,4 +1,4 @@
-"""Rule ``summarise_segmentation``: the arms beside each other, for machines and for people."""
+"""Rule ``summarise_segmentation``: the scores of all arms as CSV, Markdown and LaTeX."""
 
 import pandas as pd
 
@@ -10,19 +10,19 @@ from workflow_scripts.evaluation.verdicts import verdicts_text
 
 
 def caption(scores: pd.DataFrame, confidence: float, seed_sd: float, grid: dict) -> str:
-    """What the numbers of the table are."""
+    """The caption of the table."""
     patients, regions = scores["patient_id"].nunique(), scores["region"].nunique()
     seeds = scores.groupby("n")["seed"].nunique().min()
     voxel = " × ".join(f"{side:g}" for side in grid["spacing_mm"])
     if seeds < LEAST_SEEDS:
-        interval = f"supposes that seeds differ by a standard deviation of {seed_sd:g}"
+        interval = f"assumes a standard deviation between seeds of {seed_sd:g}"
     else:
-        interval = f"is over patients and {seeds} seeds, which are crossed"
+        interval = f"is over patients and {seeds} crossed seeds"
     if regions > 1:
         interval += f", corrected for {regions} regions"
     return (
         f"Segmentation of {patients} test patients: mean ± standard deviation over patients (seeds "
-        "averaged first). Difference: Dice less the opponent's, paired by patient and seed; its "
+        "averaged first). Difference: Dice minus the opponent's, paired by patient and seed; its "
         f"{100 * confidence:g} % interval {interval}. Measured in template space (MNI152), on "
         f"voxels of {voxel} mm. A missed tumour counts as Dice 0 and the image's diagonal. n "
         "counts the training patients; the validation patients are labelled too."

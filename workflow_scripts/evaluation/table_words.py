@@ -1,4 +1,4 @@
-"""The rows of the summary's tables in words; ``docs/numbers.md`` says what each number is."""
+"""Readable names for the rows of the summary's tables; ``docs/numbers.md`` defines each number."""
 
 import pandas as pd
 
@@ -39,7 +39,7 @@ UNITS = {"ratio": "ratio", "mm": "mm", "1": "difference"}
 
 
 def in_words(table: pd.DataFrame) -> pd.DataFrame:
-    """A table with its splits and modalities in words; without the column of a single split."""
+    """A table with readable splits and modalities, and without the column of a single split."""
     table = table.replace({"modality": MODALITIES})
     if table["split"].nunique() == 1:
         return table.drop(columns="split")

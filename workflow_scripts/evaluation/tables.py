@@ -1,4 +1,4 @@
-"""Tables for people: Markdown and LaTeX."""
+"""Readable tables in Markdown and LaTeX."""
 
 from collections.abc import Sequence
 
@@ -19,27 +19,27 @@ DIGITS = {"dice": 3, "hd95_mm": 1, "nsd": 3, "volume_error_ml": 1, "volume_error
 
 
 def p_text(p: float) -> str:
-    """A p value with two significant digits, down to 0.001; a dash where there is none."""
+    """A p value with two significant digits, down to 0.001; a dash if missing."""
     if np.isnan(p):
         return "–"
     return "<0.001" if p < 0.001 else f"{p:.2g}" if p < 0.995 else "1"
 
 
 def number(value: float, digits: int) -> str:
-    """A number with a true minus sign; a dash where there is none."""
+    """A number with a typographic minus sign; a dash if missing."""
     if value is None or np.isnan(value):
         return "–"
     return f"{value:.{digits}f}".replace("-", "−")
 
 
 def signed(value: float, digits: int) -> str:
-    """A number with its sign, also where it is positive; a dash where there is none."""
+    """A number that always has a sign; a dash if missing."""
     text = number(value, digits)
     return f"+{text}" if value > 0 else text
 
 
 def with_interval(value: float, low: float, high: float, digits: int) -> str:
-    """``value [low, high]``; the value alone where neither end is known, a dash without a value."""
+    """``value [low, high]``; only the value without an interval, a dash without a value."""
     shown, *ends = (number(each, digits) for each in (value, low, high))
     return shown if shown == "–" or set(ends) == {"–"} else f"{shown} [{', '.join(ends)}]"
 
@@ -72,7 +72,7 @@ def markdown(table: pd.DataFrame) -> str:
     return table.to_markdown(index=False, disable_numparse=True) + "\n"
 
 
-# What pandas leaves as it is, and not every LaTeX knows.
+# Characters that pandas does not escape, and not every LaTeX supports.
 LETTERS = {"±": r"$\pm$", "−": "$-$", "–": "--", "²": "$^2$"}
 
 
@@ -85,8 +85,8 @@ def latex(table: pd.DataFrame, caption: str) -> str:
 
 
 def replace_between(text: str, new: str, name: str) -> str:
-    """A document with what stands between its marks ``<!-- name: begin -->`` and ``<!-- name: end
-    -->`` replaced. Raises ``UserError`` without them."""
+    """Replace the text between the marks ``<!-- name: begin -->`` and ``<!-- name: end -->`` of a
+    document. Raises ``UserError`` without them."""
     begin, end = (f"<!-- {name}: {side} -->\n" for side in ("begin", "end"))
     if begin not in text or end not in text:
         raise UserError(f"the document lacks the marks {begin.strip()} and {end.strip()}")

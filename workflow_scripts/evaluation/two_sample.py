@@ -17,14 +17,14 @@ from workflow_scripts.common.choice import evenly_chosen
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.evaluation.intervals import UNKNOWN, auc_interval
 
-# Voxels of a crop's side, or the slice's side where that is shorter.
+# Side of a crop in voxels, or the slice's side if that is shorter.
 SIDE = 32
-# Of each patient: so many crops are seen in training, and so many held-out ones are scored.
+# Crops per patient in training, and for the score of a held-out patient.
 CROPS = 64
 FOLDS = 5
-# Patients of a group, at most; of more, so many are evenly chosen.
+# Maximum number of patients per group, evenly spaced.
 PATIENTS = 100
-# Crops of each group in a training step.
+# Crops per group in a training step.
 BATCH = 8
 LR = 3e-3
 WEIGHT_DECAY = 1e-2
@@ -40,10 +40,10 @@ class Crops:
 
 
 def crop_patient(folder: Path, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Square crops (M, n, s, s) of a patient's axial slices about random voxels of the foreground.
+    """Square crops (M, n, s, s) of a patient's axial slices around random foreground voxels.
 
-    Everything outside the foreground is 0: a mask that was cut elsewhere would give a group away,
-    whatever its images look like.
+    Everything outside the foreground is 0, since a different mask would reveal the group, whatever
+    the images look like.
     """
     patient = Patient(folder)
     inside = patient.foreground_slices > 0  # Z, X, Y
@@ -67,11 +67,9 @@ def crop_patients(folders: Sequence[Path], seed: int) -> Crops:
 
 
 class SliceClassifier(nn.Module):
-    """A convolutional network that scores crops (B, 1, s, s), the higher the more it takes them
-    for ones of the first group.
+    """A convolutional network that scores crops (B, 1, s, s): higher scores mean the first group.
 
-    Beside the crop it is given what a mean of 3 x 3 pixels leaves of it, since blur and noise show
-    there first.
+    Its second input is the crop minus its mean over 3 x 3 pixels, which reveals blur and noise.
     """
 
     def __init__(self) -> None:
@@ -90,8 +88,8 @@ class SliceClassifier(nn.Module):
 
 
 def _batch(groups: Sequence[torch.Tensor], rng: torch.Generator) -> torch.Tensor:
-    """As many crops (2 B, 1, s, s) of each group, turned over at random: both weigh the same,
-    whatever their number of patients."""
+    """Equally many crops (2 B, 1, s, s) of each group, randomly flipped; both groups have the same
+    weight, whatever their number of patients."""
     drawn = []
     for crops in groups:
         who = torch.randint(len(crops), (BATCH,), generator=rng)
@@ -132,8 +130,8 @@ def mean_scores(network: SliceClassifier, crops: torch.Tensor) -> NDArray[np.flo
 def draw_folds(
     names: Sequence[Sequence[str]], folds: int, rng: np.random.Generator
 ) -> list[NDArray[np.int64]]:
-    """The fold of each patient of two groups, whose patients are spread evenly over ``folds``; one
-    who is in both groups, real and reconstructed, has the same fold in both."""
+    """The fold of each patient of two groups, evenly distributed over ``folds``. A patient in both
+    groups, real and reconstructed, has the same fold in both."""
     fold: dict[str, int] = {}
     for group in names:
         new = [name for name in group if name not in fold]
@@ -150,16 +148,16 @@ def separate(
     seed: int,
     confidence: float,
 ) -> tuple[float, float, float]:
-    """AUC with which a classifier tells two groups' patients apart in one modality, by its index,
-    and its interval over patients (``auc_interval``).
+    """AUC of a classifier for the patients of two groups in one modality (by index), and its
+    interval over patients (``auc_interval``).
 
-    The classifier is cross-fitted over patients, ``repeats`` times in new folds. The AUC is the
-    share of pairs of patients, one of each group and held out in the same fold, of whom the first
-    group's has the higher mean score; ties count half. Where two groups do not differ it is 0.5 on
-    average: a pair could swap its groups without any change in what its classifier learned from.
-    Scores of different folds are not compared, since a fold's classifier expects fewer of a group
-    the more of it were held out, which makes a pooled AUC too small. NaN where a group has not two
-    patients.
+    The classifier is cross-fitted over patients, ``repeats`` times with new folds. The AUC is the
+    share of pairs of patients, one of each group and held out in the same fold, in which the first
+    group's patient has the higher mean score; ties count half. If the groups do not differ it is
+    0.5 on average: swapping the groups of a pair would not change the classifier's training data.
+    Scores of different folds are not compared: a fold's classifier expects fewer patients of a
+    group the more of them were held out, which biases a pooled AUC downwards. NaN if a group has
+    fewer than two patients.
     """
     folds = min(FOLDS, len(first.names), len(second.names))
     if folds < 2:

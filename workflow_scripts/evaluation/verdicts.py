@@ -1,4 +1,4 @@
-"""What comparisons say, for people: a line for each, its verdict first."""
+"""Comparisons as text: one line each, with the verdict first."""
 
 import pandas as pd
 
@@ -9,20 +9,21 @@ from workflow_scripts.evaluation.tables import number, p_text, signed
 
 
 def question_text(row: pd.Series, confidence: float, seed_sd: float, validation: str) -> str:
-    """One comparison, its verdict first, in words and numbers."""
+    """One comparison in words and numbers, with the verdict first."""
     change, low, high = (signed(row[k], 3) for k in ("difference", "ci_low", "ci_high"))
     region = region_words(row["region"])
     few = row["seeds"] < LEAST_SEEDS
-    supposed = f"if seeds differ by a standard deviation of {seed_sd:g}"
+    supposed = f"assuming a standard deviation between seeds of {seed_sd:g}"
     p = f", p {p_text(row['p'])}".replace("p 0", "p = 0").replace("p 1", "p = 1")
     tested = f"{row['patients']} test patients, {row['seeds']} seed{'s'[: row['seeds'] != 1]}"
     interval = f"{100 * confidence:g} % interval {low} to {high}{f' {supposed}' if few else p}"
     smallest = number(row["smallest"], 3)
     shown = (
-        f"Were the spread of seeds known, a true difference of {smallest} would be shown with 80 % "
+        f"Were the spread of seeds known, a true difference of {smallest} would be detected with "
+        f"80 % "
         f"probability."
         if few
-        else f"A true difference of {smallest} is shown with 80 % probability."
+        else f"A true difference of {smallest} is detected with 80 % probability."
     )
     return (
         f"- {region[0].upper()}{region[1:]}: **{row['verdict']}**. With {row['n']} training and "
@@ -38,7 +39,7 @@ def verdicts_text(
     confidence: float,
     seed_sd: float,
 ) -> str:
-    """A line for each question, n and region, and how they were asked."""
+    """One line per question, n and region, and a note on the method."""
     if comparisons.empty:
         return "Nothing to compare: the arms lack real+classical+synthetic, or an opponent.\n"
     counts = scores.groupby("n")["validation"].unique()
@@ -49,7 +50,7 @@ def verdicts_text(
         for _, row in rows.iterrows()
     ]
     chosen = (
-        "the arm without synthetic patients that has the best validation Dice"
+        "the arm without synthetic patients with the best validation Dice"
         if opponent == "validation"
         else "named in the configuration"
     )

@@ -1,4 +1,4 @@
-"""Whether a patient is a whole brain: its outline, its size, how its slices agree."""
+"""Measures of whole brains: outline, volume, and agreement of neighbouring slices."""
 
 from collections.abc import Sequence
 
@@ -9,15 +9,16 @@ from scipy import ndimage
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient
 
-# The outline is compared with itself, smoothed over this distance.
+# Smoothing of the outline with which it is compared.
 SMOOTHED_MM = 6.0
 
 
 def slice_ratio(image: NDArray, inside: NDArray[np.bool_], spacing_mm: Sequence[float]) -> float:
-    """Differences of neighbouring slices over those of neighbours in the slice, each by the
-    millimetre, inside the foreground (X, Y, Z) and over all modalities of ``image`` (M, X, Y, Z).
+    """Differences between neighbouring slices over differences between neighbours within slices,
+    both per millimetre, inside the foreground (X, Y, Z) and over all modalities of ``image``
+    (M, X, Y, Z).
 
-    Stripes across slices raise it, slices that are copies of each other lower it.
+    Stripes raise it; slices that are copies of each other lower it.
     """
     steps = []
     for axis, spacing in enumerate(spacing_mm):
@@ -32,7 +33,7 @@ def slice_ratio(image: NDArray, inside: NDArray[np.bool_], spacing_mm: Sequence[
 
 
 def outline_roughness(inside: NDArray[np.bool_], spacing_mm: Sequence[float]) -> float:
-    """Share of the foreground (X, Y, Z) that smoothing over ``SMOOTHED_MM`` takes away or adds."""
+    """Share of the foreground (X, Y, Z) that smoothing over ``SMOOTHED_MM`` removes or adds."""
     sigma = [SMOOTHED_MM / spacing for spacing in spacing_mm]
     smooth = ndimage.gaussian_filter(inside.astype(np.float32), sigma) > 0.5
     return float((smooth != inside).sum() / inside.sum())

@@ -1,4 +1,4 @@
-"""Rule ``write_summary``: the run's results on one page, with a plain word on what they say."""
+"""Rule ``write_summary``: the run's results on one page, with their interpretation."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ cut away. Similarity above the floor is less variety. What each number is exactl
 
 def likeness_text(quality: pd.DataFrame) -> str:
     """How well a small network tells synthetic patients from held-out ones after the autoencoder,
-    beside the floor, for each modality; the table has each split."""
+    with the floor, for each modality; the table has each split."""
     chosen = (quality["generator"] == "synthetic") & (quality["measure"] == "auc_reconstructed")
     parts = []
     for modality, rows in quality[chosen].groupby("modality", sort=False):
@@ -57,13 +57,13 @@ def likeness_text(quality: pd.DataFrame) -> str:
         return ""
     return (
         "- Synthetic patients told from held-out ones after the autoencoder by a small network, "
-        f"AUC (0.5: not at all; 1: without an error): {'; '.join(parts)}. The floor is between "
+        f"AUC (0.5: not at all; 1: without error): {'; '.join(parts)}. The floor is between "
         "training and held-out patients.\n"
     )
 
 
 def draws_text(tables: list[pd.DataFrame]) -> str:
-    """How often the patient was the one asked for, at once or after drawing again."""
+    """How often requests were met, at the first draw or later."""
     table = pd.concat(tables)
     met, first = table["outcome"] == "met", table["first_outcome"] == "met"
     faults = table["outcome"].value_counts()
@@ -71,21 +71,21 @@ def draws_text(tables: list[pd.DataFrame]) -> str:
     return (
         f"Of {len(table)} requests {(met & first).sum()} were met at the first draw and "
         f"{(met & ~first).sum()} after drawing again ({table['attempts'].mean():.1f} draws a "
-        f"request). {count['volume']} kept a tumour of another volume than tolerated, "
-        f"{count['place']} one at another place, {count['torn']} a torn brain and "
-        f"{count['holes']} a label with holes, the closest of their draws; {count['missing']} had "
-        "no tumour in any draw and were left out.\n"
+        f"request). {count['volume']} have a tumour volume outside the tolerance, "
+        f"{count['place']} a centroid outside the tolerance, {count['torn']} a torn brain and "
+        f"{count['holes']} a label with holes; their closest draws are used. {count['missing']} "
+        f"had no tumour in any draw and were omitted.\n"
     )
 
 
 def problems(
     tables: dict[str, pd.DataFrame], sweeps: dict[str, pd.DataFrame], others: list[str]
 ) -> str:
-    """What the reader must know before any number: models of other runs that synthetic patients
-    come from, and requests, by split, that gave no patient."""
+    """Problems that come before any number: synthetic patients from models of other runs, and
+    requests without a patient, by split."""
     lines = [
-        f"- Synthetic patients come from {other}: whom it learned from is not known here. The "
-        "comparison holds only if it never saw the test patients."
+        f"- Synthetic patients come from {other}: its training patients are unknown here. The "
+        f"comparison is valid only if they include no test patient."
         for other in others
     ]
     for split, table in tables.items():
@@ -94,26 +94,26 @@ def problems(
         if missing == len(table):
             lines.append(
                 f"- {words}: **no synthetic patient could be made**; the arms with synthetic "
-                "patients learned without them, and say nothing about synthesis. Train the "
-                " diffusion model for longer (diffusion.steps), or ask for larger tumours."
+                f"patients were trained without them, and show nothing about synthesis. Train the "
+                " diffusion model for longer (diffusion.steps), or request larger tumours."
             )
         elif missing:
-            lines.append(f"- {words}: {missing} of {len(table)} requests gave no tumour.")
+            lines.append(f"- {words}: {missing} of {len(table)} requests have no tumour.")
         if (sweeps[split]["outcome"] == "missing").all():
-            lines.append(f"- {words}: no tumour in the sweeps of size and place.")
+            lines.append(f"- {words}: no tumour in the sweeps over volumes and centroids.")
     return "## Problems\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
 def models_of_others(params) -> list[str]:
-    """Folders of models that synthetic patients come from, whoever trained them."""
+    """Model folders from which synthetic patients come."""
     if params.model:
         return [params.model]
     return sorted(set(params.priors) - {*PRIORS, "none"})
 
 
 def adherence_text(table: pd.DataFrame) -> str:
-    """The adherence table at the first draw, with few digits. The shares met are in ``draws_text``,
-    and the axes of the centroid in the table itself."""
+    """The adherence table at the first draw, rounded. The shares of met requests are in
+    ``draws_text``, the axes of the centroid in the table file."""
     shown = table[(table["draw"] == "first") & ~table["attribute"].isin([MET, *CENTROID])]
     rows = []
     for row in shown.itertuples():
@@ -139,7 +139,7 @@ def adherence_text(table: pd.DataFrame) -> str:
 
 
 def contrast_text(table: pd.DataFrame) -> str:
-    """Contrast with a column for each group, and the ratios of synthetic to reconstructed and to
+    """Contrast with one column per group, and the ratios of synthetic to reconstructed and to
     training patients with their intervals."""
     keys = ["split", "modality"]
     wide = table.pivot(index=keys, columns="group", values="contrast_z")[list(GROUPS)]
@@ -154,7 +154,7 @@ def contrast_text(table: pd.DataFrame) -> str:
 
 
 def reconstruction_text(table: pd.DataFrame) -> str:
-    """The reconstruction table with few digits."""
+    """The reconstruction table, rounded."""
     shown = table.copy()
     for name, digits in {"psnr_db": 1, "ssim": 3, "label_dice": 3}.items():
         shown[name] = [number(value, digits) for value in table[name]]
@@ -172,12 +172,12 @@ QUALITY_COLUMNS = {
 
 
 def quality_text(table: pd.DataFrame) -> str:
-    """The quality table with a column for each generator and reference, beside their floors: those
-    of synthetic patients, where there are any."""
+    """The quality table with one column per generator and reference, and their floors, for
+    synthetic patients if there are any."""
     keys = ["split", "measure", "modality"]
     table = table.astype({"modality": object}).fillna({"modality": ""})
     rows = {}
-    # Synthetic patients come first, in alphabetical order backwards.
+    # In reverse alphabetical order, synthetic patients come first.
     for row in table.sort_values("generator", ascending=False, kind="stable").itertuples():
         measure = MEASURES.get(row.measure, row.measure)
         cells = rows.setdefault((row.split, measure, row.modality), {})
@@ -224,7 +224,7 @@ def main(snakemake) -> None:
         Path(snakemake.input.markdown).read_text(encoding="utf-8"),
         "## Segmentation in native space\n",
         native_text(scores),
-        "## Do synthetic patients have the tumour that was asked for?\n",
+        "## Do synthetic patients have the requested tumour?\n",
         draws_text(list(attributes.values())),
         adherence_text(tables["adherence"]),
         "At the first draw, before any selection. Bias [interval] and limits of agreement are of "
@@ -235,8 +235,8 @@ def main(snakemake) -> None:
         "## Contrast of tumours against their surroundings\n",
         contrast_text(tables["contrast"]),
         "In standard deviations of the test patients' brains without their tumours, mean over "
-        "patients. Held-out and reconstructed ones are the test patients; training ones are those "
-        "that the generator learned from, and whose tumours it can be expected to match.\n",
+        "patients. Held-out and reconstructed ones are the test patients; training patients are "
+        "those on which the generator was trained, whose tumours it can be expected to match.\n",
         "## Synthetic beside held-out patients\n",
         quality_text(tables["quality"]),
         QUALITY,

@@ -30,14 +30,14 @@ README = """{name}: volumes in MNI152 space, intensities from 0 to 1 inside the 
 Written by SBLDM. {origin}
 """
 ORIGINS = {
-    False: "Patients were preprocessed; the column split says what each may be used for.",
-    True: "Synthesised, as attributes.tsv of the run asks for them. The column derived_from names "
-    "whose brain a patient has; n/a is nobody's.",
+    False: "Preprocessed patients; the column split has the role of each one.",
+    True: "Synthesised as requested in the run's attributes.tsv. The column derived_from names "
+    "the person whose brain it is; n/a: no person's.",
 }
 
 
 def subject(name: str) -> str:
-    """A patient's name as a BIDS label, which has letters and digits alone."""
+    """A patient's name as a BIDS label, which has letters and digits only."""
     return "".join(letter for letter in name if letter.isalnum() and letter.isascii())
 
 
@@ -47,7 +47,7 @@ def derived_from(case: Case) -> str:
 
 
 def write_bids(folder: Path, cases: list[Case], modalities: list[str], labels: str) -> None:
-    """Write ``folder/real`` and ``folder/synthetic``, each a derivative data set by itself."""
+    """Write ``folder/real`` and ``folder/synthetic``, each a separate derivative data set."""
     for name, is_synthetic in (("real", False), ("synthetic", True)):
         of_set = [case for case in cases if (case.role == SYNTHETIC) == is_synthetic]
         if of_set:
@@ -89,7 +89,7 @@ def _write_dataset(
         "split": {"Description": "train, validation, test, or synthetic"},
     }
     if is_synthetic:
-        columns["derived_from"] = {"Description": "the person whose brain it is; n/a: nobody's"}
+        columns["derived_from"] = {"Description": "the person whose brain it is; n/a: no person's"}
     write_json(columns, dataset / "participants.json")
     rows = [f"{value}\t{short}\t{long}" for value, (short, long) in CLASSES[labels].items()]
     write_text(

@@ -1,4 +1,4 @@
-"""A patient for another framework: its files, and what it may be used for."""
+"""A patient for export to another framework, with its role."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from workflow_scripts.common.labels import collapse
 from workflow_scripts.common.nifti import load_volume, save_nifti
 
 SYNTHETIC = "synthetic"
-# Patients that a network may learn from, each framework in its own way.
+# Roles of patients on which a network may be trained.
 LEARNED = ("train", "validation", SYNTHETIC)
 
 
@@ -26,12 +26,12 @@ class Case:
         return self.folder.name
 
     def volume(self, modality: str) -> Path:
-        """Its volume of a modality (NIfTI)."""
+        """Path of a modality's volume (NIfTI)."""
         return self.folder / f"{modality}.nii.gz"
 
 
 def copy_label(case: Case, labels: str, target: Path) -> None:
-    """Write a case's label map with the classes that this run tells apart: 0, 1, …"""
+    """Write a case's label map with the classes of this run: 0, 1, …"""
     label, affine = load_volume(case.volume("label"))
     target.parent.mkdir(parents=True, exist_ok=True)
     save_nifti(collapse(label.astype(np.uint8), labels), affine, target, np.uint8)

@@ -1,4 +1,4 @@
-"""Cases as a list that MONAI's ``load_decathlon_datalist`` reads."""
+"""Export of cases as a list for MONAI's ``load_decathlon_datalist``."""
 
 import os
 from pathlib import Path
@@ -11,8 +11,8 @@ from workflow_scripts.export.cases import Case, copy_label
 def write_datalist(
     folder: Path, home: Path, cases: list[Case], modalities: list[str], labels: str
 ) -> None:
-    """Write ``datalist.json``, a section for each role, and label maps with the classes that the
-    run tells apart; files are relative to ``home``, where the list will lie."""
+    """Write ``datalist.json`` with a section for each role, and label maps with the run's classes;
+    paths are relative to ``home``, the final folder of the list."""
     sections: dict[str, list[dict]] = {}
     for case in cases:
         label = Path("labels", case.role, f"{case.name}.nii.gz")

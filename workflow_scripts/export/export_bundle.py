@@ -17,8 +17,8 @@ from workflow_scripts.segmentation.model import SegmentationNetwork
 VERSION = "0.1.0"
 README = """# {name}
 
-A 3-D U-Net that outlines {regions} in {modalities} of {shape} voxels of {spacing} mm in MNI152
-space, skull-stripped and scaled as SBLDM's preprocessing does ({arm}). Research software, no
+A 3-D U-Net that segments {regions} in {modalities} of {shape} voxels of {spacing} mm in MNI152
+space, skull-stripped and normalised by SBLDM's preprocessing ({arm}). Research software, no
 medical device. With SBLDM installed (`pip install .` in its folder):
 
     python -c "from monai.bundle import run
@@ -27,7 +27,7 @@ medical device. With SBLDM installed (`pip install .` in its folder):
 
 
 def metadata(config: dict[str, Any]) -> dict[str, Any]:
-    """``configs/metadata.json``: what the network takes and gives, and what made it."""
+    """``configs/metadata.json``: inputs, outputs and origin of the network."""
     modalities, named = config["modalities"], list(regions(config["labels"]))
     packages = package_versions()
     shared = {
@@ -70,7 +70,7 @@ def metadata(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def inference(config: dict[str, Any]) -> dict[str, Any]:
-    """``configs/inference.json``: a patient's images to a label map."""
+    """``configs/inference.json``: from a patient's images to a label map."""
     settings, ours = config["settings"], "workflow_scripts.export.bundle_parts"
     return {
         "imports": ["$import torch"],
@@ -113,7 +113,7 @@ def inference(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_bundle(folder: Path, config: dict[str, Any], weights: dict[str, torch.Tensor]) -> None:
-    """Write the bundle of a network with this configuration and these weights."""
+    """Write the bundle of a network with its configuration and weights."""
     for name, content in (("metadata", metadata(config)), ("inference", inference(config))):
         write_json(content, folder / "configs" / f"{name}.json")
     (folder / "models").mkdir()

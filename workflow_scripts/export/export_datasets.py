@@ -13,7 +13,7 @@ from workflow_scripts.export.nnunet import write_nnunet
 def cases(splits: Path, split: str, preprocessed: Path, synthetic: Path) -> list[Case]:
     """A split's patients in the order of its table, then the synthetic ones.
 
-    Raises ``UserError`` where two patients, real or synthetic, would have one name in BIDS.
+    Raises ``UserError`` if two patients, real or synthetic, would have the same name in BIDS.
     """
     table = read_table(splits)
     rows = table[table["split"] == split]
@@ -25,8 +25,8 @@ def cases(splits: Path, split: str, preprocessed: Path, synthetic: Path) -> list
         if other is not case:
             raise UserError(
                 f"patients '{other.name}' ({other.role}) and '{case.name}' ({case.role}) have the "
-                "same letters and digits, which is all that a name in BIDS may have; rename one of "
-                "them, in the cohort or in the table of requests"
+                f"same letters and digits, the only characters that BIDS names may have; rename "
+                f"one of them in the cohort or in the table of requests"
             )
     return patients
 
@@ -35,11 +35,11 @@ def main(snakemake) -> None:
     inputs, params, target = snakemake.input, snakemake.params, Path(snakemake.output.datasets)
     preprocessed = Path(inputs.volumes[0]).parent.parent
     patients = cases(inputs.splits, snakemake.wildcards.split, preprocessed, inputs.synthetic)
-    look = (patients, params.modalities, params.labels)
+    options = (patients, params.modalities, params.labels)
     with staged_directory(target) as folder:
-        write_nnunet(folder / "nnUNet_raw", *look)
-        write_bids(folder / "bids", *look)
-        write_datalist(folder / "monai", target.resolve() / "monai", *look)
+        write_nnunet(folder / "nnUNet_raw", *options)
+        write_bids(folder / "bids", *options)
+        write_datalist(folder / "monai", target.resolve() / "monai", *options)
 
 
 if __name__ == "__main__":

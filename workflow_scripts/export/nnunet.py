@@ -1,4 +1,5 @@
-"""Cases as nnU-Net's raw data sets (https://github.com/MIC-DKFZ/nnUNet, dataset format of v2)."""
+"""Export of cases as nnU-Net's raw data sets (https://github.com/MIC-DKFZ/nnUNet, dataset format of
+v2)."""
 
 import shutil
 from pathlib import Path
@@ -7,19 +8,19 @@ from workflow_scripts.common.files import write_json
 from workflow_scripts.common.labels import regions
 from workflow_scripts.export.cases import LEARNED, SYNTHETIC, Case, copy_label
 
-# Data sets from 500 on are nobody's.
+# Numbers from 500 are free for custom data sets.
 REAL, MADE, BOTH = 501, 502, 503
 DATASETS = {REAL: "SBLDMReal", MADE: "SBLDMSynthetic", BOTH: "SBLDMRealAndSynthetic"}
 NAMES = {"WT": "whole_tumour", "TC": "tumour_core", "ET": "enhancing_tumour"}
 
 
 def dataset_name(number: int) -> str:
-    """Name of a data set's folder, by which nnU-Net knows its number."""
+    """Name of a data set's folder, which contains its number."""
     return f"Dataset{number}_{DATASETS[number]}"
 
 
 def chosen(number: int, cases: list[Case]) -> list[Case]:
-    """Cases of a data set: real ones, synthetic ones, or, where there are both, all."""
+    """Cases of a data set: real ones, synthetic ones or, if there are both, all."""
     synthetic = [case for case in cases if case.role == SYNTHETIC]
     if number == BOTH:
         return cases if synthetic else []
@@ -27,22 +28,22 @@ def chosen(number: int, cases: list[Case]) -> list[Case]:
 
 
 def label_definition(labels: str) -> dict:
-    """``labels`` of ``dataset.json``, and the order of the regions where there are several.
+    """``labels`` of ``dataset.json``, and the order of the regions if there are several.
 
-    Regions that hold each other are learned as such: each is a list of classes, and the order
-    says which class a voxel of the region gets.
+    Nested regions are trained as regions: each is a list of classes, and the order determines which
+    class a voxel of the region gets.
     """
     region_classes = regions(labels)
     if len(region_classes) == 1:
         return {"labels": {"background": 0, NAMES["WT"]: 1}}
     named = {NAMES[name]: list(classes) for name, classes in region_classes.items()}
-    # Oedema is what whole tumour has beside core and enhancing tumour, and so on.
+    # A whole tumour's own class is oedema, its part outside the core, and so on.
     return {"labels": {"background": 0, **named}, "regions_class_order": [2, 1, 3]}
 
 
 def write_nnunet(folder: Path, cases: list[Case], modalities: list[str], labels: str) -> None:
-    """Write ``folder/Dataset…`` for real cases, synthetic ones and both; test cases lie in the
-    real ones' ``imagesTs`` and ``labelsTs``. Cases without any are no data set."""
+    """Write ``folder/Dataset…`` for real cases, synthetic ones and both; test cases are in the real
+    data set's ``imagesTs`` and ``labelsTs``. Empty data sets are not written."""
     for number in DATASETS:
         of_set = chosen(number, cases)
         learned = [case for case in of_set if case.role in LEARNED]

@@ -1,4 +1,4 @@
-"""nnU-Net's commands, from the environment that they are installed in."""
+"""nnU-Net's commands, run in their own environment."""
 
 import os
 import shutil
@@ -9,34 +9,34 @@ from pathlib import Path
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.processes import has_gpu
 
-# Lines of a failed command that its error message repeats.
+# Number of last lines of a failed command in the error message.
 LAST = 5
 
 
 def command_path(name: str, commands: str | None) -> str:
-    """Where a command lies: in the folder ``commands``, or else on the PATH.
+    """The path of a command: in the folder ``commands``, or on the PATH.
 
-    Raises ``UserError`` where it does not.
+    Raises ``UserError`` if it is missing.
     """
     if path := shutil.which(name, path=commands):
         return path
     where = f"in nnunet.commands, {commands}" if commands else "on the PATH"
     raise UserError(
-        f"{name} is not {where}; install nnU-Net, in an environment of its own, and name the "
-        "folder of its commands: --config 'nnunet={commands: /path/to/environment/bin}'"
+        f"{name} is not {where}; install nnU-Net in a separate environment, and set the folder of "
+        f"its commands: --config 'nnunet={{commands: /path/to/environment/bin}}'"
     )
 
 
 class NNUNet:
-    """nnU-Net's commands with the folders that they share: data sets in ``raw``, all that nnU-Net
-    makes of them in ``work``. What they print is appended to ``log``."""
+    """nnU-Net's commands with their common folders: data sets in ``raw``, nnU-Net's files in
+    ``work``. Their output is appended to ``log``."""
 
     def __init__(
         self, commands: str | None, raw: Path, work: Path, threads: int, log: Path
     ) -> None:
         self.commands, self.log, self.threads = commands, log, threads
         self.preprocessed, self.results = work / "preprocessed", work / "results"
-        # Not the workflow's modules: the environment is another one.
+        # Without the workflow's modules, since the environment is another one.
         self.environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         self.environment |= {
             "nnUNet_raw": str(raw.resolve()),
@@ -50,9 +50,9 @@ class NNUNet:
     def run(
         self, command: str, *arguments: object, tell: Callable[[str], None] | None = None
     ) -> None:
-        """Run a command to its end; ``tell`` is called with each line that it prints.
+        """Run a command; ``tell`` is called with each line of its output.
 
-        Raises ``UserError`` with its last lines where it fails.
+        Raises ``UserError`` with its last lines if it fails.
         """
         words = [command_path(command, self.commands), *map(str, arguments)]
         last: list[str] = []
@@ -76,5 +76,5 @@ class NNUNet:
         if process.returncode:
             raise UserError(
                 f"{' '.join(words)} ended with status {process.returncode}: "
-                f"{' | '.join(filter(None, last))}; all that it said is in {self.log}"
+                f"{' | '.join(filter(None, last))}; its output is in {self.log}"
             )

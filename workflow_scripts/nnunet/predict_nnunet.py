@@ -1,4 +1,4 @@
-"""Rule ``predict_nnunet``: the test patients' tumours as nnU-Net finds them."""
+"""Rule ``predict_nnunet``: nnU-Net's predictions for the test patients."""
 
 import tempfile
 from pathlib import Path

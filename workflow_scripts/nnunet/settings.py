@@ -8,15 +8,16 @@ from workflow_scripts.common.settings import Section, UserPath
 
 
 class NNUNetSettings(Section):
-    """nnU-Net, where it is installed: a second segmentation network, asked the same question."""
+    """nnU-Net, if installed: a second segmentation network for the same comparison."""
 
     commands: UserPath | None = Field(
-        description="folder that nnUNetv2_train and nnU-Net's other commands lie in; null: those "
-        "on the PATH"
+        description="folder of nnUNetv2_train and nnU-Net's other commands; null: those on the PATH"
     )
     trainer: str = Field(
-        description="nnU-Net's class that trains, and thereby for how long: nnUNetTrainer is "
-        "1000 epochs, nnUNetTrainer_100epochs what it says",
+        description="nnU-Net's trainer class, which determines the number of epochs: "
+        "nnUNetTrainer has 1000, nnUNetTrainer_100epochs 100",
         pattern=r"^\w+$",
     )
-    configuration: Literal["3d_fullres", "2d"] = Field(description="of nnU-Net's plans")
+    configuration: Literal["3d_fullres", "2d"] = Field(
+        description="configuration of nnU-Net's plans"
+    )

@@ -32,8 +32,8 @@ def folds(labels: Path, splits: pd.DataFrame, split: str) -> list[dict[str, list
 
 
 def prepare(nnunet: NNUNet, dataset: int, configuration: str) -> None:
-    """Plan on the real patients, whichever data set is learned from, so that batches, patches and
-    networks of both are the same; then preprocess the data set."""
+    """Plan on the real patients, whichever data set is used for training, so that both have the
+    same batches, patches and networks; then preprocess the data set."""
     both = sorted({REAL, dataset})
     nnunet.run("nnUNetv2_extract_fingerprint", "-d", *both, "-np", nnunet.threads)
     nnunet.run("nnUNetv2_plan_experiment", "-d", *both)
@@ -44,15 +44,15 @@ def prepare(nnunet: NNUNet, dataset: int, configuration: str) -> None:
 
 
 class Epochs:
-    """Says how far a training is, from the lines that nnU-Net prints."""
+    """Logs the progress of a training from nnU-Net's output."""
 
     def __init__(self, results: Path) -> None:
         self.results = results
         self.progress: Progress | None = None
 
     def __call__(self, line: str) -> None:
-        """Count the epochs before the one that a line names; nnU-Net's ``debug.json`` tells how
-        many there will be."""
+        """Count the epochs before the one in a line; their total number is in nnU-Net's
+        ``debug.json``."""
         if not (named := re.search(r"Epoch (\d+)\s*$", line)):
             return
         if not self.progress and (debug := next(self.results.glob("*/*/fold_0/debug.json"), None)):

@@ -1,4 +1,4 @@
-"""Where a patient's brain is, and how modalities, reference and template lie to each other."""
+"""The brain mask of a patient, and the registration of modalities, reference and template."""
 
 import logging
 from dataclasses import dataclass
@@ -27,21 +27,21 @@ from workflow_scripts.preprocess.skull_strip import (
 from workflow_scripts.preprocess.template import load_template
 from workflow_scripts.preprocess.volumes import canonical_volume, to_image
 
-# Overlap of brain and template below which a registration may have failed.
+# Overlap of brain and template below which registration may have failed.
 DOUBTFUL_OVERLAP = 0.9
-# Heads nod by up to 30 degrees in scanners. A rotation above twice that means a wrong header.
+# Heads are tilted by up to 30 degrees in scanners. More than twice that suggests a wrong header.
 TURNED_DEG = 60.0
-# Heads turn by a few degrees between two scans.
+# Heads rotate by a few degrees between two scans.
 MODALITY_TURNED_DEG = 20.0
-LOOK = "check the picture of the patient"
+LOOK = "check the patient's picture"
 
 
 @dataclass(frozen=True)
 class Aligned:
-    """What each point becomes (mm): template to reference, and reference to each modality, as
-    resampling wants them; the brain mask on the reference's voxels; and its overlap with the
-    template's (``registration.agreement``), ``None`` where it was not registered. ``warnings`` say
-    what is odd, and what to do about it."""
+    """Transforms of points (mm) from template to reference and from reference to each modality, as
+    needed for resampling; the brain mask on the reference's voxels; and its overlap with the
+    template's (``registration.agreement``), ``None`` without registration. ``warnings`` name
+    problems and remedies."""
 
     to_reference: sitk.Transform
     to_modality: dict[str, sitk.Transform]
@@ -53,8 +53,8 @@ class Aligned:
 def find_brain(
     raw: Raw, way: str, row: dict, stripped: NDArray[np.bool_] | None
 ) -> NDArray[np.bool_]:
-    """Brain mask on the reference's voxels, by ``preprocess.skull_strip``; ``stripped`` is the
-    mask of a volume that was skull-stripped before."""
+    """Brain mask on the reference's voxels, by the method of ``preprocess.skull_strip``;
+    ``stripped`` is the mask of a volume that is already skull-stripped."""
     volume, affine = raw.images[raw.reference], raw.affines[raw.reference]
     if way == "auto":
         way = "deepbet" if stripped is None else "none"
@@ -72,7 +72,7 @@ def find_brain(
 
 
 def given_mask(row: dict, target: sitk.Image) -> NDArray[np.bool_]:
-    """The brain mask that the cohort's table names, on the target's voxels."""
+    """The brain mask in the cohort's table, on the target's voxels."""
     if not row.get("brain_mask"):
         raise UserError(
             "preprocess.skull_strip: given needs a file in the column brain_mask; name one, or "
@@ -85,7 +85,7 @@ def given_mask(row: dict, target: sitk.Image) -> NDArray[np.bool_]:
 def align(raw: Raw, settings: PreprocessSettings, row: dict) -> Aligned:
     """Register the modalities to the reference, and the reference to the template.
 
-    Raises ``UserError`` where the brain does not fit the template (``check_overlap``).
+    Raises ``UserError`` if the brain does not fit the template (``check_overlap``).
     """
     volume, affine = raw.images[raw.reference], raw.affines[raw.reference]
     stripped = stripped_mask(volume, affine)
@@ -116,10 +116,10 @@ def align(raw: Raw, settings: PreprocessSettings, row: dict) -> Aligned:
 def check_modalities(
     to_modality: dict[str, sitk.Euler3DTransform], reference: str
 ) -> list[tuple[str, str]]:
-    """Log and return warnings of modalities that are turned far against the reference, each with
-    what to do about it: nobody turns so far between two scans, so that a header may be wrong."""
+    """Log and return warnings, with remedies, for modalities with a large rotation relative to the
+    reference: heads do not rotate so far between two scans, so a header may be wrong."""
     warnings = [
-        (f"{modality}: is turned by {angle_deg:.0f} degrees against {reference}", LOOK)
+        (f"{modality}: is turned by {angle_deg:.0f} degrees relative to {reference}", LOOK)
         for modality, transform in to_modality.items()
         if (angle_deg := turned_deg(transform)) > MODALITY_TURNED_DEG
     ]
@@ -129,11 +129,11 @@ def check_modalities(
 
 
 def check_overlap(overlap: float | None, angle_deg: float, modality: str) -> list[tuple[str, str]]:
-    """Log and return warnings where a brain fits the template badly, or where the head is turned,
-    each with what to do about it; raise ``UserError`` where it hardly fits at all.
+    """Log and return warnings, with remedies, if a brain fits the template poorly or the head has a
+    large rotation; raise ``UserError`` if it hardly fits at all.
 
-    ``overlap`` is the overlap of the brains, ``None`` where the patient has no brain mask;
-    ``angle_deg`` is the rotation from the template to the image, in degrees.
+    ``overlap`` is the overlap of the brains, ``None`` without a brain mask; ``angle_deg`` is the
+    rotation from the template to the image, in degrees.
     """
     if overlap is None:
         what = f"{modality}: without a brain mask the registration cannot be checked"
@@ -142,10 +142,9 @@ def check_overlap(overlap: float | None, angle_deg: float, modality: str) -> lis
     logging.info("overlap of brain and template: %.3f", overlap)
     if overlap < LEAST_OVERLAP:
         raise UserError(
-            f"{modality}: the registration to the template failed: brain and template overlap by "
-            f"{overlap:.2f}, at least {LEAST_OVERLAP} is needed; check the image's orientation "
-            "and its brain mask (preprocess.skull_strip), or leave the patient out "
-            "(cohort.exclude)"
+            f"{modality}: registration to the template failed: brain and template overlap by "
+            f"{overlap:.2f}, at least {LEAST_OVERLAP} is required; check the image's orientation "
+            "and its brain mask (preprocess.skull_strip), or exclude the patient (cohort.exclude)"
         )
     warnings = []
     if overlap < DOUBTFUL_OVERLAP:
@@ -155,8 +154,8 @@ def check_overlap(overlap: float | None, angle_deg: float, modality: str) -> lis
         )
     if angle_deg > TURNED_DEG:
         warnings.append(
-            f"{modality}: the head is turned by {angle_deg:.0f} degrees from what the header says; "
-            "left and right may be wrong too"
+            f"{modality}: the head is turned by {angle_deg:.0f} degrees relative to its header; "
+            f"left and right may be wrong too"
         )
     for warning in warnings:
         logging.warning("%s; %s", warning, LOOK)

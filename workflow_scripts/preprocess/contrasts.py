@@ -1,8 +1,9 @@
-"""A brain's contrasts: the intensity of each tissue in each modality, under a smooth brightness.
+"""The contrasts of a brain: the intensity of each tissue in each modality, with a smooth bias
+field.
 
-With tissue maps f, an image is about sum_t f_t(v) b_t(v), where b_t is a polynomial of second
-degree in the position. That is most of an image away from the tumour, in a few numbers a patient.
-Each region of the tumour has one intensity in each modality.
+With tissue maps f, an image is approximately sum_t f_t(v) b_t(v), where b_t is a polynomial of
+second degree in the position. This describes most of an image outside the tumour with a few numbers
+per patient. Each region of the tumour has one intensity in each modality.
 """
 
 import numpy as np
@@ -17,24 +18,25 @@ from workflow_scripts.preprocess.tissue import TISSUES
 
 # Canonical values of the tumour's regions: necrotic core, oedema, enhancing tumour.
 REGION_VALUES = (1, 2, 3)
-# Standard deviation of the Gaussian that mixes regions at their edges, in voxels, chosen at 3 mm.
+# Standard deviation, in voxels, of the Gaussian that mixes regions at their edges; chosen at 3 mm.
 EDGE_VOXELS = 0.6
 # Ridge of the regions' intensities, in voxels.
 REGION_RIDGE = 0.5
-# A smaller region is all edge, and tells little of its intensity.
+# Smaller regions consist of edges, and do not determine an intensity.
 LEAST_ML = 0.5
 # Coefficients of a polynomial of second degree in three variables.
 TERMS = 10
-# One unit of the positions.
+# Unit of the positions.
 UNIT_MM = 100.0
-# Voxels around the tumour that are left out.
+# Margin around the tumour, in voxels, that is excluded.
 MARGIN_VOXELS = 2
-# Ridge, in voxels: a tissue that a brain hardly has tells nothing of its brightness.
+# Ridge, in voxels, for tissues that a brain hardly has.
 RIDGE = 1.0
 
 
 def _predictors(tissue: NDArray, where: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
-    """Tissue fractions times terms of the position (3 * ``TERMS``, n), of the voxels ``where``."""
+    """Products of tissue fractions and polynomial terms (3 * ``TERMS``, n) at the voxels
+    ``where``."""
     x, y, z = grid.to_mm(np.argwhere(where)).T / UNIT_MM
     terms = np.stack([np.ones_like(x), x, y, z, x * x, y * y, z * z, x * y, x * z, y * z])
     return (tissue[:, where][:, None] * terms).reshape(-1, len(x))
@@ -54,8 +56,8 @@ def fit_contrasts(
 
 
 def draw_contrasts(contrasts: NDArray, tissue: NDArray, grid: Grid) -> NDArray[np.float32]:
-    """The image (M, X, Y, Z), 0 to 1, of a brain with tissue maps (3, X, Y, Z), 0 to 1, and
-    contrasts (3, ``TERMS``, M): without a tumour, texture or noise."""
+    """Render the image (M, X, Y, Z), 0 to 1, of a brain with tissue maps (3, X, Y, Z), 0 to 1, and
+    contrasts (3, ``TERMS``, M), without tumour, texture or noise."""
     where = tissue.sum(0) > 0
     image = np.zeros((contrasts.shape[-1], *tissue.shape[1:]), np.float32)
     coefficients = contrasts.reshape(-1, contrasts.shape[-1])
@@ -66,9 +68,9 @@ def draw_contrasts(contrasts: NDArray, tissue: NDArray, grid: Grid) -> NDArray[n
 def _shares(
     label: NDArray[np.uint8], brain: NDArray[np.float32]
 ) -> tuple[tuple[slice, ...], NDArray[np.float32]]:
-    """The part of a canonical label (X, Y, Z) around the tumour, and the share that each region has
-    of its voxels (3, x, y, z): voxels at an edge hold both sides of it. Outside the tumour and a
-    rendered ``brain`` (M, X, Y, Z) there is none."""
+    """The box of a canonical label (X, Y, Z) around the tumour, and the share of each region in its
+    voxels (3, x, y, z): voxels at an edge are mixtures. Outside the tumour and a rendered ``brain``
+    (M, X, Y, Z) the shares are 0."""
     voxels = np.argwhere(label > 0)
     low, high = voxels.min(0) - MARGIN_VOXELS, voxels.max(0) + MARGIN_VOXELS + 1
     part = tuple(slice(max(0, a), b) for a, b in zip(low, high, strict=True))
@@ -82,9 +84,9 @@ def region_intensities(
     image: NDArray, brain: NDArray[np.float32], label: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
     """Intensity (3, M) of each region of a tumour (``REGION_VALUES``) in an image (M, X, Y, Z) with
-    canonical label (X, Y, Z), by regression on their shares of the voxels, with a ridge towards the
-    region's mean; the rest of a voxel is ``brain`` (``draw_contrasts``). That of a thin bright
-    region may exceed 1. NaN for a region that the tumour lacks."""
+    canonical label (X, Y, Z), by regression on the regions' shares of the voxels, with a ridge
+    towards the region's mean; the remaining share of a voxel is ``brain`` (``draw_contrasts``). The
+    intensity of a thin bright region may exceed 1. NaN for a region that the tumour lacks."""
     intensities = np.full((len(REGION_VALUES), len(image)), np.nan, np.float32)
     if not (label > 0).any():
         return intensities
@@ -93,18 +95,18 @@ def region_intensities(
             intensities[row] = image[:, label == value].mean(1)
     part, shares = _shares(label, brain)
     here, means = (slice(None), *part), np.nan_to_num(intensities)
-    # What the regions' means leave, so that the ridge pulls towards them.
-    left = image[here] - (1 - shares.sum(0)) * brain[here]
-    left = left - np.einsum("kxyz,km->mxyz", shares, means)
+    # Residuals of the regions' means, so that the ridge pulls towards these.
+    residuals = image[here] - (1 - shares.sum(0)) * brain[here]
+    residuals = residuals - np.einsum("kxyz,km->mxyz", shares, means)
     predictors = shares.reshape(len(shares), -1).astype(np.float64)
     gram = predictors @ predictors.T + REGION_RIDGE * np.eye(len(shares))
-    change = np.linalg.solve(gram, predictors @ left.reshape(len(image), -1).T)
+    change = np.linalg.solve(gram, predictors @ residuals.reshape(len(image), -1).T)
     return (intensities + change).astype(np.float32)
 
 
 def region_volumes(attributes: pd.DataFrame) -> NDArray[np.float64]:
-    """Volumes in mL (N, 3) of each region (``REGION_VALUES``) of tumours by their attributes.
-    Whichever region a tumour without shares consists of has all of its volume."""
+    """Volumes in mL (N, 3) of each region (``REGION_VALUES``), from tumours' attributes. A tumour
+    without shares has one region, so all regions get its whole volume."""
     core, enhancing = (attributes[name].to_numpy(float) for name in SHARES)
     shares = np.stack([core - enhancing, 1 - core, enhancing], axis=1)
     return np.nan_to_num(shares, nan=1) * attributes[["volume_ml"]].to_numpy(float)
@@ -113,12 +115,12 @@ def region_volumes(attributes: pd.DataFrame) -> NDArray[np.float64]:
 def fill_intensities(
     intensities: NDArray[np.float32], contrasts: NDArray[np.float32], volumes_ml: NDArray
 ) -> NDArray[np.float32]:
-    """Intensities (N, 3, M) of patients' regions, complete.
+    """Intensities (N, 3, M) of patients' regions without missing values.
 
-    Where a tumour lacks a region (NaN), or has less than ``LEAST_ML`` of it by ``volumes_ml``
-    (N, 3), they are those of another patient: of all who have that region, the one whose tissues
-    are most alike, by the constant terms of the ``contrasts`` (N, 3, ``TERMS``, M). A region that
-    nobody has is as the mean over all regions, and 0 where there is no tumour at all.
+    If a tumour lacks a region (NaN), or has less than ``LEAST_ML`` of it by ``volumes_ml`` (N, 3),
+    the values of another patient are used: of all patients with that region, the one with the most
+    similar tissues, by the constant terms of the ``contrasts`` (N, 3, ``TERMS``, M). A region that
+    no patient has gets the mean over all regions, or 0 without any tumour.
     """
     known = np.isfinite(intensities).all(-1)
     filled = np.where(known[..., None], intensities, 0)
@@ -140,8 +142,8 @@ def fill_intensities(
 def paint_regions(
     image: NDArray[np.float32], label: NDArray[np.uint8], intensities: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """An image (M, X, Y, Z) in which each region of a canonical label (X, Y, Z) has its intensities
-    (3, M), mixed at the edges."""
+    """Paint each region of a canonical label (X, Y, Z) into an image (M, X, Y, Z) with its
+    intensities (3, M), mixed at the edges."""
     if not (label > 0).any():
         return image
     part, shares = _shares(label, image)

@@ -1,4 +1,4 @@
-"""Rule ``make_arm_phantoms``: phantoms as the prior learned from, for a segmentation network."""
+"""Rule ``make_arm_phantoms``: phantoms like the prior's, to train a segmentation network on."""
 
 import shutil
 
@@ -7,7 +7,7 @@ from workflow_scripts.preprocess.make_phantoms import made_phantoms
 
 
 def main(snakemake) -> None:
-    # Names that no prior's phantom has: other patients of the same kind.
+    # Names that no prior's phantom has, so these are other patients of the same kind.
     names = [f"phantom-for-training-{k:04d}" for k in range(1, snakemake.params.patients + 1)]
     with (
         made_phantoms(snakemake, names, read_json(snakemake.input.phantom)) as kept,

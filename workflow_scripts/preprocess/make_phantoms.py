@@ -1,4 +1,4 @@
-"""Rule ``make_phantoms``: a whole cohort of phantom patients, made straight on the grid."""
+"""Rule ``make_phantoms``: a whole cohort of phantoms, generated directly on the grid."""
 
 import contextlib
 import multiprocessing
@@ -33,7 +33,7 @@ def write_phantom(
     phantom: PhantomSettings,
     preprocess: PreprocessSettings,
 ) -> None:
-    """Write the arrays of one phantom patient to ``folder/<patient_id>``, unless they are there."""
+    """Write the arrays of a phantom to ``folder/<patient_id>``, unless they exist."""
     if all((folder / patient_id / f"{name}.npy").is_file() for name in (*ARRAYS, "tissue")):
         return
     torch.set_num_threads(1)
@@ -45,7 +45,7 @@ def write_phantom(
 
 
 def write_phantoms(names: list[str], processes: int, **arguments) -> None:
-    """Write phantom patients, several at a time; ``arguments`` go to ``write_phantom``."""
+    """Write phantoms, several in parallel; ``arguments`` are passed to ``write_phantom``."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, initializer=end_with_parent) as pool:
         done = pool.map(partial(write_phantom, **arguments), names, chunksize=8)
@@ -56,8 +56,8 @@ def write_phantoms(names: list[str], processes: int, **arguments) -> None:
 
 @contextlib.contextmanager
 def made_phantoms(snakemake: Any, names: list[str], phantom: dict) -> Iterator[Path]:
-    """Make phantom patients as the rule says, in a folder that survives a failed job, and yield it
-    for the block that takes them from there; ``phantom`` says what they look like."""
+    """Generate the phantoms of a rule in a folder that survives a failed job, and yield it to the
+    block that moves them; ``phantom`` has their settings."""
     params = snakemake.params
     with kept_folder(snakemake) as kept:
         write_phantoms(

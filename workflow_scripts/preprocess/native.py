@@ -1,4 +1,4 @@
-"""Label maps on the voxels of the patient's own image: of template space, and as drawn."""
+"""Label maps on the voxels of the patient's own image: from template space, and as drawn."""
 
 from pathlib import Path
 
@@ -41,11 +41,11 @@ def drawn_label(
 ) -> NDArray[np.uint8]:
     """A patient's label as drawn, in canonical values, on the raw reference's voxels.
 
-    ``label_file`` is as ``participants.tsv`` has it, with its label scheme; ``geometry`` says what
-    counts where its header is ambiguous. ``shape`` and
-    ``affine`` are the reference's with axes nearest to RAS+. A label on those voxels stays as it
-    is. One on others is resampled, by way of the modality that it was drawn on; ``folder`` is
-    the preprocessed patient's, which holds its name and transform.
+    ``label_file`` is from ``participants.tsv``, with its label scheme; ``geometry`` resolves an
+    ambiguous header. ``shape`` and ``affine`` are the reference's with axes closest to RAS+. A
+    label on these voxels is not changed. Any other label is resampled with the transform of the
+    modality that it was drawn on; ``folder`` is the preprocessed patient's, with the name and
+    transform of this modality.
     """
     raw, label_affine = canonical_volume(label_file, geometry)
     label = canonical(raw, scheme, label_file)

@@ -1,4 +1,4 @@
-"""Intensities: bias field and scale."""
+"""Correction of the bias field, and normalisation of intensities."""
 
 import numpy as np
 import SimpleITK as sitk
@@ -8,7 +8,7 @@ from workflow_scripts.common.files import UserError
 
 
 def correct_bias(image: sitk.Image, mask: sitk.Image) -> sitk.Image:
-    """Divide by the bias field that N4 (Tustison et al. 2010) finds on voxels of some 4 mm."""
+    """Divide by the bias field, estimated by N4 (Tustison et al. 2010) on voxels of some 4 mm."""
     factors = [max(1, round(4.0 / spacing)) for spacing in image.GetSpacing()]
     small = sitk.Shrink(image, factors)
     corrector = sitk.N4BiasFieldCorrectionImageFilter()
@@ -26,13 +26,11 @@ def normalise(
 ) -> NDArray[np.float32]:
     """Scale a volume (X, Y, Z) so that two percentiles inside the brain become 0 and 1.
 
-    Values are clipped there, so that a few bright voxels do not set the scale; outside the
-    brain the result is 0. Raises ``UserError`` where the two percentiles are one value.
+    Values are clipped to this range, so that a few bright voxels do not determine the scale;
+    outside the brain the result is 0. Raises ``UserError`` if the two percentiles are equal.
     """
     low, high = np.percentile(volume[brain], percentiles)
     if not high > low:
-        raise UserError(
-            f"holds one value, {low:g}, in nearly all of the brain; an image was expected"
-        )
+        raise UserError(f"holds one value, {low:g}, in nearly all of the brain; it is not an image")
     scaled = (volume - low) / (high - low)
     return (scaled.clip(0, 1) * brain).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Phantom patients made straight on the grid: no whole head, no registration."""
+"""Phantoms generated directly on the grid, without a whole head or registration."""
 
 import numpy as np
 import SimpleITK as sitk
@@ -26,10 +26,10 @@ def phantom_on_grid(
     mass: Mass | None = None,
     tumour: bool = True,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]:
-    """Images (M, X, Y, Z) normalised, label and brain (X, Y, Z) of a phantom patient, as
-    preprocessing gives them. The same name and seed give the same patient.
+    """Normalised images (M, X, Y, Z), label and brain (X, Y, Z) of a phantom, in the form of
+    preprocessed patients. The same name and seed give the same patient.
 
-    Without a ``tumour`` the brain is healthy, pushed aside by a ``mass`` if there is one.
+    Without a ``tumour`` the brain is healthy, displaced by a ``mass`` if there is one.
     """
     plan = plan_phantom(patient_id, seed, phantom)
     patient = make_brain(plan, modalities, phantom, grid, mass, tumour)

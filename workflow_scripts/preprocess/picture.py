@@ -1,4 +1,4 @@
-"""A picture a patient: each modality in three planes, before and after."""
+"""A picture of each patient: each modality in three planes, before and after preprocessing."""
 
 import logging
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ PLANES = ("axial", "coronal", "sagittal")
 # Grey matter, white matter and CSF.
 TISSUE_COLOURS = ((0.55, 0.5, 0.45), (1.0, 1.0, 1.0), (0.15, 0.45, 0.85))
 BRAIN_COLOUR, TUMOUR_COLOUR = "#4fc3f7", "#ff5252"
-# In points: the report shows pictures at two thirds of their size.
+# Font size in points; the report shows pictures at two thirds of their size.
 LETTERS, SMALL_LETTERS = 13, 11
 
 
 def plane(volume: NDArray, index: Sequence[int], number: int) -> NDArray:
     """The axial (0), coronal (1) or sagittal (2) slice of (X, Y, Z), axes RAS+, through a voxel.
 
-    To be shown with its first row at the bottom: front or top is up, and of axial and coronal
-    slices the patient's right is on the left, as radiologists are used to.
+    Show it with the first row at the bottom: front or top is up, and axial and coronal slices
+    follow the radiological convention, with the patient's right on the left.
     """
     x, y, z = index
     return (volume[::-1, :, z], volume[::-1, y, :], volume[x, :, :])[number].T
@@ -31,8 +31,8 @@ def plane(volume: NDArray, index: Sequence[int], number: int) -> NDArray:
 def mark_sides(axes, view: str, size: float, mirrored: bool = False) -> None:
     """Write the patient's R and L, in bold, at the edges of an axial or coronal slice.
 
-    The slice is in the radiological convention, or ``mirrored``: then the patient's right is on the
-    right. ``size`` is that of the letters in points.
+    The slice is in the radiological convention or, if ``mirrored``, has the patient's right on the
+    right. ``size`` is the font size in points.
     """
     from matplotlib.patheffects import withStroke
 
@@ -48,14 +48,14 @@ def mark_sides(axes, view: str, size: float, mirrored: bool = False) -> None:
 
 
 def name_row(axes, text: str) -> None:
-    """Write what a row of slices shows into the corner of its first one."""
+    """Write the name of a row into the corner of its first slice."""
     axes.text(
         0.02, 0.98, text, transform=axes.transAxes, va="top", color="white", fontsize=SMALL_LETTERS
     ).set_in_layout(False)
 
 
 def add_legend(figure) -> None:
-    """Say below the slices what lines and colours mean."""
+    """Add a legend of lines and colours below the slices."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

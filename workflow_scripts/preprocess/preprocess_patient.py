@@ -23,7 +23,7 @@ from workflow_scripts.preprocess.volumes import to_array, to_image
 
 
 def before_picture(raw: Raw, aligned: Aligned) -> tuple:
-    """What ``draw_picture`` needs of the raw patient, on the reference's voxels."""
+    """The input of ``draw_picture`` for the raw patient, on the reference's voxels."""
     grid = raw.images[raw.reference].shape, raw.affines[raw.reference]
     target = to_image(raw.images[raw.reference], raw.affines[raw.reference])
     volumes = {}
@@ -31,7 +31,7 @@ def before_picture(raw: Raw, aligned: Aligned) -> tuple:
         volumes[modality] = volume
         if not same_grid(volume.shape, raw.affines[modality], *grid):
             image, low = to_image(volume, raw.affines[modality]), float(volume.min())
-            # As the scanner placed them, so that a shift between modalities is seen.
+            # In scanner coordinates, so that shifts between modalities are visible.
             resampled = sitk.Resample(image, target, sitk.Transform(), sitk.sitkLinear, low)
             volumes[modality] = to_array(resampled)
     label = raw.label
@@ -42,8 +42,8 @@ def before_picture(raw: Raw, aligned: Aligned) -> tuple:
 
 
 def write_transforms(folder: Path, raw: Raw, aligned: Aligned, row: dict) -> None:
-    """Write the transforms, the raw reference's own voxels and affine, as predictions need them on
-    their way back, the modality that the label was drawn on, the overlap of brain and template,
+    """Write the transforms; the raw reference's voxels and affine, which predictions need to return
+    to native space; the modality that the label was drawn on; the overlap of brain and template;
     and warnings."""
     with staged(folder / "to_template.tfm") as temporary:
         sitk.WriteTransform(aligned.to_reference, str(temporary))
@@ -65,7 +65,7 @@ def write_transforms(folder: Path, raw: Raw, aligned: Aligned, row: dict) -> Non
 
 def main(snakemake) -> None:
     params = snakemake.params
-    # SimpleITK sums in the order in which threads end.
+    # With several threads SimpleITK's sums depend on the order in which they end.
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     settings = PreprocessSettings.model_validate(params.settings)
     patient, grid = snakemake.wildcards.patient, Grid.from_settings(params.grid)

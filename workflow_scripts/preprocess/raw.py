@@ -1,4 +1,4 @@
-"""A patient's files as read, with the frame that the label was drawn in."""
+"""The raw files of a patient, with the frame in which the label was drawn."""
 
 import logging
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from workflow_scripts.preprocess.volumes import canonical_volume
 
 @dataclass(frozen=True)
 class Raw:
-    """A patient's files as read: images by modality with their affines, and labels (X, Y, Z),
+    """The raw volumes of a patient: images by modality with their affines, and labels (X, Y, Z),
     which were drawn in the frame of the modality ``label_frame``."""
 
     images: dict[str, NDArray[np.float32]]
@@ -27,8 +27,8 @@ class Raw:
 
 
 def row_of(reading: dict, files: dict[str, str]) -> dict:
-    """A patient's row as ``participants.tsv`` has it, ``file#number`` where a file is 4-D, with
-    what counts where a header's geometry is ambiguous."""
+    """A patient's row as in ``participants.tsv``, with ``file#number`` for 4-D files, and the
+    ``geometry`` setting for ambiguous headers."""
     places = {
         name: files[name] if part is None else f"{files[name]}#{part}"
         for name, part in reading["parts"].items()
@@ -49,17 +49,17 @@ def choose_reference(modalities: list[str], wanted: str) -> str:
 
 
 def read_raw(row: dict, modalities: list[str], reference: str) -> Raw:
-    """Read the files that a patient's row names. Raises ``UserError`` naming file and fault."""
+    """Read the files in a patient's row. Raises ``UserError`` naming file and fault."""
     images, affines, geometry = {}, {}, row.get("geometry", ASK)
     for modality in modalities:
         images[modality], affines[modality] = canonical_volume(row[modality], geometry)
         if images[modality].min() == images[modality].max():
-            raise UserError(f"{row[modality]}: is constant, an image was expected")
+            raise UserError(f"{row[modality]}: is constant, not an image")
     raw_label, label_affine = canonical_volume(row["label"], geometry)
     label = canonical(raw_label, row["label_scheme"], row["label"])
     if not label.any():
         raise UserError(
-            f"{row['label']}: the label map has no tumour; name the patient in cohort.exclude"
+            f"{row['label']}: the label map has no tumour; add the patient to cohort.exclude"
         )
     grids = {m: (images[m].shape, affines[m]) for m in [reference, *modalities]}
     frame = label_frame(label.shape, label_affine, grids, row["label"])
@@ -69,11 +69,13 @@ def read_raw(row: dict, modalities: list[str], reference: str) -> Raw:
 def label_frame(
     shape: tuple[int, ...], affine: NDArray, grids: dict[str, tuple], where: str
 ) -> str:
-    """The modality that a label map was drawn on: the first of ``grids`` (by modality, shape
-    and affine; the reference leads) that has its voxels; the reference where none has."""
+    """The modality on which a label map was drawn: the first of ``grids`` (shape and affine by
+    modality, the reference first) with the same voxels; the reference if there is none."""
     for modality, grid in grids.items():
         if same_grid(shape, affine, *grid):
             return modality
     reference = next(iter(grids))
-    logging.warning("%s: has the voxels of no modality, taken to lie as %s does", where, reference)
+    logging.warning(
+        "%s: its voxels are those of no modality; assumed to be aligned with %s", where, reference
+    )
     return reference

@@ -1,4 +1,4 @@
-"""Rigid and affine registration by mutual information, the same result each time."""
+"""Rigid and affine registration by mutual information, with reproducible results."""
 
 import contextlib
 import itertools
@@ -13,23 +13,22 @@ from numpy.typing import NDArray
 from workflow_scripts.common.files import UserError
 
 SEED = 1
-ASTRAY = "the search left the image; check its orientation, and that it is a head"
+ASTRAY = "the search left the image; check its orientation, and that it shows a head"
 PITCHES = (-30, -15, 0, 15, 30)  # degrees
-# Angles (degrees) about each axis at which two modalities of one head may lie, other than the
-# scanner says.
+# Rotations (degrees) about each axis that are tried between two modalities of one head.
 TURNS = (-25, 0, 25)
 TILTS = (-20, 20)  # degrees about the other axes
-# Dice of the brains below which every right angle is tried, too, and larger tilts.
+# Dice of the brains below which all right angles and larger tilts are tried too.
 GOOD_DICE = 0.93
 # Overlap of brain and template below which a registration has failed.
 LEAST_OVERLAP = 0.8
 LARGE_TILTS = (-40, 40)
-# Coarse searches that go on: the best ones, with at least this share of the best one's mutual
+# Coarse searches that are refined: the best ones, with at least this share of the best one's mutual
 # information.
 STARTS, STARTS_SHARE = 3, 0.85
-# Coarse searches that agree within this distance everywhere in the head lead to the same result.
+# Coarse searches that agree within this distance (mm) everywhere in the head count as one.
 ALIKE_MM = 4.0
-# Share of the unturned start's mutual information by which a turned start has to be better.
+# A rotated start must have this share more mutual information than the unrotated one.
 MARGIN = 0.1
 
 
@@ -43,7 +42,7 @@ def _method(bins: int, share: float) -> sitk.ImageRegistrationMethod:
     method.SetSmoothingSigmasPerLevel([2.0, 1.0])
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
     method.SetOptimizerScalesFromPhysicalShift()
-    # Several threads add up the metric in another order each time.
+    # With several threads the metric is summed in a different order each time.
     method.SetNumberOfThreads(1)
     return method
 
@@ -55,7 +54,7 @@ def _middle(image: sitk.Image) -> list[float]:
 
 
 def _isotropic(image: sitk.Image, spacing_mm: float) -> sitk.Image:
-    """Resample to cubic voxels: shrinking thick slices by voxels would lose them."""
+    """Resample to cubic voxels: shrinking by a factor would lose thick slices."""
     size = [
         max(8, int(np.ceil(n * s / spacing_mm)))
         for n, s in zip(image.GetSize(), image.GetSpacing(), strict=True)
@@ -71,10 +70,10 @@ def _low(image: sitk.Image) -> float:
 
 
 def register_rigid(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
-    """The rigid transform that takes points (mm) of ``fixed`` to points of ``moving``.
+    """The rigid transform from points (mm) of ``fixed`` to points of ``moving``.
 
-    Mattes mutual information (Mattes et al. 2003) over two resolutions. The search starts where
-    the scanner says; only heads of which the scanner's frames miss each other are centred first.
+    Mattes mutual information (Mattes et al. 2003) at two resolutions. The search starts from the
+    scanner's coordinates; the volumes are centred first only if they do not overlap there.
     """
     fixed, moving = _isotropic(fixed, 1.5), _isotropic(moving, 1.5)
     start = sitk.Euler3DTransform()
@@ -90,7 +89,10 @@ def register_rigid(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
     turned = _better_turned(fixed, moving, start)
     if turned is not None:
         starts.append(turned)
-        logging.info("a modality is turned against the reference; its search starts there too")
+        logging.info(
+            "a modality is turned relative to the reference; its search also starts from that "
+            "rotation"
+        )
     candidates = []
     for one in starts:
         try:
@@ -105,7 +107,7 @@ def register_rigid(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
 def _rigid_search(
     fixed: sitk.Image, moving: sitk.Image, start: sitk.Transform
 ) -> tuple[float, sitk.Transform]:
-    """The metric's value, the lower the better, and the rigid transform found from a start."""
+    """The metric's value (lower is better) and the rigid transform reached from a start."""
     method = _method(40, 0.2)
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=1.0, minStep=1e-3, numberOfIterations=120, relaxationFactor=0.6
@@ -118,11 +120,11 @@ def _rigid_search(
 def _better_turned(
     fixed: sitk.Image, moving: sitk.Image, start: sitk.Euler3DTransform
 ) -> sitk.Transform | None:
-    """The start turned by ``TURNS`` about each axis, of all combinations the best by mutual
-    information (smoothed by 3 mm, voxels of 6 mm); ``None`` unless it is better by ``MARGIN``."""
+    """The start rotated by ``TURNS`` about each axis: the best combination by mutual information
+    (smoothed by 3 mm, voxels of 6 mm); ``None`` unless it is better by ``MARGIN``."""
     small = [sitk.Shrink(sitk.SmoothingRecursiveGaussian(i, 3.0), [4] * 3) for i in (fixed, moving)]
-    # Samples beyond the moving image do not count: without a border, angles that lose some of the
-    # background would seem to agree better.
+    # Samples outside the moving image do not count: without a border, angles that lose some of the
+    # background would have a better metric.
     border = [n // 2 for n in small[1].GetSize()]
     small[1] = sitk.ConstantPad(small[1], border, border, _low(moving))
     method = _method(32, 1.0)
@@ -142,14 +144,14 @@ def register_to_template(
     template: sitk.Image, template_mask: sitk.Image, image: sitk.Image, mask: sitk.Image, kind: str
 ) -> tuple[sitk.Transform, float | None]:
     """The ``affine`` or ``rigid`` transform from template points (mm) to the image's points, and
-    the ``overlap`` of the brains under it; ``None`` where the mask is the whole image, no brain.
+    the ``overlap`` of the brains under it; ``None`` if the mask is the whole image.
 
-    ``image`` is skull-stripped by ``mask``. The search starts from the masks' centres of mass,
-    from several pitches and tilts of the head, of which the best go on. Where none stays in the
-    image, or the Dice of the brains is below ``GOOD_DICE`` (which small brains registered rigidly
-    never reach), the 24 right-angle orientations and larger tilts are tried as well. Of all results
-    whose brains overlap by ``LEAST_OVERLAP``, or else of all, that with most mutual information is
-    taken.
+    ``image`` is skull-stripped with ``mask``. The search starts from the masks' centres of mass
+    with several tilts of the head; the best ones are refined. If none stays in the image, or the
+    Dice of the brains is below ``GOOD_DICE`` (which small brains registered rigidly never reach),
+    the 24 right-angle orientations and larger tilts are tried as well. The result is the one with
+    the highest mutual information among those whose brains overlap by ``LEAST_OVERLAP``, or among
+    all if there are none.
     """
     rigid = sitk.Euler3DTransform(
         sitk.CenteredTransformInitializer(
@@ -159,17 +161,17 @@ def register_to_template(
             sitk.CenteredTransformInitializerFilter.MOMENTS,
         )
     )
-    # Moments may turn a nearly round brain by any angle: scanners know better.
+    # Moments may rotate a nearly round brain by any angle, so only the centres are used.
     rigid.SetRotation(0, 0, 0)
     fixed, moving = _isotropic(template, 2.0), _isotropic(image, 2.0)
     around = sitk.BinaryDilate(sitk.Shrink(template_mask, [2, 2, 2]), [2, 2, 2])
 
     def outcome(start: _Start) -> _Outcome:
-        """What a start leads to."""
+        """The result of a start."""
         transform = start.transform
         if kind == "affine":
-            # From the coarse search at once: a rigid search in between turns a head whose size
-            # differs from the template's.
+            # Directly after the coarse search: a rigid search in between would rotate a head whose
+            # size differs from the template's.
             transform = sitk.AffineTransform(3)
             transform.SetMatrix(start.transform.GetMatrix())
             transform.SetTranslation(start.transform.GetTranslation())
@@ -183,10 +185,10 @@ def register_to_template(
         return _Outcome(value, solution, overlap, dice)
 
     def outcomes(rotations: Iterable[NDArray]) -> list[_Outcome]:
-        """What the best of the starts lead to, those that stay in the image."""
+        """The results of the best starts, without those that leave the image."""
         starts, results = _starts(fixed, moving, around, rigid, rotations), []
         for start in _distinct(starts, template)[:STARTS]:
-            # The metric is mutual information with its sign changed.
+            # The metric is negative mutual information.
             if start.value <= STARTS_SHARE * starts[0].value:
                 with contextlib.suppress(RuntimeError):
                     results.append(outcome(start))
@@ -200,7 +202,7 @@ def register_to_template(
         candidates += outcomes(far)
     if not candidates:
         raise UserError(f"the image could not be registered to the template: {ASTRAY}")
-    # Samples beyond the image do not count, so that brains which hardly overlap may agree well.
+    # Samples outside the image do not count, so brains that hardly overlap may have a good metric.
     overlapping = [outcome for outcome in candidates if outcome.overlap >= LEAST_OVERLAP]
     best = min(overlapping or candidates, key=lambda outcome: outcome.value)
     return best.transform, None if whole else best.overlap
@@ -208,8 +210,8 @@ def register_to_template(
 
 @dataclass(frozen=True)
 class _Start:
-    """Where a search starts: the metric's value, the lower the better; a rotation of the image, and
-    the rigid transform that goes before it."""
+    """A start of a search: the metric's value (lower is better), a rotation of the image, and the
+    rigid transform applied before it."""
 
     value: float
     turn: sitk.Transform
@@ -218,8 +220,8 @@ class _Start:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """Where a search ended: the metric's value, the lower the better, the transform from template
-    points to the image's, and how the brains agree (``agreement``)."""
+    """The result of a search: the metric's value (lower is better), the transform from template
+    points to the image's, and the agreement of the brains (``agreement``)."""
 
     value: float
     transform: sitk.Transform
@@ -233,16 +235,16 @@ def agreement(
     """Overlap coefficient and Dice (0 to 1) of the template's brain and an image's, under a
     transform from template points to the image's.
 
-    The overlap coefficient is the volume of both over that of the smaller one, or over half of the
-    larger one's if that is more, counted where the image has voxels: a small brain that was
-    registered rigidly, and one that is cut by its field of view, are not penalised.
+    The overlap coefficient is the intersection's volume over that of the smaller brain, or over
+    half of the larger one's if that is more, counted where the image has voxels. Small brains that
+    were registered rigidly, and brains cut by their field of view, are not penalised.
     """
     small = sitk.Shrink(sitk.Cast(template_mask > 0, sitk.sitkUInt8), [2, 2, 2])
     nearest = (small, transform, sitk.sitkNearestNeighbor)
     brain = sitk.GetArrayFromImage(sitk.Resample(mask > 0, *nearest, 0)) > 0
     seen = sitk.GetArrayFromImage(sitk.Resample(mask * 0 + 1, *nearest, 0)) > 0
     known = (sitk.GetArrayFromImage(small) > 0) & seen
-    # All of the image's brain counts, also what lies beyond the template's volume.
+    # All of the image's brain counts, including parts outside the template's volume.
     voxel_mm3 = np.prod(small.GetSpacing())
     own = (sitk.GetArrayViewFromImage(mask) > 0).sum() * np.prod(mask.GetSpacing())
     own /= _stretch(transform) * voxel_mm3
@@ -254,7 +256,7 @@ def agreement(
 
 
 def _stretch(transform: sitk.Transform) -> float:
-    """By how much a rigid or affine transform enlarges volumes."""
+    """The factor by which a rigid or affine transform enlarges volumes."""
     return abs(np.linalg.det(np.reshape(transform.GetMatrix(), (3, 3))))
 
 
@@ -278,7 +280,8 @@ def _turned(axis: str, degrees: Iterable[float]) -> list[NDArray[np.float64]]:
 
 
 def _right_angles() -> list[NDArray[np.float64]]:
-    """The 24 rotations (3 × 3) that take axes to axes: orientations that a file may have lost."""
+    """The 24 rotations (3 × 3) that map axes to axes: all orientations of a file that has lost its
+    own."""
     rotations = []
     for order in itertools.permutations(range(3)):
         for signs in itertools.product((1, -1), repeat=3):
@@ -296,11 +299,11 @@ def _starts(
     rotations: Iterable[NDArray],
 ) -> list[_Start]:
     """Coarse rigid searches from rotations (3 × 3) of the head, the best first, without those that
-    leave the image: a head that nods by more than some 15 degrees otherwise ends in a wrong
+    leave the image. From a single start, heads tilted by more than some 15 degrees end in a wrong
     optimum, centimetres away.
 
-    Heads are turned about the point that ``start`` takes the template's centre to. No set of three
-    angles can be searched from every orientation, so the search's angles begin at 0 each time.
+    Heads are rotated about the image of the template's centre under ``start``. No parametrisation
+    by three angles works near all orientations, so each search starts at angles of 0.
     """
     centre = start.TransformPoint(start.GetCenter())
     starts = []
@@ -324,8 +327,8 @@ def _starts(
 
 
 def _distinct(starts: list[_Start], template: sitk.Image) -> list[_Start]:
-    """The starts, the best first, but those that take the corners of the template to within
-    ``ALIKE_MM`` of where a better one does."""
+    """The starts, the best first, without those that map the template's corners to within
+    ``ALIKE_MM`` of where a better one maps them."""
     last = [n - 1 for n in template.GetSize()]
     corners = [
         template.TransformIndexToPhysicalPoint(corner)
@@ -349,8 +352,8 @@ def _search(
     turn: sitk.Transform,
     start: sitk.Transform,
 ) -> tuple[float, sitk.Transform]:
-    """The metric's value, the lower the better, and the transform before ``turn`` that was found
-    from a start."""
+    """The metric's value (lower is better) and the transform before ``turn`` that was reached from
+    a start."""
     method = _method(32, 0.2)
     method.SetMetricFixedMask(mask)
     method.SetShrinkFactorsPerLevel([4, 2])
@@ -364,7 +367,7 @@ def _search(
 
 
 def _chain(first: sitk.Transform, second: sitk.Transform) -> sitk.AffineTransform:
-    """One transform that applies two rigid or affine ones."""
+    """The composition of two rigid or affine transforms."""
     points = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], float)
     taken = np.array([second.TransformPoint(first.TransformPoint(p.tolist())) for p in points])
     chained = sitk.AffineTransform(3)
@@ -374,6 +377,6 @@ def _chain(first: sitk.Transform, second: sitk.Transform) -> sitk.AffineTransfor
 
 
 def _inner(transform: sitk.Transform) -> sitk.Transform:
-    """The one transform inside the composite that SimpleITK returns."""
+    """The single transform inside SimpleITK's composite transform."""
     composite = sitk.CompositeTransform(transform)
     return composite.GetNthTransform(composite.GetNumberOfTransforms() - 1)

@@ -1,4 +1,4 @@
-"""A patient on the grid of template space, resampled once from the raw voxels."""
+"""Resampling of a patient to the template grid, once from the raw voxels."""
 
 import logging
 
@@ -19,7 +19,7 @@ from workflow_scripts.preprocess.volumes import grid_image, to_image
 def on_grid(
     raw: Raw, aligned: Aligned, grid: Grid, settings: PreprocessSettings
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]:
-    """Images (M, X, Y, Z) normalised, label and brain (X, Y, Z), resampled once from raw voxels."""
+    """Normalised images (M, X, Y, Z), label and brain (X, Y, Z), resampled once from raw voxels."""
     target = grid_image(grid)
     reference_affine = raw.affines[raw.reference]
     brain = resample_mask(aligned.brain, reference_affine, target, aligned.to_reference)
@@ -47,8 +47,8 @@ def on_grid(
 def check_tumour(
     raw: Raw, aligned: Aligned, label: NDArray, brain: NDArray, grid: Grid, where: str
 ) -> None:
-    """Raise ``UserError`` where the tumour was lost on the way to the grid, or lies elsewhere
-    than the brain; ``where`` names the label's file."""
+    """Raise ``UserError`` if the tumour was lost in resampling, or lies outside the brain;
+    ``where`` names the label's file."""
     voxel_ml = abs(np.linalg.det(raw.label_affine[:3, :3])) / 1000
     matrix = np.reshape(aligned.to_reference.GetMatrix(), (3, 3))
     expected = np.count_nonzero(raw.label) * voxel_ml / abs(np.linalg.det(matrix))
@@ -56,17 +56,17 @@ def check_tumour(
     if kept < 0.5 * expected:
         raise UserError(
             f"{where}: of a tumour of {expected:.2f} mL {kept:.2f} mL are left on the grid of "
-            f"{grid.shape} voxels of {grid.spacing_mm} mm; make it finer or larger, see that the "
-            "label lies on the image, or name the patient in cohort.exclude"
+            f"{grid.shape} voxels of {grid.spacing_mm} mm; make it finer or larger, check that "
+            f"the label is aligned with the image, or add the patient to cohort.exclude"
         )
     inside = np.count_nonzero(brain & (label > 0)) / np.count_nonzero(label)
     if inside < 0.1:
         raise UserError(
-            f"{where}: the tumour lies outside the brain; see that the label's affine is that of "
-            "its image, and that the brain mask (preprocess.skull_strip) is right"
+            f"{where}: the tumour lies outside the brain; check that the label's affine is that "
+            f"of its image, and the brain mask (preprocess.skull_strip)"
         )
     if inside < 0.8 or kept < 0.8 * expected:
         logging.warning(
-            "%s: %.0f %% of the tumour lie inside the brain mask, %.0f %% on the grid; look at "
-            "the picture", where, 100 * inside, 100 * kept / expected,
+            "%s: %.0f %% of the tumour is inside the brain mask, %.0f %% on the grid; check the "
+            "patient's picture", where, 100 * inside, 100 * kept / expected,
         )  # fmt: skip

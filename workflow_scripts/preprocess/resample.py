@@ -1,4 +1,4 @@
-"""Resampling onto a grid, once from the raw voxels, by what suits images and labels."""
+"""Resampling onto a grid, once from the raw voxels, of images, labels and masks."""
 
 import numpy as np
 import SimpleITK as sitk
@@ -8,19 +8,19 @@ from workflow_scripts.preprocess.volumes import to_array, to_image
 
 
 def _spacing_along(image: sitk.Image, target: sitk.Image) -> NDArray[np.float64]:
-    """The target's spacing along each of the image's axes: that of its axis nearest to it.
+    """The target's spacing along each of the image's axes: that of the target's closest axis.
 
-    Files hold their axes in any order, as native images do.
+    Files may store their axes in any order.
     """
     own, other = (np.reshape(each.GetDirection(), (3, 3)) for each in (image, target))
     return np.array(target.GetSpacing())[np.abs(own.T @ other).argmax(1)]
 
 
 def _smoothed(image: sitk.Image, target: sitk.Image) -> sitk.Image:
-    """Remove what the target grid cannot hold: a Gaussian as wide as its voxels.
+    """Smooth with a Gaussian as wide as the target's voxels, to avoid aliasing.
 
-    Voxels of s mm are Gaussians of that full width at half maximum; going to t mm takes the
-    difference of their variances, along each of the image's axes.
+    Voxels of s mm are treated as Gaussians with a full width at half maximum of s. Going to t mm
+    adds the difference of the variances, along each of the image's axes.
     """
     source, wanted = np.array(image.GetSpacing()), _spacing_along(image, target)
     sigma = np.sqrt(np.maximum(wanted**2 - source**2, 0)) / 2.355
@@ -36,8 +36,8 @@ def resample_image(
 ) -> NDArray[np.float32]:
     """Values (X, Y, Z) on the target grid by a cubic B-spline, without aliasing.
 
-    ``transform`` takes the target's points (mm) to the image's. Outside the image its smallest
-    value stands.
+    ``transform`` maps the target's points (mm) to the image's. Outside the image the result is the
+    image's smallest value.
     """
     low = float(sitk.GetArrayViewFromImage(image).min())
     resampled = sitk.Resample(
@@ -51,10 +51,10 @@ def resample_label(
 ) -> NDArray[np.uint8]:
     """A label map (X, Y, Z) on the target grid.
 
-    Each class is resampled as a share of the voxel: a voxel is labelled where all classes
-    together fill half of it, and gets the one that fills most. Small structures keep their
-    volume, and no class is made up between two others. Labels that fill half of no voxel take
-    those that they fill most, as many as their volume makes.
+    Each class is resampled as a share of the voxel. A voxel is labelled if all classes together
+    fill half of it, with the class that fills most. Small structures keep their volume, and no
+    third class appears between two others. Labels that fill half of no voxel get the voxels that
+    they fill most, as many as their volume corresponds to.
     """
     shares = []
     values = [int(v) for v in np.unique(label) if v]
@@ -77,7 +77,7 @@ def resample_label(
 def _cropped(
     label: NDArray[np.uint8], affine: NDArray, width_mm: float
 ) -> tuple[NDArray[np.uint8], NDArray]:
-    """The box of a label map that holds all labels and what smoothing spreads, with its affine."""
+    """The box of a label map around all labels, with a margin for smoothing, and its affine."""
     if not label.any():
         return label, affine
     voxels = np.argwhere(label)

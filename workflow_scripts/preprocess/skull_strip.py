@@ -1,4 +1,4 @@
-"""Brain masks: found by a network, by a command, given, or seen from a stripped volume."""
+"""Brain masks: from a network, an external command, a file, or a skull-stripped volume."""
 
 import shutil
 import subprocess
@@ -13,10 +13,10 @@ from workflow_scripts.common.files import UserError
 from workflow_scripts.common.masks import largest_filled
 from workflow_scripts.common.nifti import load_volume, save_nifti
 
-# Brains have some 1.0 to 1.7 litres, heads above 2.5.
+# Brains have some 1.0 to 1.7 litres, heads more than 2.5.
 BRAIN_LITRES = (0.5, 2.1)
 COMMANDS = {
-    # HD-BET 2 wants a GPU unless told otherwise, and names the mask after the brain.
+    # HD-BET 2 uses a GPU by default, and names the mask after the brain.
     "hd-bet": ["hd-bet", "-i", "{image}", "-o", "{brain}", "-device", "{device}"]
     + ["--save_bet_mask", "--no_bet_image"],
     "synthstrip": ["mri_synthstrip", "-i", "{image}", "-m", "{mask}"],
@@ -24,11 +24,11 @@ COMMANDS = {
 
 
 def stripped_mask(volume: NDArray, affine: NDArray) -> NDArray[np.bool_] | None:
-    """The brain mask of a volume (X, Y, Z) that was skull-stripped before; ``None`` for a head.
+    """The brain mask of a skull-stripped volume (X, Y, Z); ``None`` for a whole head.
 
-    A stripped volume has one constant background, 0 or any other value, and what is left of it
-    has the size of a brain. A few thick slices of a head before zeroed air have that too, but
-    they are cut off by the first or last slice where they are wide.
+    A stripped volume has a constant background, 0 or any other value, and a foreground of the size
+    of a brain. A few thick slices of a head before zeroed air have these too, but are cut off by
+    the first or last slice where they are wide.
     """
     corner = np.median([volume[i, j, k] for i in (0, -1) for j in (0, -1) for k in (0, -1)])
     foreground = np.abs(volume - corner) > 1e-6 * max(1.0, float(np.abs(volume).max()))
@@ -47,30 +47,31 @@ def mask_litres(mask: NDArray[np.bool_], affine: NDArray) -> float:
 
 
 def check_brain(mask: NDArray[np.bool_], affine: NDArray, way: str) -> None:
-    """Raise ``UserError`` where what was found cannot be a brain, by its volume."""
+    """Raise ``UserError`` if the volume of a mask is implausible for a brain."""
     litres = mask_litres(mask, affine)
     if not 0.25 < litres < 2.5:
         raise UserError(
-            f"skull-stripping by {way} gave a brain of {litres:.2f} L, some 0.8 to 2 L are right; "
-            "look at the image, or choose another preprocess.skull_strip (given takes your mask)"
+            f"skull-stripping by {way} gave a brain of {litres:.2f} L, but 0.8 to 2 L are "
+            f"expected; check the image, or choose another preprocess.skull_strip (given uses "
+            f"your mask)"
         )
 
 
 def deepbet_mask(volume: NDArray, affine: NDArray) -> NDArray[np.bool_]:
     """Brain mask (X, Y, Z) by deepbet (Fisch et al. 2024); its weights come with the package."""
-    # torch takes seconds to import, and stripped volumes need none of it.
+    # torch takes seconds to import, and is not needed for stripped volumes.
     import torch
     from deepbet.bet import BrainExtraction
 
     image = nib.Nifti1Image(volume.astype(np.float32), affine)
     threads = torch.get_num_threads()
-    # One job a core; and the order of sums depends on the number of threads.
+    # One thread: jobs have one core, and the order of sums depends on the number of threads.
     torch.set_num_threads(1)
     try:
         _, mask, _ = BrainExtraction(no_gpu=True).run(image)
     except AssertionError as error:
         raise UserError(
-            "deepbet found no brain; look at the image, or choose another preprocess.skull_strip"
+            "deepbet found no brain; check the image, or choose another preprocess.skull_strip"
         ) from error
     finally:
         torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""What patients are registered to: the MNI152 template at 1 mm, skull-stripped T1."""
+"""The registration target: the MNI152 template at 1 mm, skull-stripped T1."""
 
 import functools
 

@@ -10,7 +10,7 @@ from workflow_scripts.common.geometry import ASK, Geometry
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.nifti import load_volume
 
-# SimpleITK counts millimetres to the left and to the back, NIfTI to the right and to the front.
+# SimpleITK's axes point left and to the back (LPS), NIfTI's right and to the front (RAS).
 FLIP = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -18,7 +18,7 @@ def to_image(array: NDArray, affine: NDArray) -> sitk.Image:
     """A SimpleITK image of an array (X, Y, Z) with a NIfTI affine (4 × 4, voxel to mm)."""
     image = sitk.GetImageFromArray(np.ascontiguousarray(array.transpose(2, 1, 0)))
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    # Headers in single precision are not quite orthonormal; the nearest rotation is (SVD).
+    # Headers in single precision are not quite orthonormal: use the closest rotation (SVD).
     u, _, v = np.linalg.svd(affine[:3, :3] / spacing)
     image.SetSpacing(spacing.tolist())
     image.SetDirection((FLIP @ u @ v).ravel().tolist())
@@ -32,17 +32,17 @@ def to_array(image: sitk.Image) -> NDArray:
 
 
 def grid_image(grid: Grid) -> sitk.Image:
-    """An empty image with the grid's geometry, to resample to."""
+    """An empty image with the grid's geometry, as a target of resampling."""
     return to_image(np.zeros(grid.shape, np.float32), grid.affine)
 
 
 def canonical_volume(
     reference: str, geometry: Geometry = ASK
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Read a file, or one volume of a 4-D file (``path#k``), with axes nearest to RAS+.
+    """Read a file, or one volume of a 4-D file (``path#k``), with axes closest to RAS+.
 
-    Returns the array (X, Y, Z) and its affine. ``geometry`` says what counts where the header is
-    ambiguous. Raises ``UserError`` as ``load_volume`` does, and for values that are not finite.
+    Returns the array (X, Y, Z) and its affine. ``geometry`` resolves an ambiguous header. Raises
+    ``UserError`` as ``load_volume`` does, and for values that are not finite.
     """
     array, affine = load_volume(reference, geometry)
     volume = nib.as_closest_canonical(nib.Nifti1Image(array.astype(np.float32), affine))

@@ -1,4 +1,4 @@
-"""The test patients one by one, worst first: their scores, and the predictions behind them."""
+"""The table of test patients, worst first, with their scores and predictions."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -10,15 +10,16 @@ from workflow_scripts.common.patients import patient_folders
 from workflow_scripts.common.words import split_words
 from workflow_scripts.evaluation.tables import DIGITS, HEADINGS, number, signed
 
-# Of these columns of ``scores.csv``, and whether high or low values are the bad ones.
+# Columns of ``scores.csv`` in the table, and whether high or low values are worse.
 WORST = {"dice": "low", "hd95_mm": "high", "volume_error_ml": "high", "missed": "high"}
-# What rows are sorted by in place of a column.
+# Columns whose rows are sorted by another value.
 KEYS = {"volume_error_ml": "volume_error_size"}
 TITLES = {name: HEADINGS.get(name, "Lesions missed") for name in WORST}
 
 
 class Prediction(NamedTuple):
-    """A test patient's label map as a network of one split and arm predicts it, on the grid."""
+    """The label map of a test patient predicted by the network of one split and arm, on the
+    grid."""
 
     split: str
     arm: str
@@ -31,7 +32,7 @@ class Prediction(NamedTuple):
 
 
 def predictions_by_patient(folders: list[str]) -> dict[str, list[Prediction]]:
-    """Each test patient's predictions, from the folders ``<split>/<arm>/predictions``."""
+    """The predictions for each test patient, from the folders ``<split>/<arm>/predictions``."""
     predictions = defaultdict(list)
     for folder in map(Path, folders):
         split, arm = folder.parts[-3:-1]
@@ -41,8 +42,8 @@ def predictions_by_patient(folders: list[str]) -> dict[str, list[Prediction]]:
 
 
 def with_lesions(scores: pd.DataFrame, shown: str) -> pd.DataFrame:
-    """Rows of ``scores.csv`` of the splits that train on as many patients as the split ``shown``,
-    with the number of the reference's lesions, and of those that were missed."""
+    """Rows of ``scores.csv`` for the splits with as many training patients as the split ``shown``,
+    with the numbers of lesions in the reference and of missed lesions."""
     n = scores.loc[scores["split"] == shown, "n"].iloc[0]
     rows = scores[scores["n"] == n].copy()
     rows["patient_id"] = rows["patient_id"].astype(str)
@@ -53,7 +54,7 @@ def with_lesions(scores: pd.DataFrame, shown: str) -> pd.DataFrame:
 
 
 def worst_first(rows: pd.DataFrame) -> pd.DataFrame:
-    """Means over the seeds, the worst Dice first: a row for each patient, arm and region."""
+    """Means over the seeds, the worst Dice first: one row per patient, arm and region."""
     keys = ["patient_id", "arm", "region"]
     values = [*WORST, "lesions", "volume_error_size"]
     means = rows.groupby(keys, sort=False, as_index=False)[values].mean()
@@ -61,12 +62,12 @@ def worst_first(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def order_of_patients(means: pd.DataFrame) -> list[str]:
-    """Patients by their worst arm's Dice of the first region, the worst first."""
+    """Patients sorted by their worst arm's Dice of the first region, the worst first."""
     return means[means["region"] == "WT"]["patient_id"].drop_duplicates().tolist()
 
 
 def texts(row: pd.Series, digits: int) -> list[str]:
-    """The scores of a row as text, in the order of ``WORST``; lesions with this many digits."""
+    """The scores of a row as text, in the order of ``WORST``; lesions with ``digits`` digits."""
     return [
         number(row["dice"], DIGITS["dice"]),
         number(row["hd95_mm"], DIGITS["hd95_mm"]),
@@ -76,7 +77,7 @@ def texts(row: pd.Series, digits: int) -> list[str]:
 
 
 def prediction_facts(rows: pd.DataFrame, patient: str, prediction: Prediction) -> dict[str, Any]:
-    """A prediction as the page knows it, with the scores of that one prediction by region."""
+    """The page's data of a prediction, with its scores by region."""
     same = (rows[["patient_id", "split", "arm"]] == [patient, *prediction[:2]]).all(axis=1)
     by_region = [texts(row, 0) for _, row in rows[same].iterrows()]
     return {
@@ -88,10 +89,10 @@ def prediction_facts(rows: pd.DataFrame, patient: str, prediction: Prediction) -
 
 
 def table_rows(means: pd.DataFrame, seeds: int, viewed: set[str]) -> list[dict[str, Any]]:
-    """Rows of the page's table; of ``viewed`` patients the page has the volumes.
+    """Rows of the page's table; ``viewed`` patients have volumes in the page.
 
-    Beside each text stands the number to sort by: of an error of volume, its mean size, since the
-    errors of several seeds may cancel.
+    Each text comes with the number to sort by. For volume errors this is the mean absolute error,
+    since errors of several seeds may cancel.
     """
     rows = []
     for _, row in means.iterrows():
@@ -103,7 +104,7 @@ def table_rows(means: pd.DataFrame, seeds: int, viewed: set[str]) -> list[dict[s
 
 
 def note(rows: pd.DataFrame, splits: list[str], viewed: int) -> str:
-    """What the table shows, and what of it is in the viewer, as Markdown."""
+    """A note on the table and the patients in the viewer, as Markdown."""
     seeds = sorted(rows["seed"].unique())
     patients = rows["patient_id"].nunique()
     which = f"those of seed {seeds[0]}"
@@ -113,7 +114,7 @@ def note(rows: pd.DataFrame, splits: list[str], viewed: int) -> str:
         f"Each test patient in each arm, the worst Dice first. Scores are {which}. Choose a "
         "patient to see reference and prediction side by side in the viewer; its predictions are "
         f"those of {'; '.join(map(split_words, splits))}. Lesions are the connected parts of the "
-        "reference in native space; one is missed where no part of the prediction matches it."
+        "reference in native space; a lesion is missed if no part of the prediction matches it."
     )
     if viewed < patients:
         text += (
@@ -124,7 +125,7 @@ def note(rows: pd.DataFrame, splits: list[str], viewed: int) -> str:
 
 
 def part(rows: pd.DataFrame, viewed: set[str]) -> dict[str, Any]:
-    """What the page's template needs for the table, beside ``note``."""
+    """The data of the page's template for the table, in addition to ``note``."""
     return {
         "columns": [{"title": TITLES[name], "worst": worst} for name, worst in WORST.items()],
         "arms": rows["arm"].drop_duplicates().tolist(),

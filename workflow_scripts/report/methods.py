@@ -1,4 +1,4 @@
-"""The methods section of a paper, written from what a run really did."""
+"""The methods section of a paper, written from a run's configuration."""
 
 from typing import Any
 
@@ -40,14 +40,14 @@ REFERENCES = {
 }
 NAMES = {"t1": "T1", "t1ce": "contrast-enhanced T1", "t2": "T2", "flair": "FLAIR"}
 SOURCES = {
-    "phantom": "phantoms: deformed MNI152 brains with painted tumours, so that no figure below "
-    "says anything about patients",
+    "phantom": "phantoms: deformed MNI152 brains with painted tumours, so the results do not "
+    "apply to patients",
     "brats": "a BraTS cohort",
     "msd": "the brain-tumour task of the Medical Segmentation Decathlon",
-    "table": "a cohort of one's own",
+    "table": "the authors' own cohort",
 }
 STRIPPERS = {
-    "auto": "deepbet {deepbet}, where images were not skull-stripped already",
+    "auto": "deepbet {deepbet} for images that were not skull-stripped",
     "hd-bet": "HD-BET",
     "synthstrip": "SynthStrip",
     "given": "the masks that came with the images",
@@ -55,7 +55,7 @@ STRIPPERS = {
 
 
 class Citations:
-    """Numbers references in the order in which a text names them: ``{cite.key}``."""
+    """Numbers references in the order in which a text cites them: ``{cite.key}``."""
 
     def __init__(self) -> None:
         self.keys: list[str] = []
@@ -69,9 +69,9 @@ class Citations:
 
 
 def methods(config: Config, splits: pd.DataFrame, packages: dict[str, str]) -> str:
-    """Paragraphs in Markdown and the numbered references that they cite.
+    """Paragraphs in Markdown, and their numbered references.
 
-    ``splits`` has a row for each split and patient, with a ``role``; ``packages`` are versions by
+    ``splits`` has one row per split and patient, with a ``role``; ``packages`` has versions by
     name.
     """
     cite = Citations()
@@ -99,8 +99,8 @@ def _patients(config: Config, splits: pd.DataFrame, cite: Citations) -> str:
         f"**Patients.** Images ({modalities}) and tumour labels came from "
         f"{SOURCES[config.cohort.source]}. Patients were split before anything was fitted: "
         f"{counts['train']} training, {counts['validation']} validation and {counts['test']} test "
-        f"patients, drawn {drawn}. Of these, everything that learns saw the training patients of "
-        f"its split alone; validation patients chose {_chosen(config)}."
+        f"patients, drawn {drawn}. All models were trained on the training patients of their "
+        f"split only; validation patients were used to choose {_chosen(config)}."
     )
 
 
@@ -108,7 +108,7 @@ def _preprocessing(config: Config, cite: Citations) -> str:
     settings, grid = config.preprocess, config.grid
     steps = []
     if settings.coregister != "never":
-        steps.append("Modalities were registered rigidly to each other where they were not aligned")
+        steps.append("Modalities were registered rigidly to each other if they were not aligned")
     if stripper := STRIPPERS.get(settings.skull_strip):
         named = stripper.format(deepbet=cite.deepbet) if "{" in stripper else stripper
         steps.append(f"brains were masked by {named}")
@@ -120,7 +120,7 @@ def _preprocessing(config: Config, cite: Citations) -> str:
     size, spacing = (" × ".join(f"{v:g}" for v in s) for s in (grid.shape, grid.spacing_mm))
     steps.append(
         f"resampled once to {size} voxels of {spacing} mm, and scaled so that the percentiles "
-        f"{low:g} and {high:g} inside the brain became 0 and 1"
+        f"{low:g} and {high:g} inside the brain were mapped to 0 and 1"
     )
     return "**Preprocessing.** " + "; ".join(steps) + "."
 
@@ -153,7 +153,7 @@ def _anatomy(config: Config) -> str:
     if config.diffusion.anatomy == "none":
         return ""
     return (
-        ", and by tissue maps (grey matter, white matter, CSF) of the brain; it adds to their "
+        ", and by tissue maps (grey matter, white matter, CSF) of the brain; it refines their "
         f"rendering with a training patient's contrasts{_layout(config)}"
     )
 
@@ -161,7 +161,7 @@ def _anatomy(config: Config) -> str:
 def _layout(config: Config) -> str:
     if config.diffusion.layout is None:
         return ""
-    return ", and with a tumour whose regions a smaller diffusion model had drawn before"
+    return ", and with a tumour whose regions a smaller diffusion model had sampled before"
 
 
 def _process(diffusion, cite: Citations) -> str:
@@ -177,8 +177,8 @@ def _process(diffusion, cite: Citations) -> str:
 
 def _start(prior: str) -> str:
     if prior in PRIORS:
-        return "weights learned from phantoms"
-    other = "another run's weights, whoever they were learned from"
+        return "weights trained on phantoms"
+    other = "another run's weights, with unknown training patients"
     return "random weights" if prior == "none" else other
 
 
@@ -189,15 +189,16 @@ def _synthesis(config: Config, cite: Citations) -> str:
     else:
         source = (
             f"{synthesis.patients} for each split, near the training tumours (log volume ± "
-            f"{synthesis.jitter:g}, place ± {synthesis.jitter_mm:g} mm)"
+            f"{synthesis.jitter:g}, centroid ± {synthesis.jitter_mm:g} mm)"
         )
     return (
-        f"**Synthesis.** Tumours were asked for by volume, place and sphericity: {source}. Samples "
+        f"**Synthesis.** Tumours were requested by volume, centroid and sphericity: {source}. "
+        f"Samples "
         f"took {synthesis.sampling_steps} steps of DPM-Solver++ {cite.dpm} from a noise level of "
         f"{synthesis.sigma_max:g} (stochasticity {synthesis.stochasticity:g}, order "
         f"{synthesis.order}{_guidance(synthesis, cite)}). {_brains(config)}A sample was drawn "
         f"again, up to {synthesis.attempts} times in all, while its tumour's volume was "
-        f"{synthesis.volume_tolerance:g} times larger or smaller than asked for, or lay more than "
+        f"{synthesis.volume_tolerance:g} times larger or smaller than requested, or lay more than "
         f"{synthesis.centroid_tolerance_mm:g} mm away, its brain was torn, or its label "
         "had large holes."
     )
@@ -211,7 +212,7 @@ def _guidance(synthesis, cite: Citations) -> str:
 
 def _brains(config: Config) -> str:
     synthesis = config.synthesis
-    # What another run's model is told is not this run's to say, nor what a table of requests names.
+    # The anatomies of another run's model, or of a table of requests, are not in the configuration.
     if config.diffusion.anatomy == "none" or synthesis.model or synthesis.requests:
         return ""
     brain = {
@@ -238,7 +239,8 @@ def _before(config: Config) -> str:
         return ""
     share = f"{100 * config.segmentation.first:g} %"
     return (
-        f" With synthetic first, {share} of the steps had synthetic patients alone, then real ones."
+        f" With synthetic first, {share} of the steps used synthetic patients only, the later "
+        f"steps real ones."
     )
 
 
@@ -260,8 +262,8 @@ def _implanted(config: Config) -> str:
         return ""
     implant = config.synthesis.implant
     return (
-        " Implanted patients were training patients and warped copies of them, with a tumour that "
-        f"the generator made in place, their own {implant.own_tumour}, within a margin of "
+        " Implanted patients were training patients and warped copies of them, with a generated "
+        f"tumour, their own {implant.own_tumour}, within a margin of "
         f"{implant.margin_mm:g} mm."
     )
 
@@ -278,7 +280,8 @@ def _rivals(config: Config) -> str:
     if not (named := [text for name, text in papers.items() if name in config.segmentation.words]):
         return ""
     return (
-        f" For comparison, arms had synthetic patients of {_listed(named)}, unconditional and "
+        f" For comparison, arms were trained with synthetic patients of {_listed(named)}, "
+        f"unconditional and "
         "trained from random weights on warped copies of the same training patients."
     )
 
@@ -307,13 +310,13 @@ def _interval(config: Config, cite: Citations) -> str:
     evaluation, share = config.evaluation, f"{100 * config.evaluation.confidence:g} %"
     if len(config.cohort.splits.seeds) < LEAST_SEEDS:
         return (
-            f"With fewer than {LEAST_SEEDS} seeds nothing is decided: {share} intervals suppose "
-            f"that seeds differ by a standard deviation of {evaluation.seed_sd:g}."
+            f"With fewer than {LEAST_SEEDS} seeds nothing is decided: {share} intervals assume a "
+            f"standard deviation between seeds of {evaluation.seed_sd:g}."
         )
     return (
         f"{share} intervals come from crossed random effects of patients and seeds; their degrees "
         f"of freedom are the harmonic mean of Satterthwaite's {cite.satterthwaite} and of the "
-        "smaller number of patients or seeds less one."
+        "smaller number of patients or seeds minus one."
     )
 
 

@@ -1,4 +1,4 @@
-"""Time and memory of the jobs of a run, rule by rule."""
+"""Time and memory of a run's jobs by rule."""
 
 from pathlib import Path
 
@@ -8,8 +8,7 @@ from workflow_scripts.common.files import read_table
 
 
 def usage(folder: str | Path) -> pd.DataFrame:
-    """Jobs, seconds and peak memory of each rule that a run has benchmarks of, in the order of
-    the time they took.
+    """Jobs, seconds and peak memory of each rule with benchmarks, sorted by time.
 
     Columns: ``stage``, ``rule``, ``jobs``, ``seconds`` of all, ``longest_s``, ``peak_mb``.
     """

@@ -1,4 +1,4 @@
-"""Patients as scripts, which a page opened from disk can load where it may fetch nothing."""
+"""Patients as scripts, since a page opened from disk may load scripts but not fetch files."""
 
 import base64
 import gzip
@@ -30,8 +30,8 @@ def packed_volumes(
     labels: str,
     predictions: Sequence[Prediction] = (),
 ) -> dict[str, str]:
-    """A patient's modalities, in 256 steps, classes (``label``) and ``predictions`` by their
-    names, each packed."""
+    """A patient's modalities, in 256 steps, classes (``label``) and ``predictions`` by name, each
+    packed."""
     image = np.rint(255 * patient.image().clip(0, 1)).astype(np.uint8)
     volumes = {m: packed(volume, affine) for m, volume in zip(modalities, image, strict=True)}
     volumes["label"] = packed(collapse(patient.label(), labels), affine)
@@ -41,13 +41,13 @@ def packed_volumes(
 
 
 def script(name: str, volumes: dict[str, str]) -> str:
-    """JavaScript that hands the page a patient's volumes, by the name that it has there."""
+    """JavaScript that passes a patient's volumes to the page, by the patient's name there."""
     return f"sbldm.loaded({json.dumps(name)}, {json.dumps(volumes)});\n"
 
 
 def within(scripts: Iterable[tuple[str, str]], limit: int) -> Iterator[tuple[str, str]]:
-    """Names and scripts up to a number of characters in all, but the first two whatever they
-    take: without two patients there is nothing to compare."""
+    """Names and scripts up to a total number of characters, but at least the first two, since a
+    comparison needs two patients."""
     total = 0
     for number, (name, text) in enumerate(scripts):
         total += len(text)
@@ -57,7 +57,7 @@ def within(scripts: Iterable[tuple[str, str]], limit: int) -> Iterator[tuple[str
 
 
 def class_colours(labels: str) -> list[str]:
-    """The colour of each class value, from 1 on: that of the smallest region that has it."""
+    """The colour of each class value from 1: that of the smallest region that contains it."""
     sizes = sorted(regions(labels).items(), key=lambda item: len(item[1]))
     values = range(1, class_count(labels))
     return [next(REGION_COLOURS[name] for name, held in sizes if v in held) for v in values]

@@ -1,4 +1,4 @@
-"""Rule ``write_report``: the run as pages that open from disk, to look through and pass on."""
+"""Rule ``write_report``: the report of a run, a page that opens from disk."""
 
 import shutil
 from collections.abc import Iterable
@@ -41,17 +41,18 @@ COPIED = (
     "niivue.umd.js",
     "NIIVUE-LICENSE.txt",
 )
-# Characters of all patients' volumes: with pictures and viewer the report stays under 40 MB.
+# Limit on the characters of all patients' volumes: with pictures and viewer the report stays below
+# 40 MB.
 VOLUMES = 25_000_000
 PICTURE_WIDTH = 1200
-# Patients whose preprocessing is shown; of more, as many evenly chosen.
+# Maximum number of patients whose preprocessing is shown, evenly spaced.
 PICTURES = 150
 VERDICT, PROBLEMS = "Did synthetic patients help?", "Problems"
 PATIENTS = "Problems of patients"
-ASKED = "Do synthetic patients have the tumour that was asked for?"
+ASKED = "Do synthetic patients have the requested tumour?"
 QUALITY = "Synthetic beside held-out patients"
 FAILURES = "Test patients, worst first"
-# Sections of the summary in the order of the report, and the figures of each.
+# Sections of the summary in the order of the report, with their figures.
 FIGURES = {
     PROBLEMS: (),
     VERDICT: ("dice_by_arm", "dice_by_n"),
@@ -76,14 +77,14 @@ ROWS = {
 
 
 def section(title: str, text: str, figures: list[dict] | None = None, kind: str = "") -> dict:
-    """A part of the page from Markdown."""
+    """A section of the page from Markdown."""
     identity = "-".join("".join(c if c.isalnum() else " " for c in title.lower()).split())
     part = {"id": identity, "title": title, "html": html(text, title), "kind": kind}
     return {**part, "figures": figures or []}
 
 
 def copied(source: Path, target: Path, caption: str) -> dict[str, Any]:
-    """A picture, copied into the report's folder, as WebP no wider than the page shows it."""
+    """Copy a picture into the report's folder, as WebP no wider than on the page."""
     target = target.with_name(f"{target.name}.webp")
     target.parent.mkdir(exist_ok=True)
     with Image.open(source) as picture:
@@ -107,7 +108,7 @@ def usage_text(table: pd.DataFrame) -> str:
             "memory, most (MB)": [number(value, 0) for value in table["peak_mb"]],
         }
     )
-    return markdown(shown) + "\nStart-up of each job included; jobs that ran before count too.\n"
+    return markdown(shown) + "\nIncluding the start-up of each job, and jobs of earlier runs.\n"
 
 
 def row_texts(values: dict[str, float]) -> list[str]:
@@ -116,7 +117,7 @@ def row_texts(values: dict[str, float]) -> list[str]:
 
 
 def centre(values: dict[str, float]) -> list[float] | None:
-    """Where a tumour lies, in mm; nothing where there is none."""
+    """The centroid of a tumour in mm, as text; empty without a tumour."""
     centroid_mm = [float(values[f"centroid_{axis}_mm"]) for axis in AXES]
     return None if np.isnan(centroid_mm).any() else centroid_mm
 
@@ -124,7 +125,7 @@ def centre(values: dict[str, float]) -> list[float] | None:
 def held_out_patient(
     folder: Path, phantom: bool, predictions: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """A preprocessed patient, or ``phantom``, as the page knows it, with its reference and its
+    """The page's data of a preprocessed patient or ``phantom``, with its reference and its
     ``predictions`` (``prediction_facts``)."""
     values = read_table(folder / "attributes.tsv").iloc[0].to_dict()
     rows = zip(ROWS.values(), row_texts(values), strict=True)
@@ -138,8 +139,8 @@ def held_out_patient(
 
 
 def synthetic_patient(row: pd.Series) -> dict[str, Any]:
-    """A synthetic patient as the page knows it: asked for beside measured, and the training patient
-    whose image it comes nearest to."""
+    """The page's data of a synthetic patient: requested and measured attributes, and the training
+    patient with the nearest image."""
     requested, measured = (
         {n: row[f"{side}_{n}"] for n in ROWS} for side in ("requested", "measured")
     )
@@ -164,7 +165,7 @@ def held_out_patients(
     predictions: dict[str, list[Prediction]],
     scores: pd.DataFrame,
 ) -> dict[str, dict[str, Any]]:
-    """What the page knows of each test patient, by its name there."""
+    """The page's data of each test patient, by its name there."""
     return {
         f"real/{path.name}": held_out_patient(
             path,
@@ -183,16 +184,16 @@ def write_volumes(
     predictions: dict[str, list[Prediction]],
     config: Config,
 ) -> list[dict[str, Any]]:
-    """Write patients' volumes as scripts, real and synthetic in turns until the page is full, and
-    return what is ``known`` of them, real ones first."""
+    """Write patients' volumes as scripts, alternating real and synthetic ones until the page is
+    full, and return their entries in ``known``, real ones first."""
     pairs = zip_longest(
         [(f"real/{path.name}", path, predictions[path.name]) for path in tests],
         [(f"synthetic/{path.name}", path, []) for path in synthetic],
     )
     affine = Grid.from_settings(config.grid.model_dump()).affine
-    look = (affine, config.modalities, config.labels)
+    options = (affine, config.modalities, config.labels)
     scripts = (
-        (name, viewer.script(name, viewer.packed_volumes(Patient(path), *look, labels)))
+        (name, viewer.script(name, viewer.packed_volumes(Patient(path), *options, labels)))
         for name, path, labels in filter(None, chain.from_iterable(pairs))
     )
     patients = []
@@ -206,7 +207,7 @@ def write_volumes(
 
 
 def failures_section(scores: pd.DataFrame, splits: list[str], patients: list[dict]) -> dict:
-    """The part of the page with the scores of each test patient; ``patients`` are in the viewer."""
+    """The section with the scores of each test patient; ``patients`` are in the viewer."""
     viewed = {p["name"].removeprefix("real/") for p in patients if not p.get("synthetic")}
     text = failures.note(scores, splits, len(viewed))
     table = failures.part(scores, viewed)
@@ -214,8 +215,8 @@ def failures_section(scores: pd.DataFrame, splits: list[str], patients: list[dic
 
 
 def problems_of(cohort: str | Path, natives: Iterable[str | Path]) -> list[Problem]:
-    """What is wrong or odd with the cohort's patients, of ``problems.tsv``, and what preprocessing
-    warned of, of each patient's ``native.json``."""
+    """Problems of the cohort's patients from ``problems.tsv``, and warnings of preprocessing from
+    each patient's ``native.json``."""
     table = read_text_table(cohort)
     problems = [Problem(*row) for row in table.itertuples(index=False)]
     for file in map(Path, natives):
@@ -225,7 +226,7 @@ def problems_of(cohort: str | Path, natives: Iterable[str | Path]) -> list[Probl
 
 
 def problems_text(problems: list[Problem]) -> str:
-    """A table of problems as Markdown, the errors first; files without their folders."""
+    """A table of problems as Markdown, errors first; file names without folders."""
 
     def cell(text: str) -> str:
         return " ".join(text.split()).replace("|", "\\|")
@@ -235,13 +236,13 @@ def problems_text(problems: list[Problem]) -> str:
             "": problem.level,
             "patient": problem.patient_id or "all",
             "file": f"`{Path(problem.file).name}`" if problem.file else "",
-            "what is wrong": cell(problem.problem),
-            "what would be right": cell(problem.remedy),
+            "problem": cell(problem.problem),
+            "remedy": cell(problem.remedy),
         }
         for problem in sorted(problems, key=lambda problem: problem.level)
     ]
     return (
-        "Patients with an error were left out (`cohort.on_error: skip`); those with a warning were "
+        "Patients with an error were excluded (`cohort.on_error: skip`); those with a warning were "
         "used.\n\n" + markdown(pd.DataFrame(rows))
     )
 
@@ -249,7 +250,7 @@ def problems_text(problems: list[Problem]) -> str:
 def parts(
     snakemake, folder: Path, config: Config, scores: pd.DataFrame, patients: list[dict]
 ) -> list[dict]:
-    """All sections of the page, with their pictures copied."""
+    """All sections of the page; their pictures are copied."""
     inputs = snakemake.input
     text = sections(Path(inputs.summary).read_text(encoding="utf-8"))
     drawn = Path(inputs.figures)
@@ -258,7 +259,7 @@ def parts(
         return [
             copied(drawn / f"{name}.png", folder / "figures" / name, CAPTIONS[name])
             for name in names
-            # Some are drawn only where there is something to compare.
+            # Some figures exist only if there is something to compare.
             if (drawn / f"{name}.png").is_file()
         ]
 
@@ -279,12 +280,12 @@ def parts(
         for p in shown
     ]
     before = (
-        "Each patient as it came and after preprocessing. The blue line is the outline of the "
+        "Each patient before and after preprocessing. The blue line is the outline of the "
         "brain mask, the red line that of the tumour. Below are the tissue maps: grey matter, "
         "white matter and, in blue, CSF. L and R are the patient's."
     )
     if len(shown) < len(inputs.pictures):
-        before += f" {len(shown)} of {len(inputs.pictures)}; all lie in `preprocess/`."
+        before += f" {len(shown)} of {len(inputs.pictures)}; all are in `preprocess/`."
     if problems := problems_of(inputs.problems, inputs.natives):
         page_sections.insert(0, section(PATIENTS, problems_text(problems), kind="problems"))
     splits = read_table(inputs.splits)
@@ -299,7 +300,7 @@ def parts(
 
 
 def facts(config: Config, splits: pd.DataFrame) -> str:
-    """The line under the title: what was run."""
+    """The line below the title, with facts about the run."""
     patients = splits["patient_id"].nunique()
     kind = "phantoms" if config.cohort.made else "patients"
     split_count, names = splits["split"].nunique(), [MODALITIES[m] for m in config.modalities]

@@ -1,4 +1,4 @@
-"""The rivals, by the words that arms of the segmentation have."""
+"""The rivals, by their words in arms."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from workflow_scripts.rivals.rival import Rival
 from workflow_scripts.rivals.settings import GAN3DSettings, LDM3DSettings
 from workflow_scripts.rivals.volumes import MASKS
 
-# Each with its settings.
+# Network and settings of each rival.
 RIVALS: dict[str, tuple[type[Rival], type[GAN3DSettings | LDM3DSettings]]] = {
     "gan3d": (GAN3D, GAN3DSettings),
     "ldm3d": (LDM3D, LDM3DSettings),
@@ -20,13 +20,13 @@ RIVALS: dict[str, tuple[type[Rival], type[GAN3DSettings | LDM3DSettings]]] = {
 def build_rival(
     name: str, settings: dict, modalities: list[str], labels: str, shape: list[int]
 ) -> Rival:
-    """An untrained rival of the name, for volumes of ``shape`` (X, Y, Z)."""
+    """Build an untrained rival for volumes of ``shape`` (X, Y, Z)."""
     kind, values = RIVALS[name]
     return kind(values.model_validate(settings), len(modalities), MASKS[labels], shape)
 
 
 def load_rival(folder: str | Path) -> Rival:
-    """The trained rival of a model folder, on the device."""
+    """Load the trained rival of a model folder onto the device."""
     config = load_config(folder)
     name = config["rival"]
     settings = settings_of(config, RIVALS[name][1], folder).model_dump()

@@ -1,4 +1,4 @@
-"""A 3-D GAN of image and label together."""
+"""A 3-D GAN that generates image and label together."""
 
 import math
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from workflow_scripts.rivals.settings import GAN3DSettings
 class GAN3D(nn.Module):
     """The generator: from a vector of standard normal noise to a whole volume.
 
-    A linear layer gives the lowest resolution, which is doubled between one width and the next, by
-    linear interpolation. The sigmoid at the end gives 0 to 1. Unconditional.
+    A linear layer gives the lowest resolution, which is doubled by linear interpolation between
+    successive widths. A final sigmoid gives values from 0 to 1. Unconditional.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class GAN3D(nn.Module):
         return Convolution(3, before, after, norm=norm, act=act, adn_ordering="NA")
 
     def forward(self, noise: Tensor) -> Tensor:
-        """Volumes (B, C, X, Y, Z) of noise (B, N)."""
+        """Volumes (B, C, X, Y, Z) from noise (B, N)."""
         return self.layers(self.linear(noise).unflatten(1, self.start))
 
     def make_training(self, validation_volumes: list[Tensor], seed: int) -> GAN3DTraining:
-        """Its training, of so many steps: a GAN's loss does not tell when to stop, so that
-        the validation patients are not looked at."""
+        """Its training with a fixed number of steps: a GAN's loss does not show when to stop, so
+        the validation patients are not used."""
         return GAN3DTraining(self, self.settings, seed)
 
     @torch.inference_mode()

@@ -9,15 +9,15 @@ from torch.nn.utils.parametrizations import spectral_norm
 from workflow_scripts.rivals.rival import RivalTraining
 from workflow_scripts.rivals.settings import GAN3DSettings
 
-# Decays of AdamW's averages. The usual first one, 0.9, follows an opponent that has moved on.
+# Betas of AdamW. With the usual first one, 0.9, the momentum lags behind the opponent.
 BETAS = (0.0, 0.99)
 
 
 class Discriminator(nn.Module):
-    """MONAI's patch discriminator, with spectral normalisation (Miyato et al. 2018) in target of a
-    normalisation of its features.
+    """MONAI's patch discriminator, with spectral normalisation (Miyato et al. 2018) in place of
+    feature normalisation.
 
-    It halves the volume ``halvings`` times, so that one of its outputs sees most of a head.
+    It halves the volume ``halvings`` times, so that the receptive field covers most of a head.
     """
 
     def __init__(self, channels: int, width: int, halvings: int) -> None:
@@ -35,7 +35,7 @@ class Discriminator(nn.Module):
 
 
 class Players(nn.Module):
-    """Generator and discriminator, which one optimiser trains."""
+    """Generator and discriminator, trained by one optimiser."""
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module) -> None:
         super().__init__()
@@ -58,6 +58,7 @@ class GAN3DTraining(RivalTraining):
         random = self.random(self.seed, step)
         noise = torch.randn(len(real), self.noise, generator=random, device=real.device)
         generated, judge = self.model.generator(noise), self.model.discriminator
+        # Hinge loss: E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))] for D, -E[D(G(z))] for G.
         real_loss = functional.relu(1 - judge(real)).mean()
         made_loss = functional.relu(1 + judge(generated.detach())).mean()
         # The generator's loss must not reach the weights of the discriminator.
@@ -72,7 +73,7 @@ class GAN3DTraining(RivalTraining):
         }
 
     def configure_optimizers(self) -> dict:
-        """AdamW with the decays of a GAN."""
+        """AdamW with betas for a GAN."""
         configuration = super().configure_optimizers()
         for group in configuration["optimizer"].param_groups:
             group["betas"] = BETAS

@@ -1,4 +1,4 @@
-"""A 3-D latent diffusion model of image and label together."""
+"""A 3-D latent diffusion model that generates image and label together."""
 
 from collections.abc import Sequence
 
@@ -32,7 +32,7 @@ class LDM3D(nn.Module):
         channels = modalities + masks
         self.autoencoder = build_autoencoder(channels, settings.autoencoder_widths, groups)
         self.denoiser = build_denoiser(settings.denoiser_widths, groups)
-        # Gives latents unit variance; 1 until the autoencoder is trained.
+        # Scales latents to unit variance; 1 until the autoencoder is trained.
         self.register_buffer("scale", torch.ones(()))
 
     def encode(self, volumes: Tensor) -> Tensor:
@@ -40,8 +40,8 @@ class LDM3D(nn.Module):
         return self.scale * self.autoencoder.encode(volumes)[0].float()
 
     def make_training(self, validation_volumes: list[Tensor], seed: int) -> LDM3DTraining:
-        """Its training, which keeps the weights with the lowest loss on the validation patients'
-        volumes."""
+        """Its training, which selects the weights with the lowest loss on the validation
+        patients."""
         return LDM3DTraining(self, self.settings, validation_volumes, seed)
 
     @torch.inference_mode()

@@ -1,10 +1,8 @@
-"""Networks, losses and sampling of a 3-D latent diffusion model, as MONAI's example for BraTS
-builds one.
+"""Networks, losses and sampling of a 3-D latent diffusion model, as in MONAI's example for BraTS:
 
 ``generation/3d_ldm/config/config_train_16g.json`` in Project-MONAI/tutorials. Its perceptual and
-adversarial terms are left out: the first needs a network that would have to be fetched, and both
-would add to its time. Attention is computed without storing its matrices, which the example does
-not ask for.
+adversarial terms are omitted: the first needs a network that would have to be downloaded, and both
+would take more time. Attention is computed without storing its matrices, unlike in the example.
 """
 
 import math
@@ -25,13 +23,13 @@ SCHEDULE = NoiseSettings(
     preconditioning="noise", noise="scaled_linear_beta", noise_mean=0, noise_sd=1,
     timesteps=1000, beta_start=0.0015, beta_end=0.0195,
 )  # fmt: skip
-# Channels of an attention head, or what divides the channels.
+# Channels of an attention head, or a divisor of the channels.
 HEAD = 64
 
 
 def build_autoencoder(channels: int, widths: Sequence[int], norm_groups: int) -> AutoencoderKL:
-    """The 3-D autoencoder of volumes with so many channels, untrained: all of its widths but the
-    first halve them."""
+    """Build an untrained 3-D autoencoder of volumes with so many channels; each width after the
+    first halves the resolution."""
     return AutoencoderKL(
         spatial_dims=3,
         in_channels=channels,
@@ -47,7 +45,8 @@ def build_autoencoder(channels: int, widths: Sequence[int], norm_groups: int) ->
 
 
 def build_denoiser(widths: Sequence[int], norm_groups: int) -> DiffusionModelUNet:
-    """The denoiser of its latents, untrained, with attention at all resolutions but the first."""
+    """Build an untrained denoiser of its latents, with attention at all resolutions but the
+    first."""
     attention = [index > 0 for index in range(len(widths))]
     heads = [has * math.gcd(HEAD, width) for has, width in zip(attention, widths, strict=True)]
     return DiffusionModelUNet(
@@ -74,7 +73,7 @@ def reconstruct(
 
 
 def reconstruction_loss(model: AutoencoderKL, x: Tensor) -> Tensor:
-    """L1 and KL of volumes (B, C, X, Y, Z), the example's without its other terms."""
+    """L1 and KL of volumes (B, C, X, Y, Z), as in the example without its other terms."""
     reconstruction, kl = reconstruct(model, x)
     return functional.l1_loss(reconstruction, x) + KL * kl
 
@@ -91,7 +90,8 @@ def noise_loss(
 
 
 def at_timesteps(denoiser: DiffusionModelUNet, process: Process) -> Network:
-    """MONAI's network as ``Process`` calls it: at the timesteps of the nearest noise levels."""
+    """MONAI's network with the interface of ``Process``: at the timesteps of the nearest noise
+    levels."""
 
     def call(x: Tensor, level: Tensor) -> Tensor:
         sigma = (4 * level).exp()[:, None]

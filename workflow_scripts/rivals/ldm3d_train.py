@@ -14,19 +14,20 @@ from workflow_scripts.rivals.ldm3d_networks import KL, noise_loss, reconstruct
 from workflow_scripts.rivals.rival import RivalTraining
 from workflow_scripts.rivals.settings import LDM3DSettings
 
-# Noise levels at which each validation patient's latents are denoised in a check.
+# Number of noise levels at which each validation patient's latents are denoised in a check.
 NOISE_LEVELS = 8
 
 
 class LDM3DTraining(RivalTraining):
     """The autoencoder first, then the denoiser of its latents.
 
-    The loss of the autoencoder is L1 and KL, as in MONAI's example, and 1 - Dice of the masks:
-    with L1 alone a small tumour is not worth its weights. The loss of the denoiser is the squared
-    error of the noise. Each step encodes its volumes, as the example does.
+    The loss of the autoencoder is L1 and KL, as in MONAI's example, and 1 - Dice of the masks,
+    since with L1 alone small tumours are ignored. The loss of the denoiser is the squared error of
+    the noise. Each step encodes its volumes, as in the example.
 
-    In validation checks the averaged weights are tried on the validation patients; of each network
-    those with the lowest loss are kept. The denoiser learns the latents of the kept autoencoder.
+    In validation checks the averaged weights are evaluated on the validation patients; for each
+    network the weights with the lowest loss are selected. The denoiser is trained on the latents of
+    the selected autoencoder.
     """
 
     def __init__(
@@ -71,8 +72,8 @@ class LDM3DTraining(RivalTraining):
 
     @torch.no_grad()
     def _start_denoiser(self, volumes: Tensor) -> None:
-        """Take the kept autoencoder, and the scale of the latents of the first volumes, as the
-        example does."""
+        """Load the selected autoencoder, and compute the latents' scale from the first volumes, as
+        in the example."""
         self.model.autoencoder.load_state_dict(self.kept)
         self.model.scale.fill_(1 / float(self.model.encode(volumes).std()))
         average = self.average.module
@@ -80,7 +81,7 @@ class LDM3DTraining(RivalTraining):
         average.scale.copy_(self.model.scale)
 
     def optimizer_step(self, epoch: int, batch_idx: int, *args: Any, **kwargs: Any) -> None:
-        """Make the step, then look at the validation patients when it is time."""
+        """Make the step, then run a validation check if it is due."""
         super().optimizer_step(epoch, batch_idx, *args, **kwargs)
         if (step := batch_idx + 1) in self.checks and not local_rank():
             self._check(step)
@@ -111,20 +112,20 @@ class LDM3DTraining(RivalTraining):
         return sum(losses) / len(losses)
 
     def _same_noise(self, number: int) -> torch.Generator:
-        """Noise that is the same in all checks, so that they compare."""
+        """Noise that is the same in all checks, so that they are comparable."""
         return generator(self.seed, 0, number, 0, device=self.device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the checks already made, and what they chose."""
+        """Save the finished checks and the selected weights."""
         checkpoint["validation"] = {"scores": self.scores, "kept": self.kept}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the checks of the run that was broken off."""
+        """Restore the checks of an interrupted run."""
         self.scores = checkpoint["validation"]["scores"]
         self.kept = checkpoint["validation"]["kept"]
 
     def trained(self) -> nn.Module:
-        """The kept autoencoder and denoiser."""
+        """The selected autoencoder and denoiser."""
         self.average.module.denoiser.load_state_dict(self.kept)
         return self.average.module.eval().cpu()
 
@@ -134,5 +135,5 @@ class LDM3DTraining(RivalTraining):
 
 
 def _spread(begin: int, end: int, count: int) -> list[int]:
-    """Steps of ``count`` checks, spread evenly from ``begin`` to ``end``; the last is one."""
+    """Steps of ``count`` checks, evenly spaced from ``begin`` to ``end``, which is the last one."""
     return [max(begin + 1, round(begin + (end - begin) * k / count)) for k in range(1, count + 1)]

@@ -1,4 +1,4 @@
-"""What the rivals have in common."""
+"""The interface of rivals."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ class Rival(Protocol):
     (``volumes.py``).
 
     It is unconditional: no tumour is requested. It is built from its settings, the numbers of
-    modalities and masks, and the voxels along x, y and z.
+    modalities and masks, and the shape of the volume.
     """
 
     def __init__(
@@ -22,7 +22,7 @@ class Rival(Protocol):
     ) -> None: ...
 
     def make_training(self, validation_volumes: list[Tensor], seed: int) -> "RivalTraining":
-        """The training of this network; some choose their weights by the validation patients."""
+        """The training of this network; some select their weights on the validation patients."""
 
     def sample(self, random: torch.Generator) -> Tensor:
         """A volume (C, X, Y, Z)."""
@@ -36,5 +36,5 @@ class RivalTraining(Training):
         raise NotImplementedError
 
     def validation(self) -> dict[int, float]:
-        """Validation loss by step, where there is one."""
+        """Validation loss by step, if there is one."""
         return {}

@@ -20,8 +20,8 @@ from workflow_scripts.rivals.volumes import from_volume
 def draw_patient(
     model: Rival, labels: str, seed: int, number: int, attempts: int
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]] | None:
-    """Image (M, X, Y, Z), canonical labels (X, Y, Z) and foreground (X, Y, Z) of the first draw of
-    so many that has a tumour; ``None`` where none has."""
+    """Image (M, X, Y, Z), canonical labels (X, Y, Z) and foreground (X, Y, Z) of the first of
+    ``attempts`` draws with a tumour; ``None`` if none has one."""
     for attempt in range(attempts):
         volumes = from_volume(model.sample(generator(seed, number, attempt)), labels)
         if volumes[1].any():
@@ -39,7 +39,7 @@ def main(snakemake) -> None:
             name = f"{params.rival}-{number:04d}"
             volumes = draw_patient(model, params.labels, params.seed, number, params.attempts)
             if volumes is None:
-                logging.warning("%s: no tumour in %d draws, left out", name, params.attempts)
+                logging.warning("%s: no tumour in %d draws, omitted", name, params.attempts)
             else:
                 save_patient(folder / name, *volumes, affine, params.modalities)
             progress.done(number)

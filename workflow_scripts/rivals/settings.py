@@ -4,25 +4,24 @@ from pydantic import Field, model_validator
 
 from workflow_scripts.common.settings import MOST_SAMPLES, OptimiserSettings, Section, Width
 
-# Voxels of a volume for each of the 3-D autoencoder's latents, along each axis.
+# Downsampling factor of the 3-D autoencoder along each axis.
 DOWN = 4
 
 
 class GAN3DSettings(OptimiserSettings):
     """The 3-D GAN, and its training."""
 
-    noise: int = Field(description="numbers in the noise vector", ge=1, le=MOST_SAMPLES)
+    noise: int = Field(description="length of the noise vector", ge=1, le=MOST_SAMPLES)
     widths: list[Width] = Field(
-        description="channels of the generator at each resolution, the lowest first", min_length=3
+        description="channels of the generator at each resolution, lowest first", min_length=3
     )
     norm_groups: int = Field(description="groups of the group normalisation", ge=1)
     discriminator: int = Field(
-        description="channels of the discriminator's first layer, twice as many in each that "
-        "follows",
+        description="channels of the discriminator's first layer, doubled in each further layer",
         ge=1,
     )
     batch: int = Field(
-        description="volumes a step, as many real as generated", ge=1, le=MOST_SAMPLES
+        description="real volumes per step, and as many generated ones", ge=1, le=MOST_SAMPLES
     )
 
     @model_validator(mode="after")
@@ -48,13 +47,13 @@ class LDM3DSettings(OptimiserSettings):
     )
     norm_groups: int = Field(description="groups of the group normalisation", ge=1)
     autoencoder_steps: int = Field(
-        description="how many of the steps train the autoencoder, the first ones; the others "
-        "train the denoiser",
+        description="number of first steps, which train the autoencoder; the other steps train "
+        "the denoiser",
         ge=1,
     )
-    batch: int = Field(description="volumes a step", ge=1, le=MOST_SAMPLES)
+    batch: int = Field(description="volumes per step", ge=1, le=MOST_SAMPLES)
     validations: int = Field(
-        description="validation checks of each network; the weights of the best are kept", ge=1
+        description="validation checks of each network; the weights of the best one are used", ge=1
     )
     sampling_steps: int = Field(description="steps of DDIM", ge=1, le=10_000)
 
@@ -63,7 +62,9 @@ class LDM3DSettings(OptimiserSettings):
         widths = {"autoencoder_widths": self.autoencoder_widths}
         _check_groups(self.norm_groups, **widths, denoiser_widths=self.denoiser_widths)
         if self.autoencoder_steps >= self.steps:
-            raise ValueError("autoencoder_steps must be below steps, the denoiser has the rest")
+            raise ValueError(
+                "autoencoder_steps must be below steps: the other steps train the denoiser"
+            )
         return self
 
     @property
@@ -73,10 +74,10 @@ class LDM3DSettings(OptimiserSettings):
 
 
 def _check_groups(groups: int, **widths: list[int]) -> None:
-    """Raise ``ValueError`` where the groups do not divide all widths of a list."""
+    """Raise ``ValueError`` if the groups do not divide all widths."""
     for name, values in widths.items():
         if any(width % groups for width in values):
-            raise ValueError(f"norm_groups {groups} must divide every one of {name}")
+            raise ValueError(f"norm_groups {groups} must divide all of {name}")
 
 
 class RivalsSettings(Section):

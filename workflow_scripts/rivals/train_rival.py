@@ -1,4 +1,4 @@
-"""Rule ``train_rival``: another generator, from one split's training patients."""
+"""Rule ``train_rival``: another generator, trained on one split's training patients."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from workflow_scripts.rivals.volumes import VolumeBatches, read_volume
 
 
 def with_validation(losses: pd.DataFrame, validation: dict[int, float]) -> pd.DataFrame:
-    """Losses by step, with the validation loss in the rows where one was taken."""
+    """Losses by step, with the validation loss in the rows of checks."""
     if not validation:
         return losses
     checks = pd.DataFrame({"step": list(validation), "validation_loss": validation.values()})
@@ -26,8 +26,8 @@ def with_validation(losses: pd.DataFrame, validation: dict[int, float]) -> pd.Da
 def main(snakemake) -> None:
     params = snakemake.params
     if torch.cuda.is_available() and snakemake.resources.get("gpu", 1) > 1:
-        # In each phase of the training some weights rest, which several processes do not allow.
-        raise UserError("train_rival: it trains on one GPU; set its resource gpu to 1")
+        # Each phase leaves some weights unused, which DDP does not allow.
+        raise UserError("train_rival: it supports one GPU only; set its resource gpu to 1")
     torch.set_num_threads(snakemake.threads)
     torch.manual_seed(params.seed)
     shape = params.grid["shape"]

@@ -1,4 +1,4 @@
-"""Patients as the rivals see them: one volume of modalities and soft nested masks."""
+"""Patients as inputs of the rivals: one volume of modalities and soft nested masks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +16,10 @@ from workflow_scripts.common.labels import from_nested, nested_masks
 from workflow_scripts.common.masks import foreground
 from workflow_scripts.common.patients import Patient
 
-# Nested masks by the labels that are learned: whole tumour; with subregions core and necrosis too.
+# Number of nested masks by region set: whole tumour; with subregions also core and necrosis.
 MASKS = {"whole_tumour": 1, "subregions": 3}
-# Standard deviation, in voxels, of the Gaussian that makes masks soft: networks give soft ones,
-# and a discriminator would know real ones by their edges.
+# Standard deviation, in voxels, of the Gaussian that softens masks: networks output soft masks, and
+# a discriminator would recognise real ones by their edges.
 SOFT_VOXELS = 0.6
 
 
@@ -35,7 +35,7 @@ def from_volume(
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]:
     """Image (M, X, Y, Z), canonical labels (X, Y, Z) and foreground (X, Y, Z) of a volume.
 
-    A voxel is in a region where the region's mask and those around it are above one half. Outside
+    A voxel is in a region if the region's mask and the enclosing masks are above one half. Outside
     the foreground, image and label are 0.
     """
     array, count = volume.float().cpu().numpy().clip(0, 1), MASKS[labels]
@@ -52,12 +52,11 @@ def read_volume(folder: str | Path, labels: str) -> Tensor:
 
 
 class VolumeBatches:
-    """``batches(step)`` gives warped copies of training patients, a tuple of one tensor
+    """``batches(step)`` returns warped copies of training patients, a tuple of one tensor
     (B, C, X, Y, Z).
 
-    Patients come in turns, in a new order each time. Every sample has a warp of its own, of the
-    kind that the slice generator learns from (``autoencoder.warp``). All is a function of the
-    seed and the step.
+    All patients are used in turn, in a new order each time. Every sample has its own warp, as for
+    the slice generator (``autoencoder.warp``). Batches depend on the seed and the step only.
     """
 
     def __init__(

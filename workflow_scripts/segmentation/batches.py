@@ -1,4 +1,4 @@
-"""Batches of one arm: which patient gives a sample, which part of it, and how it is augmented."""
+"""Batches of one arm: patient, patch and augmentation of each sample."""
 
 import math
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ Folders = Sequence[str | Path]
 
 
 class SegmentationBatches:
-    """``batches(step)`` gives images (B, M, X, Y, Z) and region masks (B, R, X, Y, Z).
+    """``batches(step)`` returns images (B, M, X, Y, Z) and region masks (B, R, X, Y, Z).
 
-    All is a function of the seed and the step. The arms draw their real patients in the same
-    order; ``synthetic_fraction`` of all samples are synthetic, spread evenly over the steps, and
-    none where no synthetic patient could be made. In an arm with ``synthetic_first`` all samples of
+    Batches depend on the seed and the step only. All arms draw their real patients in the same
+    order. A share ``synthetic_fraction`` of the samples is synthetic, evenly spread over the steps,
+    or none if no synthetic patient could be made. In an arm with ``synthetic_first`` all samples in
     a share ``first`` of the steps are synthetic, and all later ones real. In an arm with a mixing
-    augmentation a share ``mix`` of the samples is mixed with another of the real patients, before
-    classical augmentation.
+    augmentation a share ``mix`` of the samples is mixed with another real patient, before classical
+    augmentation.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class SegmentationBatches:
         self.real = [Patient(folder) for folder in real]
         self.synthetic = [Patient(f) for f in synthetic] if words & set(ADDED) else []
         self.fraction = settings.synthetic_fraction if self.synthetic else 0.0
-        # How many samples come before the first real one.
+        # Number of samples before the first real one.
         self.before = 0
         if self.synthetic and "synthetic_first" in words:
             self.before = round(settings.first * settings.steps) * settings.batch
@@ -57,7 +57,7 @@ class SegmentationBatches:
     def patient(self, sample: int) -> Patient:
         """The patient of the n-th sample of the whole training, counted from 0.
 
-        Each pool is gone through in a new order again and again, so that no patient is missed.
+        Each pool is traversed repeatedly, in a new order each time, so that no patient is missed.
         """
         synthetic_before, synthetic_by_then = (
             max(math.floor(n * self.fraction), min(n, self.before)) for n in (sample, sample + 1)
@@ -94,8 +94,8 @@ class SegmentationBatches:
     def _mixed(
         self, patient: Patient, volume: Volume, start: NDArray[np.int64], number: int
     ) -> Volume:
-        """The n-th sample's block of a patient from voxel ``start`` on, mixed with another
-        patient's, or as it is."""
+        """The n-th sample's block of a patient from voxel ``start``, mixed with another patient's
+        or unchanged."""
         rng = np.random.default_rng([self.seed, number, 2])
         donors = [p for p in self.real if p.folder != patient.folder]
         if self.mixing is None or not donors or rng.random() >= self.mix:
@@ -103,7 +103,7 @@ class SegmentationBatches:
         donor, block = donors[rng.integers(len(donors))], volume.label.shape
         if self.mixing.around_tumour:
             z, x, y = np.nonzero(donor.label_slices)
-            # Where there is no tumour the middle of the volume serves.
+            # Without a tumour, use the centre of the volume.
             middles = (
                 v.mean() if len(v) else n / 2 for v, n in zip((x, y, z), _shape(donor), strict=True)
             )
@@ -117,7 +117,7 @@ class SegmentationBatches:
         size: tuple[int, ...],
         rng: np.random.Generator,
     ) -> NDArray[np.int64]:
-        """First voxel of a patch, anywhere or about a voxel of the tumour."""
+        """First voxel of a patch, at a random position or around a random tumour voxel."""
         room = np.array(shape) - size
         start = rng.integers(np.minimum(room, 0), np.maximum(room, 0) + 1)
         if rng.random() < self.foreground:

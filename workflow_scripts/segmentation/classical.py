@@ -1,4 +1,4 @@
-"""Classical augmentation after nnU-Net's recipe, a function of the given seed alone.
+"""Classical augmentation with nnU-Net's recipe; it depends on the seed only.
 
 Isensee et al. 2021 (doi:10.1038/s41592-020-01008-z), supplementary note 4, in that order: rotation
 and scaling, noise, blur, brightness, contrast, low resolution, gamma, mirroring. Like nnU-Net 2, it
@@ -44,16 +44,16 @@ def intensity_transforms(settings: ClassicalSettings) -> Compose:
 
 
 class ClassicalAugmentation:
-    """Turns, scales, mirrors and re-contrasts one sample; the same for the same seed."""
+    """Rotates, scales and mirrors a sample, and changes its contrast; reproducible by its seed."""
 
     def __init__(self, settings: ClassicalSettings, spacing_mm: tuple[float, float, float]) -> None:
-        """``spacing_mm`` are the sides of a voxel: turns are in millimetres."""
+        """``spacing_mm`` is the voxel size: rotations are computed in millimetres."""
         self.settings, self.sides = settings, np.array([*spacing_mm, 1.0]) / min(spacing_mm)
         self.intensity = intensity_transforms(settings)
 
     @property
     def margin(self) -> float:
-        """How much larger than a patch the block must be to fill it in most rotations."""
+        """Ratio of block size to patch size that fills the patch in most rotations."""
         return 1.25 if self.settings.spatial > 0 else 1.0
 
     def __call__(
@@ -61,8 +61,8 @@ class ClassicalAugmentation:
     ) -> tuple[Tensor, Tensor]:
         """Image (M, …) and label (…) of the middle ``size`` voxels, after augmentation.
 
-        ``image`` is standardised, ``label`` holds integers and keeps to the values it has;
-        everything that lies outside ``brain`` (…) stays 0.
+        ``image`` is standardised, ``label`` has integers and gets no new values; everything outside
+        ``brain`` (…) stays 0.
         """
         rng = np.random.default_rng(seed)
         maps = torch.stack([label, brain]).float()
@@ -86,7 +86,7 @@ class ClassicalAugmentation:
             zoom = 1.0
         if not turn.any() and zoom == 1.0 and tuple(image.shape[1:]) == tuple(size):
             return image, maps
-        # Affine moves the sampling grid, so that a magnification is a smaller grid.
+        # Affine transforms the sampling grid, so magnification needs a smaller grid.
         turned = create_rotate(3, turn) * self.sides / self.sides[:, None]
         options = {
             "affine": turned @ create_scale(3, (1 / float(zoom),) * 3),

@@ -1,6 +1,6 @@
-"""Rule ``make_arm_copies``: warped copies of the training patients, for a segmentation network.
+"""Rule ``make_arm_copies``: warped copies of the training patients for a segmentation network.
 
-The denoiser learned from them. A generator that is worth its training helps more than they do.
+The denoiser is trained on such copies. A useful generator must help more than they do.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ def main(snakemake) -> None:
     folders = [Path(path).parent for path in snakemake.input.images]
     with staged_directory(snakemake.output.patients) as folder:
         for k in range(params.patients):
-            # In turns, the first copy of each patient, then the second ones.
+            # First the first copy of each patient, then the second ones, and so on.
             copy, number = divmod(k, len(folders))
             patient = Patient(folders[number])
             seed = [params.seed, number, copy + 1]

@@ -1,4 +1,4 @@
-"""How well a predicted region agrees with its reference; a missed tumour is a score, not a gap."""
+"""Dice, HD95, surface Dice and volume error of a predicted region; missed regions are scored."""
 
 import numpy as np
 import torch
@@ -10,14 +10,14 @@ from workflow_scripts.common.masks import dice
 
 
 def diagonal_mm(shape: tuple[int, ...], spacing_mm: tuple[float, ...]) -> float:
-    """Length of the volume's diagonal: the distance that a missed region scores."""
+    """Length of the volume's diagonal, the HD95 of a missed region."""
     return float(np.linalg.norm(np.array(shape) * np.array(spacing_mm)))
 
 
 def cropped(
     guess: NDArray[np.bool_], truth: NDArray[np.bool_]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Both masks (X, Y, Z), one of which holds a voxel, in the smallest box that holds them."""
+    """Both masks (X, Y, Z), of which one is not empty, cropped to their common bounding box."""
     box = ndimage.find_objects((guess | truth).view(np.uint8))[0]
     return guess[box], truth[box]
 
@@ -32,12 +32,12 @@ def region_scores(
 
     - ``dice``: overlap.
     - ``hd95_mm``: the larger of both directions' 95th percentiles of surface distances.
-    - ``nsd``: share of both surfaces that lies within ``tolerance_mm`` of the other one
-      (Nikolov et al. 2021, doi:10.2196/26151), surfaces found to a fraction of a voxel.
+    - ``nsd``: share of both surfaces that lies within ``tolerance_mm`` of the other one (Nikolov et
+      al. 2021, doi:10.2196/26151), with sub-voxel surfaces.
     - ``volume_error_ml``: predicted minus true volume.
 
-    If both are empty, the agreement is perfect: 1, 0 mm, 1. If one is, the region is missed or
-    made up: 0, the volume's diagonal, 0.
+    If both are empty, the agreement is perfect: 1, 0 mm, 1. If only one is, the region is missed or
+    a false positive: 0, the volume's diagonal, 0.
     """
     voxel_ml = float(np.prod(spacing_mm)) / 1000
     scores = {"dice": dice(guess, truth)}
@@ -46,7 +46,7 @@ def region_scores(
         scores["hd95_mm"] = 0.0 if agree else diagonal_mm(truth.shape, spacing_mm)
         scores["nsd"] = float(agree)
     else:
-        # A native volume is mostly empty. MONAI takes what lies beyond the box for background.
+        # Cropped, since native volumes are mostly empty. MONAI treats the outside as background.
         box = cropped(guess, truth)
         pair = [torch.from_numpy(np.ascontiguousarray(m))[None, None] for m in box]
         options = {"include_background": True, "spacing": list(spacing_mm)}

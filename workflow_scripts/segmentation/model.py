@@ -8,17 +8,17 @@ from torch import Tensor, nn
 
 from workflow_scripts.common.fold import fold, unfold
 
-# A tumour fills a few hundredths of the volume: where the first predictions start.
+# Initial probability: a tumour fills a few hundredths of the volume.
 PRIOR = 0.03
 
 
 class SegmentationNetwork(nn.Module):
-    """nnU-Net's 3-D U-Net: images (B, M, X, Y, Z) to a logit for each region (B, R, X, Y, Z).
+    """nnU-Net's 3-D U-Net: from images (B, M, X, Y, Z) to logits of the regions (B, R, X, Y, Z).
 
-    With ``stem`` above 1, cubes of voxels are folded into channels before the first convolution
-    and back after the last, which costs little and saves the convolutions at full resolution.
-    Instance normalisation, since batches are small. A volume whose sides are no multiples of
-    ``stem * 2 ** (len(widths) - 1)`` is padded, and the logits are cropped.
+    With ``stem`` above 1, cubes of voxels are folded into channels before the first convolution and
+    unfolded after the last, which avoids convolutions at full resolution. Instance normalisation is
+    used since batches are small. A volume whose sides are not multiples of ``stem * 2 **
+    (len(widths) - 1)`` is padded, and the logits are cropped.
     """
 
     def __init__(self, modalities: int, regions: int, stem: int, widths: Sequence[int]) -> None:
@@ -40,7 +40,7 @@ class SegmentationNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         x, y, z = image.shape[2:]
-        # Two voxels are left along each side at the lowest resolution: one has no deviation.
+        # At least two voxels per side at the lowest resolution: a single one has no variance.
         after = [
             max(2 * self.multiple, -(-n // self.multiple) * self.multiple) - n for n in (z, y, x)
         ]

@@ -1,12 +1,12 @@
-"""Scores as the official BraTS evaluation defines them: of the whole image, and of lesions.
+"""Scores of the official BraTS evaluation: for the whole image, and for lesions.
 
-They reproduce what the package ``brats-evaluation`` gives for its sample patients. It applies a
-voxel's sides to the axes in reverse order, which makes a difference where they are unequal; here
-each axis has its own.
+They reproduce the values of the package ``brats-evaluation`` for its sample patients. The package
+applies the voxel spacing to the axes in reverse order, which matters for anisotropic voxels; here
+each axis has its own spacing.
 
 - Border: voxels of a mask that an erosion with the 6-neighbourhood removes.
 - Distances: from each border voxel of one mask to the nearest border voxel of the other.
-- Lesion: connected component; voxels that touch by a corner are connected.
+- Lesion: connected component; voxels that touch at a corner are connected.
 """
 
 import numpy as np
@@ -18,17 +18,17 @@ from scipy.spatial import KDTree
 from workflow_scripts.common.masks import dice
 from workflow_scripts.segmentation.metrics import cropped
 
-# Of whole images, in voxels: the borders agree where they share a voxel.
+# Tolerance for whole images, in voxels: borders agree if they share a voxel.
 IMAGE_TOLERANCE_VOXELS = 0.5
-# Two lesions whose Dice is no larger are no pair.
+# Two lesions are a pair only if their Dice is larger.
 LEAST_DICE = 1e-6
-# Affines in single precision give voxel sides that differ in the seventh digit.
+# Relative tolerance: voxel sizes of single-precision affines differ in the seventh digit.
 ROUNDING = 1e-5
 TOUCHING = np.ones((3, 3, 3), bool)
 
 
 def border(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Indices (N, 3) of a mask's (X, Y, Z) border voxels; what lies beyond the volume is empty."""
+    """Indices (N, 3) of a mask's (X, Y, Z) border voxels; the outside of the volume is empty."""
     return np.argwhere(mask & ~ndimage.binary_erosion(mask))
 
 
@@ -37,27 +37,27 @@ def border_distances(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Distances from each border voxel of ``guess`` to the border of ``truth``, and back.
 
-    Both masks (X, Y, Z) must hold a voxel. ``sides`` are the voxel's, and give the distances'
-    unit: (1, 1, 1) for voxels.
+    Both masks (X, Y, Z) must not be empty. ``sides`` is the voxel size, which determines the unit
+    of the distances: (1, 1, 1) for voxels.
     """
     one, other = border(guess), border(truth)
     sides = np.asarray(sides, np.float64)
 
     def nearest(points: NDArray, targets: NDArray) -> NDArray:
         neighbours = targets[KDTree(targets * sides).query(points * sides)[1]]
-        # From whole indices, so that distances that are equal are equal to the last bit.
+        # Computed from integer indices, so that equal distances are equal to the last bit.
         return np.linalg.norm((points - neighbours) * sides, axis=1)
 
     return nearest(one, other), nearest(other, one)
 
 
 def pooled_hd95(distances: tuple[NDArray, NDArray]) -> float:
-    """95th percentile of both directions' distances taken together."""
+    """95th percentile of the pooled distances of both directions."""
     return float(np.percentile(np.concatenate(distances), 95))
 
 
 def mean_share_within(distances: tuple[NDArray, NDArray], tolerance: float) -> float:
-    """Mean of both directions' shares of distances that are no larger than ``tolerance``."""
+    """Mean over both directions of the share of distances up to ``tolerance``."""
     return float(np.mean([(each <= tolerance * (1 + ROUNDING)).mean() for each in distances]))
 
 
@@ -69,7 +69,7 @@ def image_scores(guess: NDArray[np.bool_], truth: NDArray[np.bool_]) -> dict[str
     - ``official_nsd``: mean of the two directions' shares of border voxels that lie within 0.5
       voxels of the other border, i.e. on it.
 
-    If one of the masks is empty: 0, infinity, 0. If both are, there is nothing to score: NaN.
+    If one of the masks is empty: 0, infinity, 0. If both are: NaN.
     """
     names = "official_dice", "official_hd95_voxels", "official_nsd"
     if not guess.any() or not truth.any():
@@ -82,10 +82,10 @@ def image_scores(guess: NDArray[np.bool_], truth: NDArray[np.bool_]) -> dict[str
 
 
 def match_lesions(guesses: NDArray[np.integer], truths: NDArray[np.integer]) -> list[tuple]:
-    """Pairs (number in ``guesses``, number in ``truths``) of lesions that belong together.
+    """Matched pairs of lesions (number in ``guesses``, number in ``truths``).
 
-    Both arrays (X, Y, Z) number their lesions from 1 on. Each lesion has one partner at most, and
-    the sum of the pairs' Dice is the largest that there is.
+    Both arrays (X, Y, Z) number their lesions from 1. Each lesion has at most one partner, and the
+    sum of the pairs' Dice is maximal.
     """
     both = (guesses > 0) & (truths > 0)
     count = int(truths.max(initial=0)) + 1
@@ -104,7 +104,7 @@ def match_lesions(guesses: NDArray[np.integer], truths: NDArray[np.integer]) -> 
 
 
 def _span(one: tuple[slice, ...], other: tuple[slice, ...]) -> tuple[slice, ...]:
-    """The smallest box that holds two boxes."""
+    """The bounding box of two boxes."""
     return tuple(
         slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
     )

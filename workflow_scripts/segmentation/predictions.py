@@ -1,4 +1,4 @@
-"""What a segmentation network found in a test patient, as files."""
+"""Predictions of a segmentation network as files."""
 
 from pathlib import Path
 

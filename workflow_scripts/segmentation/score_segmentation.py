@@ -18,7 +18,7 @@ from workflow_scripts.segmentation.metrics import region_scores
 from workflow_scripts.segmentation.official_metrics import image_scores, lesion_scores
 from workflow_scripts.segmentation.volumes import reference_masks, region_masks
 
-# Scores that are computed in native space too, by the same definition.
+# Scores that are also computed in native space, with the same definition.
 NATIVE = ("dice", "hd95_mm", "nsd")
 
 
@@ -48,8 +48,8 @@ def score_patient(
 ) -> list[dict]:
     """A row of scores for each region of one patient, in template and in native space.
 
-    ``predictions`` holds the patient's predictions (``save_prediction``); ``raw`` names its
-    ``label`` as drawn and the ``label_scheme``.
+    ``predictions`` is the folder of the patient's predictions (``save_prediction``); ``raw`` has
+    the path of its ``label`` as drawn and the ``label_scheme``.
     """
     prediction, _ = load_volume(predictions / "label.nii.gz")
     native, affine = canonical_volume(str(predictions / "label_native.nii.gz"))

@@ -21,7 +21,7 @@ from workflow_scripts.segmentation.volumes import masks_to_classes, whole
 
 
 def network_of(settings: SegmentationSettings, modalities: list[str], labels: str) -> nn.Module:
-    """The network that a configuration asks for."""
+    """Build the network of a configuration."""
     return SegmentationNetwork(
         len(modalities), len(regions(labels)), settings.stem, settings.widths
     )
@@ -45,7 +45,7 @@ def predict_masks(
 
 @dataclass(frozen=True)
 class Segmenter:
-    """Patients to class values; loaded from a model folder alone."""
+    """Predicts class values of patients; loaded from a model folder."""
 
     network: nn.Module
     settings: SegmentationSettings
@@ -55,7 +55,7 @@ class Segmenter:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Segmenter":
-        """Load a model folder of ``train_segmentation``, onto the GPU where there is one."""
+        """Load a model folder of ``train_segmentation``, onto the GPU if there is one."""
         config = load_config(folder)
         settings = settings_of(config, SegmentationSettings, folder)
         network = network_of(settings, config["modalities"], config["labels"])
@@ -72,7 +72,7 @@ class Segmenter:
         image, _, _ = whole(patient)
         if image.shape != (expected := (len(self.modalities), *self.grid.shape)):
             raise UserError(
-                f"{patient.folder}: image is {image.shape}, this model takes {expected} "
+                f"{patient.folder}: image is {image.shape}, but this model expects {expected} "
                 f"({', '.join(self.modalities)}); preprocess it with the model's configuration"
             )
         return masks_to_classes(predict_masks(self.network, image, self.settings), self.labels)

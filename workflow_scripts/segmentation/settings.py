@@ -12,16 +12,16 @@ from workflow_scripts.common.settings import (
     ordered_pair,
 )
 
-# Words of arms. An augmentation that mixes two real patients into one:
+# Words of arms. Augmentations that mix two real patients:
 MIXED = ("cutmix", "carvemix", "tumorcp")
-# Patients of this workflow's generator: synthetic ones, the same before all real ones, training
-# patients with implanted tumours.
+# Patients of this workflow's generator: synthetic ones, the same ones before all real ones,
+# training patients with implanted tumours.
 OURS = ("synthetic", "synthetic_first", "implanted")
 # Synthetic patients of another generator.
 OTHERS = ("gan3d", "ldm3d")
 GENERATED = (*OURS, *OTHERS)
-# All that a network learns from beside the real patients; phantoms are such as the prior saw,
-# copies are warped training patients.
+# All additions to the real patients; phantoms are like the prior's, copies are warped training
+# patients.
 ADDED = (*OURS, "phantoms", "copies", *OTHERS)
 WORDS = ("real", "classical", *MIXED, *ADDED)
 
@@ -32,17 +32,19 @@ def words_of(arm: str) -> set[str]:
 
 
 def check_arm(arm: str) -> str:
-    """An arm that is right: ``real``, then other ``WORDS`` in their order, joined by ``+``. Raises
-    ``ValueError`` for another."""
+    """Validate an arm: ``real``, then other ``WORDS`` in their order, joined by ``+``. Raises
+    ``ValueError`` otherwise."""
     words = arm.split("+")
     if unknown := [word for word in words if word not in WORDS]:
-        raise ValueError(f"{unknown[0]!r} is no part of an arm; they are {', '.join(WORDS)}")
+        raise ValueError(
+            f"{unknown[0]!r} is not a word of an arm; the words are {', '.join(WORDS)}"
+        )
     ordered = "+".join(word for word in WORDS if word in ("real", *words))
     if arm != ordered:
         raise ValueError(f"write {ordered}")
     for names in (MIXED, ("synthetic", "synthetic_first")):
         if len(both := [word for word in words if word in names]) > 1:
-            raise ValueError(f"{' and '.join(both)} do not go together; take one")
+            raise ValueError(f"{' and '.join(both)} exclude each other; use one")
     return arm
 
 
@@ -66,50 +68,55 @@ class ClassicalSettings(Section):
     mirror: float = Field(description="probability of mirroring, for each axis", ge=0, le=1)
     noise: float = Field(description="probability of Gaussian noise", ge=0, le=1)
     blur: float = Field(description="probability of Gaussian blur", ge=0, le=1)
-    brightness: float = Field(description="probability of another brightness", ge=0, le=1)
-    contrast: float = Field(description="probability of another contrast", ge=0, le=1)
-    low_resolution: float = Field(description="probability of a lower resolution", ge=0, le=1)
-    gamma: float = Field(description="probability of another gamma", ge=0, le=1)
+    brightness: float = Field(description="probability of a brightness change", ge=0, le=1)
+    contrast: float = Field(description="probability of a contrast change", ge=0, le=1)
+    low_resolution: float = Field(description="probability of simulated low resolution", ge=0, le=1)
+    gamma: float = Field(description="probability of a gamma change", ge=0, le=1)
 
 
 class SegmentationSettings(OptimiserSettings):
     """The 3-D segmentation network and its training."""
 
-    stem: int = Field(description="voxels a side folded into channels first", ge=1, le=4)
+    stem: int = Field(
+        description="voxels along each axis that are folded into channels before the first "
+        "convolution",
+        ge=1,
+        le=4,
+    )
     widths: list[Width] = Field(description="channels at each resolution", min_length=2)
     patch: tuple[int, int, int] | None = Field(
-        description="voxels of a training and inference patch; null is the whole volume"
+        description="voxels of a training and inference patch; null: the whole volume"
     )
-    foreground: float = Field(description="share of patches laid on the tumour", ge=0, le=1)
-    batch: int = Field(description="samples a step", ge=1, le=MOST_SAMPLES)
+    foreground: float = Field(description="share of patches centred on a tumour voxel", ge=0, le=1)
+    batch: int = Field(description="samples per step", ge=1, le=MOST_SAMPLES)
     validations: int = Field(
-        description="validation checks, spread evenly over the steps; the last is at the end",
+        description="validation checks, evenly spaced; the last one is after the last step",
         ge=1,
         le=100_000,
     )
     keep: Literal["best", "last"] = Field(
-        description="weights that are kept: the best of the validation checks, or the last"
+        description="weights to use: those of the best validation check, or the last ones"
     )
     synthetic_fraction: float = Field(
-        description="share of the samples that are synthetic, phantoms or copies, in arms "
+        description="share of samples that are synthetic patients, phantoms or copies, in arms "
         "that have any",
         gt=0,
         le=1,
     )
     first: float = Field(
-        description="in arms with synthetic_first: share of the steps that learn from synthetic "
-        "patients alone; those after them learn from real patients alone",
+        description="in arms with synthetic_first: share of the steps trained on synthetic "
+        "patients only; the later steps are trained on real patients only",
         gt=0,
         lt=1,
     )
     mix: float = Field(
-        description="share of the samples that are mixed with another real patient, in arms with "
-        "cutmix, carvemix or tumorcp; less where a patch of that patient has no tumour",
+        description="share of samples mixed with another real patient, in arms with cutmix, "
+        "carvemix or tumorcp; smaller if a patch of that patient has no tumour",
         ge=0,
         le=1,
     )
     classical: ClassicalSettings
-    overlap: float = Field(description="overlap of neighbouring inference patches", ge=0, lt=1)
+    overlap: float = Field(description="overlap of adjacent inference patches", ge=0, lt=1)
 
     @model_validator(mode="after")
     def _patch_halves(self) -> "SegmentationSettings":
@@ -120,12 +127,10 @@ class SegmentationSettings(OptimiserSettings):
 
 
 class SegmentationSection(SegmentationSettings):
-    """The segmentation network, the arms that are compared, and how they are scored."""
+    """The segmentation network, the arms to compare, and their scores."""
 
-    arms: list[Arm] = Field(description="what the network is trained on", min_length=1)
-    nsd_tolerance_mm: float = Field(
-        description="distance at which surfaces still agree, for the normalised surface Dice", gt=0
-    )
+    arms: list[Arm] = Field(description="training sets to compare", min_length=1)
+    nsd_tolerance_mm: float = Field(description="tolerance of the normalised surface Dice", gt=0)
 
     @field_validator("arms")
     @classmethod

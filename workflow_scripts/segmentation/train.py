@@ -1,4 +1,4 @@
-"""Training of the segmentation network, with validation checks that may choose its weights."""
+"""Training of the segmentation network, with validation checks that may select its weights."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,8 @@ from workflow_scripts.segmentation.volumes import reference_masks, whole
 
 
 def validation_steps(steps: int, checks: int) -> list[int]:
-    """Steps after which the validation patients are scored, spread evenly; the last is one."""
+    """Evenly spaced steps after which the validation patients are scored, including the last
+    step."""
     return sorted({max(1, round(steps * k / checks)) for k in range(1, checks + 1)})
 
 
@@ -39,10 +40,10 @@ def validation_dice(
 class SegmentationTraining(Training):
     """Dice over the batch and cross-entropy, on regions that may overlap.
 
-    The Dice of the whole batch, not of each sample, is what keeps the loss of a patient with a
-    small tumour from jumping. After the steps ``checks``, ``validate`` scores the averaged weights;
-    ``kept`` holds those of the last check or, with ``settings.keep`` = best, those with the
-    highest score, the later ones if equal.
+    Dice is computed over the whole batch, so that the loss of patients with small tumours does not
+    fluctuate. After the steps ``checks``, ``validate`` scores the averaged weights; ``kept`` has
+    those of the last check or, with ``settings.keep`` = best, those with the highest score, the
+    later ones if equal.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class SegmentationTraining(Training):
         return {"loss": overlap + entropy, "dice_loss": overlap, "cross_entropy": entropy}
 
     def optimizer_step(self, epoch: int, batch_idx: int, *args: Any, **kwargs: Any) -> None:
-        """Make the step, then score the validation patients when it is time."""
+        """Make the step, then score the validation patients if a check is due."""
         super().optimizer_step(epoch, batch_idx, *args, **kwargs)
         if (step := batch_idx + 1) in self.checks and not local_rank():
             self._check(step)
@@ -84,31 +85,31 @@ class SegmentationTraining(Training):
             self.logger.experiment.add_scalar("validation_dice", score, step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the checks already made, and what they chose."""
+        """Save the finished checks and the selected weights."""
         checkpoint["validation"] = {"scores": self.scores, "kept": self.kept}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the checks of the run that was broken off."""
+        """Restore the checks of an interrupted run."""
         self.scores = checkpoint["validation"]["scores"]
         self.kept = checkpoint["validation"]["kept"]
 
     def kept_score(self) -> float:
-        """Validation Dice of the weights that are kept."""
+        """Validation Dice of the selected weights."""
         return max(self.scores.values()) if self.keep_best else self.scores[max(self.scores)]
 
     def kept_network(self) -> nn.Module:
-        """The network with the weights that are kept."""
+        """The network with the selected weights."""
         self.model.load_state_dict(self.kept)
         return self.model.eval().cpu()
 
     def history(self, losses: pd.DataFrame) -> pd.DataFrame:
-        """Losses by step with the validation Dice in the rows where one was taken."""
+        """Losses by step, with the validation Dice in the rows of checks."""
         checks = pd.DataFrame({"step": list(self.scores), "validation_dice": self.scores.values()})
         return losses.merge(checks, on="step", how="outer").sort_values("step")
 
 
 def initial_network(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """The network with the same first weights for the same seed, whatever ran before."""
+    """The network with initial weights that depend on the seed only."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build()

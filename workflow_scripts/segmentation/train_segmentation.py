@@ -28,7 +28,9 @@ def main(snakemake) -> None:
     real = [Path(path).parent for path in snakemake.input.images]
     synthetic = [f for d in snakemake.input.synthetic for f in patient_folders(d)]
     if words_of(params.arm) & set(GENERATED) and not synthetic:
-        logging.warning("%s: no synthetic patient was made; it learns from real ones", params.arm)
+        logging.warning(
+            "%s: there is no synthetic patient; training on real patients only", params.arm
+        )
     held_out = [Patient(Path(path).parent) for path in snakemake.input.validation]
     build = functools.partial(network_of, settings, params.modalities, params.labels)
     training = SegmentationTraining(

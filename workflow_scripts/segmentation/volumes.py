@@ -1,4 +1,4 @@
-"""Blocks of patients as the network sees them: standardised images and region masks."""
+"""The network's input and target: standardised blocks of images, and region masks."""
 
 import functools
 from pathlib import Path
@@ -22,11 +22,11 @@ def foreground_statistics(folder: str | Path) -> tuple[NDArray[np.float32], NDAr
 def read_block(
     patient: Patient, start: NDArray[np.int64], size: tuple[int, int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]:
-    """A block of ``size`` voxels from voxel ``start`` on: image (M, X, Y, Z), label, foreground.
+    """A block of ``size`` voxels from voxel ``start``: image (M, X, Y, Z), label, foreground.
 
-    The image has mean 0 and standard deviation 1 in the patient's whole foreground, and is 0
-    outside it; real and synthetic patients have that mask alike. What lies beyond the volume is
-    background. Only the block's slices are read.
+    The image has mean 0 and standard deviation 1 in the patient's whole foreground, a mask defined
+    in the same way for real and synthetic patients, and is 0 outside it. Voxels outside the volume
+    are background. Only the block's slices are read.
     """
     shape = np.array([*patient.slices.shape[2:], len(patient.slices)])
     low, high = np.maximum(start, 0), np.minimum(start + size, shape)
@@ -48,7 +48,7 @@ def read_block(
 
 
 def whole(patient: Patient) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]:
-    """The whole volume, as ``read_block`` gives it."""
+    """The whole volume, in the form of ``read_block``."""
     size = (*patient.slices.shape[2:], len(patient.slices))
     return read_block(patient, np.zeros(3, np.int64), size)
 
@@ -66,8 +66,8 @@ def reference_masks(label: NDArray[np.uint8], labels: str) -> NDArray[np.bool_]:
 def masks_to_classes(masks: NDArray[np.bool_], labels: str) -> NDArray[np.uint8]:
     """Region masks (R, X, Y, Z), the largest region first, to class values (X, Y, Z).
 
-    A smaller region overrules the larger: a voxel in the tumour core is core even where the
-    network did not call it tumour.
+    A smaller region overrules a larger one: a voxel in the tumour core is core even if the network
+    did not predict tumour there.
     """
     values = list(regions(labels).values())
     result = np.zeros(masks.shape[1:], np.uint8)

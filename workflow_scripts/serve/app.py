@@ -1,4 +1,4 @@
-"""The local page on which patients are asked for: its addresses, and who may use them."""
+"""The local page for requesting patients: its addresses and access control."""
 
 import asyncio
 import base64
@@ -23,9 +23,9 @@ from workflow_scripts.synthesis.request_table import PHANTOM
 PAGE = Path(__file__).parent / "page"
 SHARED = Path(viewer.__file__).parent / "page"
 FILES = {"serve.js": PAGE, **dict.fromkeys(("report.css", "viewer.js", "niivue.umd.js"), SHARED)}
-# Larger than any wish.
+# Larger than any request (bytes).
 BODY = 10_000
-# Digits of a request's number.
+# Maximum digits of a request's number.
 LONGEST_NUMBER = 9
 HOSTS = ("127.0.0.1", "localhost")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -38,8 +38,9 @@ def make_app(
     backdrops: dict[str, Backdrop] | None = None,
     learned_from: str = "",
 ) -> web.Application:
-    """The page and its addresses, all below the token; ``template`` is the model's, ``backdrops``
-    are the brains that can be chosen beside it, and the model ``learned_from`` these patients."""
+    """The application, with all addresses below the token. ``template`` is the model's,
+    ``backdrops`` are the brains that can be chosen in addition, and ``learned_from`` describes the
+    training patients."""
     app = web.Application(client_max_size=BODY, middlewares=[guard(token), explain_errors])
     pages = Pages(studio, template, backdrops or {}, learned_from)
     app.add_routes(
@@ -57,15 +58,15 @@ def make_app(
 
 
 def guard(token: str):
-    """Refuse whoever lacks the token, the first part of each address, and whoever comes by another
-    name than this machine's own, as a foreign page would.
+    """Refuse requests without the token, the first part of each address, and requests with a host
+    name other than this machine's, as sent by a foreign page.
 
-    A cookie would be sent to all ports of this machine, whoever listens there.
+    A cookie would be sent to all ports of this machine, whatever listens there.
     """
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        # "OPTIONS *" has no part, and a name may hold bytes that are no UTF-8.
+        # "OPTIONS *" has no path, and a name may contain bytes that are not UTF-8.
         path_token = request.path.partition("/")[2].partition("/")[0]
         known = secrets.compare_digest(path_token.encode(errors="replace"), token.encode())
         if not known or _host(request) not in HOSTS:
@@ -78,7 +79,7 @@ def guard(token: str):
 
 
 def _host(request: web.Request) -> str | None:
-    """The name by which somebody comes; ``None`` where it is none."""
+    """The host name of a request; ``None`` if it is invalid."""
     try:
         return request.url.host
     except ValueError:
@@ -87,17 +88,19 @@ def _host(request: web.Request) -> str | None:
 
 @web.middleware
 async def explain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Say in one line what is wrong with a request."""
+    """Answer an invalid request with one line that explains the error."""
     try:
         return await handler(request)
     except (UserError, ValidationError) as error:
         raise web.HTTPBadRequest(text=f"{error}\n") from None
     except TooManyError:
-        raise web.HTTPTooManyRequests(text="too many requests wait; try again later\n") from None
+        raise web.HTTPTooManyRequests(
+            text="too many requests are waiting; try again later\n"
+        ) from None
 
 
 class Pages:
-    """What each address answers."""
+    """The handlers of all addresses."""
 
     def __init__(
         self, studio: Studio, template: Path, backdrops: dict[str, Backdrop], learned_from: str
@@ -144,17 +147,17 @@ class Pages:
         return web.FileResponse(FILES[name] / name)
 
     async def check(self, request: web.Request) -> web.Response:
-        """Why a wish cannot be met: ``reason``, which is null where it can."""
+        """Why a request is refused: ``reason``, which is null if it is accepted."""
         reason = await asyncio.to_thread(self.studio.refusal, await wish(request))
         return web.json_response({"reason": reason})
 
     async def ask(self, request: web.Request) -> web.Response:
-        """Take a wish; the answer has its ``number``."""
+        """Accept a request; the answer has its ``number``."""
         job = await asyncio.to_thread(self.studio.ask, await wish(request))
         return web.json_response({"number": job.number}, status=202)
 
     async def state(self, request: web.Request) -> web.Response:
-        """How far a request is."""
+        """The progress of a request."""
         job = self._job(request)
         return web.json_response(
             {
@@ -168,11 +171,11 @@ class Pages:
         )
 
     async def volumes(self, request: web.Request) -> web.Response:
-        """A patient's volumes, as the viewer takes them."""
+        """A patient's volumes for the viewer."""
         codec = self.studio.model.codec
         patient = Patient(self.studio.patient(self._done(request)))
-        look = (codec.grid.affine, codec.modalities, codec.labels)
-        patient_volumes = await asyncio.to_thread(viewer.packed_volumes, patient, *look)
+        options = (codec.grid.affine, codec.modalities, codec.labels)
+        patient_volumes = await asyncio.to_thread(viewer.packed_volumes, patient, *options)
         return web.json_response(patient_volumes)
 
     async def download(self, request: web.Request) -> web.Response:
@@ -198,7 +201,7 @@ class Pages:
 
 
 def zipped(folder: Path, name: str) -> bytes:
-    """A patient's files but the arrays, under its name."""
+    """A zip archive of a patient's files, without the arrays."""
     body = io.BytesIO()
     with zipfile.ZipFile(body, "w") as archive:
         for file in sorted(folder.iterdir()):
@@ -208,5 +211,5 @@ def zipped(folder: Path, name: str) -> bytes:
 
 
 async def wish(request: web.Request) -> Wish:
-    """The wish in a request's body."""
+    """The requested patient in the body of an HTTP request."""
     return Wish.model_validate_json(await request.read())

@@ -1,4 +1,4 @@
-"""What can be chosen on the page: tumours like those that the model learned from, and brains."""
+"""The choices on the page: limits of the tumour, and brains."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +15,10 @@ from workflow_scripts.synthesis.request_table import PHANTOM
 
 @dataclass(frozen=True)
 class Limits:
-    """The smallest and the largest training tumour in mL and in sphericity.
+    """The range of volume (mL) and sphericity of the training tumours.
 
-    Requests were measured within these limits (``evaluation/adherence.csv``): beyond them nothing
-    is known of what the model makes.
+    The model was evaluated within these limits (``evaluation/adherence.csv``); its behaviour
+    outside them is unknown.
     """
 
     volume_ml: tuple[float, float]
@@ -26,7 +26,7 @@ class Limits:
 
     @classmethod
     def of(cls, folder: Path) -> "Limits":
-        """Those of a model folder."""
+        """The limits of a model folder."""
         table = read_table(folder / "attributes.tsv")
         patients = table[table["copy"] == 0]
         volumes, sphericities = patients["volume_ml"], patients["sphericity"]
@@ -36,21 +36,21 @@ class Limits:
         )
 
     def refusal(self, volume_ml: float, sphericity: float) -> str | None:
-        """Why such a tumour is refused; nothing where it is within the limits."""
+        """Why such a tumour is refused; empty if it is within the limits."""
         for name, value, (low, high), unit in (
             ("volume", volume_ml, self.volume_ml, " mL"),
             ("sphericity", sphericity, self.sphericity, ""),
         ):
             if not low <= value <= high:
                 return (
-                    f"{name} {value:g}{unit}: this model learned from tumours of {low:g} to "
+                    f"{name} {value:g}{unit}: this model was trained on tumours of {low:g} to "
                     f"{high:g}{unit}; choose one in between"
                 )
         return None
 
 
 def _inwards(value: float, digits: int, rounded) -> float:
-    """A limit with few digits, which is not beyond the value itself."""
+    """A limit rounded to few digits, towards the inside of the range."""
     return float(rounded(value * 10**digits) / 10**digits)
 
 
@@ -63,15 +63,15 @@ class Backdrop:
 
 
 def add_anatomies(model: SynthesisModel, folders: list[Path]) -> dict[str, Backdrop]:
-    """Read the brains of folders (``read_brain``) that requests may name, each once, and return
-    what is shown of them by the name that a request has for it.
+    """Read the brains in folders (``read_brain``) that requests may name, each once, and return
+    their images by their names in requests.
 
-    Raises ``UserError`` where one cannot be used, or the model takes none.
+    Raises ``UserError`` if one is unusable, or the model takes no anatomy.
     """
     backdrops = {}
     for folder in folders:
         if not takes_anatomy(model):
-            raise UserError("--anatomy: this model is told no anatomy (diffusion.anatomy: none)")
+            raise UserError("--anatomy: this model takes no anatomy (diffusion.anatomy: none)")
         brain = model.anatomies.brain(str(folder))
         model.anatomies.read[str(folder)] = steps_of(brain.tissue)
         backdrops[str(folder)] = Backdrop(brain.image[0], brain.brain)
@@ -84,6 +84,6 @@ def takes_anatomy(model: SynthesisModel) -> bool:
 
 
 def names_of(backdrops: dict[str, Backdrop]) -> list[tuple[str, str]]:
-    """Names of anatomies with what the page calls them, in the order of the page."""
+    """Names of anatomies and their titles, in the order of the page."""
     folders = [(name, Path(name).name) for name in backdrops]
     return [*folders, (PHANTOM, "a new phantom for each seed")]

@@ -1,4 +1,4 @@
-"""``sbldm serve``: a page on this machine on which patients are asked for."""
+"""``sbldm serve``: a local page for requesting patients."""
 
 import logging
 import secrets
@@ -15,15 +15,15 @@ from workflow_scripts.synthesis.settings import read_sampling
 
 
 def listening(port: int) -> socket.socket:
-    """A socket that this machine alone reaches; raises ``UserError`` where the port is taken."""
+    """A socket that only this machine can reach; raises ``UserError`` if the port is in use."""
     opened = socket.socket()
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         opened.bind(("127.0.0.1", port))
-        # Who comes before the networks are loaded waits.
+        # Connections before the networks are loaded wait.
         opened.listen()
     except OSError as error:
-        raise UserError(f"--port {port}: {error.strerror}; leave it out for any free one") from None
+        raise UserError(f"--port {port}: {error.strerror}; omit it to use any free port") from None
     return opened
 
 
@@ -34,26 +34,25 @@ def listening(port: int) -> socket.socket:
     required=True,
     help="a run's results/synthesis/<split>/model",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="[default: any free one]")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="[default: any free port]")
 @click.option(
     "--anatomy",
     "anatomies",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     multiple=True,
-    help="a brain to choose on the page, beside a new phantom for each seed: a folder with its "
-    "images; once for each brain",
+    help="a brain to choose on the page, in addition to a new phantom for each seed: a folder "
+    "with its images; may be repeated",
 )
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
 def serve(model, port, anatomies, threads):
-    """Open a page on this machine on which to ask for patients: a brain to click on, sliders for
-    the tumour, the patient in a viewer, and its files to download. Ctrl-C ends it, and what was not
-    downloaded is gone."""
+    """Open a local page for requesting patients: a brain to click on, sliders for the tumour, a
+    viewer, and the files to download. Ctrl-C stops it and deletes the patients."""
     logging.basicConfig(level=logging.WARNING)
     try:
         check_model_folder(model)
         opened = listening(port)
         temporary = tempfile.TemporaryDirectory(prefix="sbldm-")
-        # Networks take seconds to import: not before all that can be refused without them is.
+        # Networks take seconds to import, so the arguments are checked first.
         import torch
         from aiohttp import web
 

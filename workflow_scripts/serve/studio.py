@@ -1,4 +1,4 @@
-"""Requests one after the other: a queue, and a thread that makes patients from it."""
+"""A queue of requests, and a thread that synthesises patients from it."""
 
 import queue
 import threading
@@ -18,12 +18,12 @@ from workflow_scripts.synthesis.request_table import CENTROID, PHANTOM
 from workflow_scripts.synthesis.requests import complete, reason_to_refuse
 from workflow_scripts.synthesis.settings import SamplingSettings
 
-# Of the page. Beyond, a request is more likely a mistake or a mischief than a wish.
+# Maximum length of the queue.
 WAITING = 20
 
 
 class Wish(Section):
-    """A patient that someone asks for."""
+    """A requested patient."""
 
     volume_ml: float = Field(gt=0, le=1000)
     centroid_mm: tuple[float, float, float]
@@ -33,12 +33,13 @@ class Wish(Section):
 
 
 class TooManyError(Exception):
-    """As many requests wait as may."""
+    """The queue is full."""
 
 
 @dataclass
 class Job:
-    """A request on its way: ``waiting``, ``running``, ``done``, or ``failed`` with a ``reason``."""
+    """The state of a request: ``waiting``, ``running``, ``done``, or ``failed`` with a
+    ``reason``."""
 
     number: int
     request: pd.DataFrame
@@ -54,9 +55,9 @@ class Job:
 
 
 class Studio:
-    """A model, and the patients made with it since it was opened, in ``folder``.
+    """A model, and the patients synthesised with it, in ``folder``.
 
-    A wish is within ``limits``, and names a phantom's anatomy or one of the other ``anatomies``.
+    A wish must be within ``limits``, with a phantom's anatomy or one of the ``anatomies``.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Studio:
         threading.Thread(target=self._work, daemon=True).start()
 
     def completed(self, wish: Wish) -> pd.DataFrame:
-        """The row of a table of requests that a wish is."""
+        """A wish as a row of a table of requests."""
         places = dict(zip(CENTROID, wish.centroid_mm, strict=True))
         number = len(self.jobs) + 1
         row = {"patient_id": f"synthetic-{number:04d}", "seed": wish.seed, **places}
@@ -86,17 +87,17 @@ class Studio:
         return complete(pd.DataFrame([row]), self.model.generator.scaling, 0)
 
     def refusal(self, wish: Wish) -> str | None:
-        """Why a wish cannot be met; nothing where it can."""
-        # Any other name could be that of a folder on this machine.
+        """Why a wish is refused; empty if it is accepted."""
+        # Any other name could be a folder on this machine.
         if wish.anatomy not in self.anatomies:
-            return f"anatomy '{wish.anatomy}' is none of those that this page was opened with"
+            return f"anatomy '{wish.anatomy}' is not one of those with which this page was started"
         if reason := self.limits.refusal(wish.volume_ml, wish.sphericity):
             return reason
         request = self.completed(wish).iloc[0]
         return reason_to_refuse(request, self.model.brain_for(request), self.model.codec.grid)
 
     def ask(self, wish: Wish) -> Job:
-        """Put a wish at the end of the queue. Raises ``UserError`` for one that cannot be met, and
+        """Append a wish to the queue. Raises ``UserError`` for one that is refused, and
         ``TooManyError``."""
         if reason := self.refusal(wish):
             raise UserError(reason)
@@ -111,14 +112,14 @@ class Studio:
         return job
 
     def before(self, job: Job) -> int:
-        """Requests that are made before this one."""
+        """Number of requests before this one."""
         return sum(
             other.number < job.number and other.state in ("waiting", "running")
             for other in list(self.jobs.values())
         )
 
     def progress(self, job: Job) -> float:
-        """Share of a draw that is done; each further draw begins at 0 again."""
+        """Finished share of the current draw; each further draw starts at 0 again."""
         calls = self.settings.sampling_steps * (1 if self.settings.guidance == 1 else 2)
         return 1.0 if job.state == "done" else job.calls % calls / calls
 
@@ -136,7 +137,7 @@ class Studio:
             job.state, self._running = "running", job
             try:
                 self._make(job)
-            except Exception as error:  # the thread goes on with the next request
+            except Exception as error:  # the thread continues with the next request
                 job.state, job.reason = "failed", str(error) or type(error).__name__
             self._running = None
 

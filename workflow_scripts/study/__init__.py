@@ -1,1 +1,2 @@
-"""The study on real patients: run cell by cell, kept in tables, and told in ``docs/study.md``."""
+"""The study on real patients: run cell by cell, stored in tables, and reported in
+``docs/study.md``."""

@@ -3,9 +3,9 @@
     python -m workflow_scripts.study.repeat_cell brats /data/BraTS2021 --cell n5-s0 \\
         --arms "real+classical real+classical+synthetic"
 
-Nothing of the study's own results is used or changed: the run has its own folder,
+The study's own results are neither used nor changed: the run has its own folder,
 ``results-study-<cohort>-again``, with tables in ``study/``. Dice agrees to the third digit on the
-same kind of processor with the same precision; elsewhere sums are rounded otherwise.
+same type of CPU with the same precision; on others sums are rounded differently.
 """
 
 import argparse
@@ -19,15 +19,14 @@ from workflow_scripts.evaluation.tables import number
 from workflow_scripts.study.run import Study, add_options, chosen
 from workflow_scripts.study.tables import CELL, RECORDS, Cell
 
-# Mean Dice that agrees to the third digit.
+# Tolerance of mean Dice: the third digit.
 TOLERANCE = 0.0005
 SCORE = (*CELL, "arm", "region")
 MACHINE = ("processor", "precision")
 
 
 def rows_of_cell(folder: Path, name: str, cell: Cell, arms: list[str]) -> pd.DataFrame:
-    """Rows of a cell's ``arms`` in a table of the study. Raises ``UserError`` for arms that are
-    not there."""
+    """Rows of a cell's ``arms`` in a table of the study. Raises ``UserError`` for missing arms."""
     path = folder / f"{name}.csv"
     if not path.is_file():
         raise UserError(f"{path} does not exist: no cell of the study is finished")
@@ -39,7 +38,7 @@ def rows_of_cell(folder: Path, name: str, cell: Cell, arms: list[str]) -> pd.Dat
 
 
 def compare_cells(first: Path, second: Path, cell: Cell, arms: list[str]) -> pd.DataFrame:
-    """Mean Dice of a cell's arms in the tables of two folders: a row for each arm and region, with
+    """Mean Dice of a cell's arms in the tables of two folders: one row per arm and region, with
     ``committed``, ``here`` and ``difference``."""
     means = [
         rows_of_cell(folder, "segmentation", cell, arms).groupby(list(SCORE), sort=False)["dice"]
@@ -50,7 +49,7 @@ def compare_cells(first: Path, second: Path, cell: Cell, arms: list[str]) -> pd.
 
 
 def same_machine(first: Path, second: Path, cell: Cell, arms: list[str]) -> bool:
-    """Whether both were trained on the same kind of processor, with the same precision."""
+    """Whether both were trained on the same type of CPU with the same precision."""
     kinds = [
         rows_of_cell(folder, RECORDS, cell, arms).sort_values("arm")[list(MACHINE)].to_numpy()
         for folder in (first, second)
@@ -59,8 +58,8 @@ def same_machine(first: Path, second: Path, cell: Cell, arms: list[str]) -> bool
 
 
 def outcome(table: pd.DataFrame, same: bool) -> tuple[str, bool]:
-    """The comparison in words, and whether it fails: only on the same kind of processor must the
-    scores agree."""
+    """The comparison in words, and whether it fails: scores must agree on the same type of CPU
+    only."""
     lines = [
         f"{row.arm}, {row.region}: committed {number(row.committed, 4)}, here {number(row.here, 4)}"
         for row in table.itertuples()
@@ -68,7 +67,7 @@ def outcome(table: pd.DataFrame, same: bool) -> tuple[str, bool]:
     agrees = bool((table["difference"].abs() <= TOLERANCE).all())
     verdict = "The same to the third digit." if agrees else "Not the same to the third digit."
     if not same:
-        verdict += " The processor or its precision is another than that of the committed run."
+        verdict += " The CPU or the precision differs from the committed run's."
     return "\n".join([*lines, verdict]), same and not agrees
 
 
@@ -80,13 +79,13 @@ def main() -> None:
         if not options.cell:
             raise UserError("CELL: name one, as CELL=n5-s0")
         of_study, [cell], arms = chosen(options)
-        # What there is nothing to compare with is not run.
+        # Fails before the run if there is nothing to compare with.
         rows_of_cell(options.tables, RECORDS, cell, arms)
         results = f"{of_study}-again"
         tables = Path(results) / "study"
         study = Study(options.cohort, options.data, tables, results)
         for arm in arms:
-            # Snakemake knows what of it is still as it was.
+            # Snakemake decides which results are still up to date.
             study.run_arm(cell, arm)
         pair = options.tables, tables
         text, failed = outcome(compare_cells(*pair, cell, arms), same_machine(*pair, cell, arms))

@@ -1,9 +1,9 @@
-"""Run what is left of the study, one arm of one cell after the other: ``make study``.
+"""Run the remaining parts of the study, arm by arm in each cell: ``make study``.
 
     python -m workflow_scripts.study.run brats /data/BraTS2021
 
 An arm's rows are added to the tables in ``docs/study`` when it is finished. An arm that was stopped
-goes on from its checkpoints; one that is in the tables is not run again.
+resumes from its checkpoints; one that is in the tables is not run again.
 """
 
 import argparse
@@ -35,8 +35,8 @@ TABLES = Path("docs/study")
 
 @dataclass(frozen=True)
 class Setup:
-    """How a cohort of the study is run: configuration files, of which the last has the cells, and
-    the key of ``cohort`` that names its data; phantoms have none."""
+    """The set-up of a cohort: configuration files, of which the last has the cells, and the key of
+    ``cohort`` for its data; phantoms have none."""
 
     files: tuple[str, ...]
     key: str | None = None
@@ -54,21 +54,21 @@ SETUPS = {
 
 
 def wanted_cells(cohort: str, settings: dict) -> list[Cell]:
-    """All cells of a cohort's configuration: all sizes of a seed, then the next seed."""
+    """All cells of a cohort's configuration: all sizes for a seed, then the next seed."""
     splits = settings["cohort"]["splits"]
     return [Cell(cohort, n, seed) for seed in splits["seeds"] for n in splits["train_sizes"]]
 
 
 def command_of(setup: Setup, data: str | None, cell: Cell, arm: str, results: str) -> list[str]:
-    """The Snakemake command of one arm of a cell; ``data`` is the path that ``setup.key`` names.
-    Its targets are the tables that the study keeps."""
+    """The Snakemake command for one arm of a cell; ``data`` is the path for ``setup.key``. Its
+    targets are the tables that the study stores."""
     cohort = {"splits": {"train_sizes": [cell.n], "seeds": [cell.seed]}}
     if setup.key:
         cohort[setup.key] = data
     sources = [source for source, _ in OF_ARMS.values()]
     if needs_generator(arm):
         sources += OF_GENERATORS.values()
-    # JSON is YAML, and quotes what a path may hold.
+    # JSON is YAML, and quotes special characters in paths.
     sections = {"cohort": cohort, "segmentation": {"arms": [arm]}}
     return [
         sys.executable, "-m", "snakemake", "--logger", "stages", "--cores", "all",
@@ -80,8 +80,8 @@ def command_of(setup: Setup, data: str | None, cell: Cell, arm: str, results: st
 
 
 def commit() -> str:
-    """The commit that runs, as g and its number, with ``+changes`` where files of the workflow
-    differ from it."""
+    """The current commit, as g and its hash, with ``+changes`` if files of the workflow differ from
+    it."""
 
     def git(*arguments: str) -> str:
         process = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
@@ -92,21 +92,21 @@ def commit() -> str:
     return (f"g{number}" if number else "unknown") + ("+changes" if changed else "")
 
 
-def time_left(cohort: str, left: list[str], folder: Path) -> str:
-    """How many trainings are left, by their ``left`` arms, and how long they take by those of the
-    cohort that are finished."""
+def time_left(cohort: str, remaining: list[str], folder: Path) -> str:
+    """The number of remaining trainings (``remaining``), and their expected time from the cohort's
+    finished ones."""
     known = finished_arms(folder)
     seconds = known[known["cohort"] == cohort].groupby("arm")["seconds"].mean()
-    said = f"{cohort}: {len(left)} trainings are left"
-    if not left or seconds.empty:
-        return said
-    hours = sum(seconds.get(arm, seconds.mean()) for arm in left) / 3600
-    return f"{said}, some {hours:.1f} hours"
+    text = f"{cohort}: {len(remaining)} trainings are left"
+    if not remaining or seconds.empty:
+        return text
+    hours = sum(seconds.get(arm, seconds.mean()) for arm in remaining) / 3600
+    return f"{text}, some {hours:.1f} hours"
 
 
 @dataclass(frozen=True)
 class Study:
-    """One cohort's study: where its data lie, the folder of the tables and the run's results."""
+    """One cohort's study: the paths of its data, tables and results."""
 
     cohort: str
     data: str | None
@@ -114,14 +114,14 @@ class Study:
     results: str
 
     def run_arm(self, cell: Cell, arm: str) -> None:
-        """Run one arm of a cell and add its rows. Raises ``UserError`` where the run fails."""
+        """Run one arm of a cell and add its rows. Raises ``UserError`` if the run fails."""
         started, clock, code = datetime.datetime.now(datetime.UTC), time.monotonic(), commit()
         command = command_of(SETUPS[self.cohort], self.data, cell, arm, self.results)
         environment = {**os.environ, "PYTHONPATH": "terminal"}
         run = subprocess.run(command, env=environment, check=False)
         label = f"{self.cohort} {cell.split} {arm}"
         if run.returncode:
-            raise UserError(f"{label}: the run failed; the same command goes on")
+            raise UserError(f"{label}: the run failed; repeat the command to resume")
         record = {
             "commit": code,
             "processor": machine()["processor"],
@@ -133,44 +133,46 @@ class Study:
         print(f"{label}: in {self.folder}", flush=True)
 
     def run_arms(self, cells: list[Cell], arms: list[str]) -> None:
-        """Run those of the ``arms`` of the ``cells`` that are not in the tables. Raises
-        ``UserError`` naming the first that fails."""
-        left = arms_left(cells, arms, self.folder)
-        print(time_left(self.cohort, [arm for _, arm in left], self.folder), flush=True)
-        for cell, arm in left:
+        """Run the ``arms`` of the ``cells`` that are not in the tables. Raises ``UserError`` naming
+        the first that fails."""
+        remaining = arms_left(cells, arms, self.folder)
+        print(time_left(self.cohort, [arm for _, arm in remaining], self.folder), flush=True)
+        for cell, arm in remaining:
             self.run_arm(cell, arm)
 
 
 def check_data(cohort: str, data: str | None) -> None:
-    """Raises ``UserError`` unless ``data`` are what the cohort needs."""
+    """Raise ``UserError`` unless ``data`` fits the cohort."""
     key = SETUPS[cohort].key
     if data and not key:
-        raise UserError(f"{cohort}: has no DATA; name COHORT=brats or COHORT=lgg")
+        raise UserError(f"{cohort}: takes no DATA; use COHORT=brats or COHORT=lgg")
     if key and not (data and Path(data).exists()):
         raise UserError(f"{cohort}: DATA={data or ''} does not exist; it is cohort.{key}")
 
 
 def chosen_cells(cohort: str, settings: dict, name: str | None) -> list[Cell]:
-    """All cells of a cohort, or the one of a split's name, as ``n5-s0``. Raises ``UserError`` for
-    one that the study lacks."""
+    """All cells of a cohort, or the one with a split's name, such as ``n5-s0``. Raises
+    ``UserError`` for an unknown one."""
     cells = wanted_cells(cohort, settings)
     if not name:
         return cells
     if not (chosen := [cell for cell in cells if cell.split == name]):
         known = ", ".join(cell.split for cell in cells)
-        raise UserError(f"CELL={name}: is no cell of the study; they are {known}")
+        raise UserError(f"CELL={name}: is not a cell of the study; the cells are {known}")
     return chosen
 
 
 def chosen_arms(settings: dict, names: str | None) -> list[str]:
-    """The configuration's arms, or those of them that ``names`` holds, with blanks between them.
-    Raises ``UserError`` for an arm that the configuration lacks."""
+    """The configuration's arms, or those in ``names``, separated by blanks. Raises ``UserError``
+    for an unknown arm."""
     arms = settings["segmentation"]["arms"]
     if not names:
         return arms
     chosen = names.split()
     if unknown := [arm for arm in chosen if arm not in arms]:
-        raise UserError(f"ARMS: {unknown[0]} is no arm of the study; they are {', '.join(arms)}")
+        raise UserError(
+            f"ARMS: {unknown[0]} is not an arm of the study; the arms are {', '.join(arms)}"
+        )
     return chosen
 
 
@@ -178,14 +180,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that ``make study`` and ``make study-cell`` share."""
     parser.add_argument("cohort", choices=SETUPS)
     parser.add_argument("data", nargs="?", help="the BraTS folder, or the table of files")
-    parser.add_argument("--cell", help="one cell alone, as n5-s0")
-    parser.add_argument("--arms", help="some of the arms, with blanks between them")
+    parser.add_argument("--cell", help="a single cell, such as n5-s0")
+    parser.add_argument("--arms", help="some of the arms, separated by blanks")
     parser.add_argument("--tables", type=Path, default=TABLES, help="folder of the tables")
 
 
 def chosen(options: argparse.Namespace) -> tuple[str, list[Cell], list[str]]:
-    """The results folder, the cells and the arms of the options. Raises ``UserError`` for data,
-    a cell or an arm that the study lacks."""
+    """The results folder, the cells and the arms from the options. Raises ``UserError`` for unknown
+    data, cells or arms."""
     check_data(options.cohort, options.data)
     settings = SETUPS[options.cohort].settings()
     cells = chosen_cells(options.cohort, settings, options.cell)

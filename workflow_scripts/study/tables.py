@@ -1,8 +1,8 @@
-"""Tables of the study, to which each finished arm of a cell adds its rows.
+"""Tables of the study. Each finished arm of a cell adds its rows.
 
 A cell is one cohort with one number of training patients and one seed; in each cell one network is
-trained for each arm. Rows name their cell in the columns ``CELL``, and their arm where they are an
-arm's; what is run again replaces its rows.
+trained for each arm. Rows name their cell in the columns ``CELL``, and their arm if they belong to
+one; repeated runs replace their rows.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from workflow_scripts.common.files import UserError, read_json, read_table, writ
 from workflow_scripts.segmentation.settings import OURS, words_of
 
 CELL = ("cohort", "n", "seed")
-# Tables of a run's evaluation folder by their names here, and the columns that are kept of them.
+# Tables in a run's evaluation folder by their names here, and the columns that are stored.
 OF_ARMS = {
     "segmentation": ("scores.csv", (
         "arm", "patient_id", "region", "dice", "hd95_mm", "nsd", "reference_ml", "lesion_tp",
@@ -23,9 +23,9 @@ OF_ARMS = {
     )),
     "validation": ("validation.csv", ("arm", "validation_dice")),
 }  # fmt: skip
-# Those of the cell's generator, which all of its arms share.
+# Tables of the cell's generator, which all of its arms share.
 OF_GENERATORS = {name: f"{name}.csv" for name in ("adherence", "quality", "memory")}
-# What made each arm of each cell.
+# Provenance of each arm of each cell.
 RECORDS = "arms"
 
 
@@ -54,8 +54,8 @@ def needs_generator(arm: str) -> bool:
 
 
 def add_rows(path: Path, cell: Cell, rows: pd.DataFrame, arm: str | None = None) -> None:
-    """Write the rows of a cell, or of one ``arm`` in it, into a table, in place of those that it
-    has there. Cells stay in the order of ``CELL``, arms in that in which they were added."""
+    """Write the rows of a cell, or of one ``arm`` in it, into a table, replacing its existing rows.
+    Cells are in the order of ``CELL``, arms in the order in which they were added."""
     own = {**cell.key, **({"arm": arm} if arm else {})}
     named = pd.concat(
         [pd.DataFrame(own, index=rows.index), rows.drop(columns="arm", errors="ignore")], axis=1
@@ -74,9 +74,9 @@ def rows_of(results: Path, source: str, cell: Cell) -> pd.DataFrame:
 
 
 def add_arm(folder: Path, cell: Cell, arm: str, results: Path, record: dict) -> None:
-    """Add what a finished run scored for one arm of a cell to the tables in ``folder``; ``record``
-    is what ``arms.csv`` says of it. That row is written last, and so says that the arm is whole.
-    Raises ``UserError`` where the run has no scores of the arm in this cell."""
+    """Add a finished run's results for one arm of a cell to the tables in ``folder``; ``record`` is
+    its row of ``arms.csv``. That row is written last, so it marks the arm as complete. Raises
+    ``UserError`` if the run has no scores for the arm in this cell."""
     scores = rows_of(results, OF_ARMS["segmentation"][0], cell)
     if arm not in set(scores["arm"]):
         raise UserError(f"{results}/evaluation/scores.csv: has no scores of {arm} in {cell.split}")
@@ -98,13 +98,13 @@ def add_arm(folder: Path, cell: Cell, arm: str, results: Path, record: dict) -> 
 
 
 def finished_arms(folder: Path) -> pd.DataFrame:
-    """``arms.csv``: a row for each finished arm of a cell, with its ``seconds``."""
+    """``arms.csv``: one row per finished arm of a cell, with its ``seconds``."""
     path = folder / f"{RECORDS}.csv"
     return read_table(path) if path.is_file() else pd.DataFrame(columns=[*CELL, "arm", "seconds"])
 
 
 def arms_left(wanted: list[Cell], arms: list[str], folder: Path) -> list[tuple[Cell, str]]:
-    """Those of the ``arms`` of the ``wanted`` cells that are not in the tables, cell by cell."""
+    """The ``arms`` of the ``wanted`` cells that are not in the tables, cell by cell."""
     table = finished_arms(folder)
     known = set(zip(*(table[name] for name in (*CELL, "arm")), strict=True))
     pairs = ((cell, arm) for cell in wanted for arm in arms)

@@ -32,8 +32,8 @@ REGION, REAL = "WT", ("brats", "lgg")
 
 def difference(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """Dice of one arm minus another's (patients × seeds), averaged over the numbers of training
-    patients; both tables hold one cohort and region. Patients and seeds that are not in all of
-    them are left out."""
+    patients; both tables are of one cohort and region. Patients and seeds that are not in all of
+    them are excluded."""
     parts = []
     for n in sorted(set(first["n"]) & set(second["n"])):
         pair = (patients_by_seeds(table[table["n"] == n], "dice") for table in (first, second))
@@ -46,12 +46,12 @@ def difference(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 
 
 def pool(differences: list[pd.DataFrame]) -> dict[str, float]:
-    """Mean of differences (patients × seeds) of several cohorts, each patient weighing the same,
-    with its interval and p value.
+    """Mean of differences (patients × seeds) over several cohorts, with equal weight for each
+    patient, and its interval and p value.
 
     Cohorts share neither patients nor trainings, so the variances of their means (crossed model,
     ``evaluation/statistics.py``) add up with squared weights; degrees of freedom by Satterthwaite.
-    Without ``LEAST_SEEDS`` seeds in each cohort there is a mean, and no interval.
+    With fewer than ``LEAST_SEEDS`` seeds in a cohort there is no interval.
     """
     counts = np.array([len(table) for table in differences], float)
     weights = counts / counts.sum()
@@ -72,8 +72,8 @@ def pool(differences: list[pd.DataFrame]) -> dict[str, float]:
 
 
 def choose_arm(validation: pd.DataFrame, arms: list[str]) -> str | None:
-    """Of the arms the one with the largest mean validation Dice over the cells that all of them
-    have; ``None`` without any."""
+    """The arm with the largest mean validation Dice over the cells that all arms have; ``None``
+    without any."""
     own = validation[validation["arm"].isin(arms)]
     table = own.pivot_table("validation_dice", list(CELL), "arm").dropna()
     return table.mean().idxmax() if len(table) else None
@@ -91,7 +91,7 @@ def table_of(rows: list[list[str]], headings: list[str]) -> str:
 
 
 def heading(title: str) -> str:
-    """A section's heading, with the command that makes its table."""
+    """A section's heading, with the command that writes its table."""
     return f"{title}\n\nWritten by `make study`.\n"
 
 
@@ -103,7 +103,7 @@ def wanted_arms(cohort: str) -> list[tuple]:
 
 
 def progress_text(records: pd.DataFrame) -> Iterator[str]:
-    """What is finished of each cohort, by which commit, on which processor."""
+    """The finished trainings of each cohort, with commit and CPU."""
     yield heading("## What is finished")
     yield (
         "A training is one network: of one arm, in one cell. The first one of a cell includes "
@@ -131,8 +131,8 @@ def is_finished(records: pd.DataFrame) -> bool:
 
 
 def main_question(scores: pd.DataFrame, validation: pd.DataFrame, finished: bool) -> Iterator[str]:
-    """The pooled comparison of the generator's arm that validation names with each rival. Until the
-    study is finished there is no verdict: looking again and again would find one by chance."""
+    """The pooled comparison of the generator's arm that validation selects with each rival. There
+    is no verdict until the study is finished, since repeated looks would find one by chance."""
     yield heading("## The main question")
     scores = scores[scores["cohort"].isin(REAL) & (scores["region"] == REGION)]
     validation = validation[validation["cohort"].isin(REAL)]
@@ -158,8 +158,8 @@ def main_question(scores: pd.DataFrame, validation: pd.DataFrame, finished: bool
 
 
 def difference_cells(estimate: dict[str, float], finished: bool) -> list[str]:
-    """A pooled difference as text: with its interval, p, patients, seeds and verdict. Of a study
-    that is not ``finished`` there is neither p nor verdict."""
+    """A pooled difference as text: interval, p, patients, seeds and verdict. There is neither p nor
+    verdict until the study is ``finished``."""
     interval = ""
     if np.isfinite(estimate["low"]):
         interval = f" [{number(estimate['low'], 3)}, {number(estimate['high'], 3)}]"
@@ -176,7 +176,7 @@ def difference_cells(estimate: dict[str, float], finished: bool) -> list[str]:
 
 
 def arms_text(scores: pd.DataFrame) -> Iterator[str]:
-    """Mean Dice of each cohort, number of training patients and arm, by region."""
+    """Mean Dice by cohort, number of training patients, arm and region."""
     yield heading("## Each arm")
     yield "Mean Dice over test patients and seeds. HD95 and scores by lesion are in the table.\n"
     regions = scores["region"].drop_duplicates().tolist()
@@ -194,7 +194,7 @@ def arms_text(scores: pd.DataFrame) -> Iterator[str]:
 
 
 def generator_text(folder: Path) -> Iterator[str]:
-    """Adherence, two-sample AUC and memory of each cohort and n, over the seeds."""
+    """Adherence, two-sample AUC and copies by cohort and n, over the seeds."""
     yield heading("## The generator")
     keys = ["cohort", "n"]
     adherence = read_table(folder / "adherence.csv")
@@ -218,7 +218,7 @@ def generator_text(folder: Path) -> Iterator[str]:
 
 
 def study_text(folder: Path) -> str:
-    """What stands between the marks of ``docs/study.md``."""
+    """The text between the marks of ``docs/study.md``."""
     records = finished_arms(folder)
     parts = [*progress_text(records)]
     if len(records):

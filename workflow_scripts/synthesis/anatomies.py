@@ -1,4 +1,4 @@
-"""The anatomy that each synthetic patient is given: tissue maps without a tumour."""
+"""Anatomies of synthetic patients: tissue maps without a tumour."""
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
@@ -25,34 +25,33 @@ from workflow_scripts.synthesis.anatomy_folder import Brain, read_brain
 from workflow_scripts.synthesis.request_table import CENTROID, PHANTOM, is_training
 from workflow_scripts.synthesis.training_copies import TrainingCopies
 
-# A process takes seconds to start, an anatomy about one.
+# Requests per process: a process takes seconds to start, an anatomy about one.
 REQUESTS_A_PROCESS = 4
 
 
 class Anatomies(Protocol):
-    """The anatomies that requests name."""
+    """The anatomies named in requests."""
 
     def tissue(self, requests: pd.DataFrame) -> NDArray[np.uint8]:
         """Tissue maps (N, 3, X, Y, Z), 0 to 255, of completed requests."""
 
     def brain_of(self, name: str) -> NDArray[np.bool_] | None:
-        """Brain mask (X, Y, Z) of the anatomy that a request names; nothing for a phantom, whose
-        brain is as everybody's. Raises ``UserError`` for an anatomy that cannot be used."""
+        """Brain mask (X, Y, Z) of a named anatomy; ``None`` for a phantom, for which the common
+        brain mask applies. Raises ``UserError`` for an unusable anatomy."""
 
 
 class NoAnatomies:
-    """For a denoiser that is told none."""
+    """For a denoiser without an anatomy."""
 
     def tissue(self, requests: pd.DataFrame) -> NDArray[np.uint8]:
         """(N, 0)."""
         return np.zeros((len(requests), 0), np.uint8)
 
     def brain_of(self, name: str) -> None:
-        """Nothing. Raises ``UserError`` for any anatomy but a phantom's."""
+        """``None``. Raises ``UserError`` for any anatomy but a phantom's."""
         if name != PHANTOM:
             raise UserError(
-                "this model is told no anatomy (diffusion.anatomy: none); leave the column anatomy "
-                "out"
+                "this model takes no anatomy (diffusion.anatomy: none); omit the column anatomy"
             )
 
 
@@ -73,13 +72,12 @@ class OneAnatomy:
 
 @dataclass(frozen=True)
 class RequestedAnatomies:
-    """The anatomies that requests name: each a phantom of its own, or somebody's brain.
+    """The anatomies named in requests: a new phantom for each, or a patient's brain.
 
-    A phantom is nobody's brain: drawn from the request's seed, and pushed aside by its tumour. Its
-    images pass through the same tissue classification as a patient's, and its maps are given the
-    ``quantiles`` of the training patients' (``with_quantiles``), if there are any. Any other
-    ``anatomy`` of a request is one of the training patients and their ``copies``, or a folder
-    (``read_brain``), which is read once.
+    A phantom is drawn with the request's seed, and displaced by its tumour. Its images pass through
+    the same tissue classification as a patient's, and its maps get the ``quantiles`` of the
+    training patients' maps (``with_quantiles``), if there are any. Any other ``anatomy`` is one of
+    the training patients and their ``copies``, or a folder (``read_brain``), which is read once.
     """
 
     modalities: list[str]
@@ -103,20 +101,20 @@ class RequestedAnatomies:
         )
 
     def brain_of(self, name: str) -> NDArray[np.bool_] | None:
-        """Brain mask (X, Y, Z) of a named anatomy; nothing for a phantom."""
+        """Brain mask (X, Y, Z) of a named anatomy; ``None`` for a phantom."""
         return None if name == PHANTOM else self._named(name).any(0)
 
     def brain(self, folder: str) -> Brain:
-        """The brain in a folder, as requests may name it."""
+        """The brain in a folder that requests may name."""
         return read_brain(folder, self.modalities, self.grid, self.preprocess)
 
     def _named(self, name: str) -> NDArray[np.uint8]:
-        """Tissue maps (3, X, Y, Z), 0 to 255, of somebody's brain."""
+        """Tissue maps (3, X, Y, Z), 0 to 255, of a named patient's brain."""
         if is_training(name):
             if self.copies is None:
                 raise UserError(
                     f"anatomy '{name}' is a training patient's, which a model folder does not "
-                    f"carry; name a folder of images, or {PHANTOM}"
+                    f"contain; name a folder of images, or {PHANTOM}"
                 )
             return self.copies.tissue[self.copies.row(name)]
         if name not in self.read:
@@ -134,14 +132,14 @@ class RequestedAnatomies:
 
 
 def _single_thread() -> None:
-    """Set up a process of several: it ends with the one that started it."""
+    """Set up a worker process: one thread, and it ends with its parent."""
     torch.set_num_threads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     end_with_parent()
 
 
 def tissue_of_phantom(source: RequestedAnatomies, request: pd.Series) -> NDArray[np.uint8]:
-    """Tissue maps (3, X, Y, Z), 0 to 255, of the phantom of a request."""
+    """Tissue maps (3, X, Y, Z), 0 to 255, of a request's phantom."""
     seed = int(request["seed"])
     centre = tuple(float(request[name]) for name in CENTROID)
     image, label, brain = phantom_on_grid(

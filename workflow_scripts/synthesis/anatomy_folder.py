@@ -1,4 +1,4 @@
-"""The anatomy of somebody's brain, read from a folder of images: "this tumour into this brain"."""
+"""The anatomy of a given brain, read from a folder of images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +24,11 @@ SUFFIXES = (".nii.gz", ".nii")
 
 
 def find_files(folder: Path, modalities: list[str]) -> dict[str, tuple[Path, str]]:
-    """The folder's file of each modality, and its ``label`` where it has one, each with the label
+    """The folder's file of each modality, and its ``label`` if there is one, each with the label
     scheme that its name suggests.
 
-    Files are named ``flair.nii.gz``, as a preprocessed patient's, or as in BraTS. Raises
-    ``UserError`` for a modality that is missing or there twice.
+    Files are named ``flair.nii.gz``, like a preprocessed patient's, or as in BraTS. Raises
+    ``UserError`` for a modality that is missing or duplicated.
     """
     files: dict[str, list[tuple[Path, str]]] = {}
     for file in sorted(folder.iterdir()) if folder.is_dir() else []:
@@ -55,8 +55,8 @@ def find_files(folder: Path, modalities: list[str]) -> dict[str, tuple[Path, str
 
 @dataclass(frozen=True)
 class Brain:
-    """Somebody's brain on the model's grid: images (M, X, Y, Z), 0 to 1, label and brain mask
-    (X, Y, Z), and tissue maps (3, X, Y, Z) without the tumour that the label names."""
+    """A brain on the model's grid: images (M, X, Y, Z), 0 to 1, label and brain mask (X, Y, Z), and
+    tissue maps (3, X, Y, Z) without the labelled tumour."""
 
     image: NDArray[np.float32]
     label: NDArray[np.uint8]
@@ -69,9 +69,9 @@ def read_brain(
 ) -> Brain:
     """The brain in a folder.
 
-    Images on the model's grid are taken as they are, skull-stripped, in template space; others are
-    preprocessed as a cohort's patient. A tumour that a label names is replaced by what the other
-    hemisphere has there. Raises ``UserError`` where images are missing or cannot be used.
+    Images on the model's grid must be skull-stripped and are used unchanged; others are
+    preprocessed like a cohort's patient. A labelled tumour is replaced by the tissue of the other
+    hemisphere. Raises ``UserError`` for missing or unusable images.
     """
     raw = _read(Path(folder), modalities, settings)
     frames = {m: (raw.images[m].shape, raw.affines[m]) for m in modalities}
@@ -82,8 +82,8 @@ def read_brain(
             mask = stripped_mask(raw.images[name], grid.affine)
             if mask is None:
                 raise UserError(
-                    f"anatomy: {folder}: {name} lies on the model's grid with its skull; strip it, "
-                    "or give the images as the scanner has them"
+                    f"anatomy: {folder}: {name} is on the model's grid, but not skull-stripped; "
+                    f"strip it, or use the original images"
                 )
             brain |= mask
         images = (raw.images[name] for name in modalities)
@@ -99,13 +99,13 @@ def read_brain(
 
 
 def _read(folder: Path, modalities: list[str], settings: PreprocessSettings) -> Raw:
-    """The files of a folder, without a tumour where there is no label."""
+    """The files of a folder; without a label there is no tumour."""
     files = find_files(folder, modalities)
     images, affines = {}, {}
     for name in modalities:
         images[name], affines[name] = canonical_volume(str(files[name][0]))
         if images[name].min() == images[name].max():
-            raise UserError(f"anatomy: {files[name][0]} is constant, an image was expected")
+            raise UserError(f"anatomy: {files[name][0]} is constant, not an image")
     reference = choose_reference(modalities, settings.reference)
     label = np.zeros(images[reference].shape, np.uint8)
     label_affine, frame = affines[reference], reference

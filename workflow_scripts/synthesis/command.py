@@ -41,15 +41,15 @@ def requested_tumours(
     centroid_mm: tuple[float, float, float] | None,
     sphericity: float | None,
 ) -> pd.DataFrame:
-    """The requests of the command line: a table, or one tumour several times."""
+    """The requests from the command line: a table, or one tumour several times."""
     if requests:
         if any(value is not None for value in (volume_ml, centroid_mm, sphericity)) or count > 1:
-            raise UserError("--requests names all tumours; leave -n and the tumour's options out")
+            raise UserError("--requests lists all tumours; omit -n and the tumour's options")
         table = read_table(requests)
         check_own_requests(table)
         return table
     if volume_ml is None or centroid_mm is None:
-        raise UserError("give --volume-ml and --centroid-mm, or a table by --requests")
+        raise UserError("give --volume-ml and --centroid-mm, or a table with --requests")
     places = {f"centroid_{axis}_mm": mm for axis, mm in zip("xyz", centroid_mm, strict=True)}
     row = {"volume_ml": volume_ml, **places}
     if sphericity is not None:
@@ -58,9 +58,9 @@ def requested_tumours(
 
 
 def new_folder(out: Path) -> Path:
-    """Where the patients go: a folder that is not there yet, or is empty.
+    """The output folder, which must be new or empty.
 
-    Raises ``UserError`` where it can be no such folder.
+    Raises ``UserError`` otherwise.
     """
     target = out.resolve()
     if target.exists() and not target.is_dir():
@@ -79,16 +79,19 @@ def new_folder(out: Path) -> Path:
 @click.option("--volume-ml", type=float, help="whole tumour, millilitres")
 @click.option("--centroid-mm", type=Point(), help="its centre in MNI152, such as -20,10,30")
 @click.option("--sphericity", type=float, help="1 is a ball  [default: the training patients']")
-@click.option("-n", "count", type=click.IntRange(1), default=1, help="how many of this tumour")
+@click.option(
+    "-n", "count", type=click.IntRange(1), default=1, help="number of patients with this tumour"
+)
 @click.option(
     "--requests",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="a table in place of one tumour; needs volume_ml, centroid_x_mm, _y_mm and _z_mm",
+    help="a table of requests in place of one tumour; needs volume_ml, centroid_x_mm, _y_mm and "
+    "_z_mm",
 )
 @click.option(
     "--anatomy",
     type=FOLDER,
-    help="a brain to put the tumour into: a folder with its images  [default: a new phantom each]",
+    help="the brain for the tumour: a folder with its images  [default: a new phantom for each]",
 )
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 @click.option(
@@ -96,26 +99,27 @@ def new_folder(out: Path) -> Path:
     type=click.IntRange(1),
     default=2,
     show_default=True,
-    help="the same number gives the same bytes",
+    help="the same seed gives the same bytes",
 )
 def synthesize(
     model, out, volume_ml, centroid_mm, sphericity, count, requests, anatomy, seed, threads
 ):
-    """Make patients with the tumour asked for: images and label as NIfTI, request.json beside
-    them, and attributes.tsv with what was requested beside what was measured.
+    """Synthesise patients with the requested tumour: images and label as NIfTI with request.json,
+    and attributes.tsv with requested and measured attributes.
 
-    --anatomy names a brain, skull-stripped on the model's grid or as a cohort's patient, with the
-    model's modalities named as BraTS names them, or flair.nii.gz and so on."""
+    --anatomy is a folder with a brain, either skull-stripped on the model's grid or raw like a
+    cohort's patient. Files of the model's modalities are named as in BraTS, or flair.nii.gz and so
+    on."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         target = new_folder(out)
         table = requested_tumours(requests, count, volume_ml, centroid_mm, sphericity)
         if anatomy and "anatomy" in table:
-            raise UserError("--requests names anatomies; leave --anatomy out")
+            raise UserError("--requests lists the anatomies; omit --anatomy")
         if anatomy:
             table = table.assign(anatomy=str(anatomy.resolve()))
         check_model_folder(model)
-        # Networks take seconds to import: not before all that can be refused without them is.
+        # Networks take seconds to import, so the arguments are checked first.
         import torch
 
         from workflow_scripts.synthesis.model import SynthesisModel
@@ -130,7 +134,7 @@ def synthesize(
         with staged_directory(target) as folder:
             attributes = make_patients(completed, loaded, settings, folder)
             if not (attributes["measured_volume_ml"] > 0).any():
-                raise UserError("no draw had a tumour; nothing was written")
+                raise UserError("no draw has a tumour; nothing was written")
             shutil.rmtree(folder / "batches", ignore_errors=True)
             write_table(attributes, folder / "attributes.tsv")
     except (UserError, OSError, MemoryError) as error:

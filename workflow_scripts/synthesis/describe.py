@@ -1,4 +1,4 @@
-"""What a model folder can make, in a few lines."""
+"""A description of a model folder in a few lines."""
 
 from math import prod
 from pathlib import Path
@@ -14,13 +14,12 @@ from workflow_scripts.synthesis.folder import STAGES, check_model_folder
 from workflow_scripts.synthesis.origin import origin_of
 from workflow_scripts.synthesis.settings import read_sampling
 
-# Of the training patients' tumours.
+# Attributes of the training patients' tumours.
 COLUMNS = ("copy", "volume_ml", "centroid_x_mm", "centroid_y_mm", "centroid_z_mm")
 
 
 def count_weights(file: str | Path) -> int:
-    """The numbers in a file of weights, from its header alone. Raises ``UserError`` where it is
-    none."""
+    """The number of weights in a file, from its header. Raises ``UserError`` for any other file."""
     try:
         with safe_open(str(file), framework="np") as weights:
             return sum(prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
@@ -29,10 +28,10 @@ def count_weights(file: str | Path) -> int:
 
 
 def describe_model(folder: str | Path) -> dict[str, str]:
-    """What a model folder holds, by what it is: modalities, labels, grid (mm), training tumours
-    (mL, mm of MNI152), weights and how patients are sampled.
+    """Facts about a model folder by name: modalities, labels, grid (mm), training tumours (mL, mm
+    in MNI152), weights and sampling.
 
-    Raises ``UserError`` naming the files that the folder lacks.
+    Raises ``UserError`` naming missing files.
     """
     check_model_folder(folder)
     folder = Path(folder)
@@ -56,7 +55,7 @@ def describe_model(folder: str | Path) -> dict[str, str]:
         "modalities": ", ".join(config["modalities"]),
         "labels": config["labels"].replace("_", " "),
         "grid": f"{_times(shape)} voxels of {_times(spacing)} mm (MNI152)",
-        # A prior keeps no table of its copies.
+        # A prior has no table of its copies.
         "learned from": f"{len(patients)} {kind}" + (f" and {copies} copies" if copies else ""),
         **({"started from": start} if (start := started_from(origin["priors"])) else {}),
         "tumours": f"{low:.1f} to {high:.1f} mL, median {middle:.1f}",
@@ -75,7 +74,7 @@ def describe_model(folder: str | Path) -> dict[str, str]:
 
 
 def started_from(priors: dict[str, str]) -> str:
-    """What the networks started from, in words; nothing where it is not known."""
+    """The initial weights of the networks, in words; empty if unknown."""
     words = {"none": "random weights"} | {
         name: f"the prior {name} (trained on phantoms)" for name in PRIORS
     }

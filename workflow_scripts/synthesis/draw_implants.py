@@ -1,4 +1,4 @@
-"""Rule ``draw_implants``: which tumours to put into which training patients."""
+"""Rule ``draw_implants``: requests for tumours to implant into training patients."""
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,8 @@ from workflow_scripts.synthesis.training_copies import TrainingCopies
 
 
 def fits(request: pd.Series, copies: TrainingCopies, grid: Grid, settings: ImplantSettings) -> bool:
-    """Whether a completed request's tumour has room in the brain that it names, beside the
-    patient's own tumour where that is kept."""
+    """Whether the tumour of a completed request has room in its brain, beside the patient's own
+    tumour if that is kept."""
     name = request["anatomy"]
     if reason_to_refuse(request, copies.brain(name), grid) is not None:
         return False
@@ -35,8 +35,8 @@ def draw_implants(
     jitter: tuple[float, float],
     seed: int,
 ) -> pd.DataFrame:
-    """``count`` requests, each for a tumour like the training tumours (``jittered``) in a training
-    patient or copy, drawn at random, whose brain has room for it."""
+    """Draw ``count`` requests, each for a tumour like the training tumours (``jittered``) in a
+    random training patient or copy whose brain has room for it."""
     rng, scaling = np.random.default_rng([seed, 3]), Scaling.fit(attributes)
     names, kept = list(copies.rows), []
     for _ in range(count * DRAWS):
@@ -48,13 +48,13 @@ def draw_implants(
         if len(kept) == count:
             requests = complete(pd.concat(kept), scaling, seed)
             requests["patient_id"] = [f"implanted-{row + 1:04d}" for row in range(count)]
-            # Noise of their own: patients that are made as a whole count from 0.
+            # Other noise than that of ordinary synthetic patients, whose seeds count from 0.
             requests["seed"] += SEEDS_A_RUN // 2
             return requests.assign(background="kept")
     other = ", or set synthesis.implant.own_tumour to healed" * (settings.own_tumour == "kept")
     raise UserError(
-        "synthesis.jitter and jitter_mm: hardly any tumour that is drawn has room in a training "
-        f"patient; make them smaller{other}"
+        "synthesis.jitter and jitter_mm: hardly any drawn tumour has room in a training patient; "
+        f"make them smaller{other}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Rule ``draw_requests``: which synthetic patients to make."""
+"""Rule ``draw_requests``: requests for synthetic patients."""
 
 import numpy as np
 import pandas as pd
@@ -17,10 +17,10 @@ DRAWS = 200
 def jittered(
     attributes: pd.DataFrame, jitter: float, jitter_mm: float, rng: np.random.Generator
 ) -> pd.Series:
-    """One training tumour (augmented copies counted), its size and place jittered.
+    """A random training tumour (including augmented copies) with jittered volume and centroid.
 
-    Sphericity, the box's proportions and the shares of core and enhancing tumour stay those of the
-    tumour, so that nothing impossible is asked for.
+    Sphericity, the box's proportions and the shares of core and enhancing tumour are not changed,
+    so that the combination remains possible.
     """
     chosen = attributes.iloc[rng.integers(len(attributes))]
     row = chosen.reindex([*CONDITIONS, *SHARES]).astype(float)
@@ -41,8 +41,8 @@ def draw(
     jitter: tuple[float, float],
     seed: int,
 ) -> pd.DataFrame:
-    """``count`` requests that the brain mask (X, Y, Z) has room for; ``jitter`` is that of the log
-    volume, and in mm that of the place."""
+    """Draw ``count`` requests with room in the brain mask (X, Y, Z); ``jitter`` has the jitter of
+    the log volume, and of the centroid in mm."""
     rng = np.random.default_rng([seed, 2])
     kept = []
     for _ in range(count * DRAWS):

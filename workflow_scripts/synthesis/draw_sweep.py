@@ -1,4 +1,4 @@
-"""Rule ``draw_sweep``: tumours of several sizes at one place, and of one size at several."""
+"""Rule ``draw_sweep``: tumours of several volumes at one centroid, and of one volume at several."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from workflow_scripts.synthesis.requests import complete, load_brain, reason_to_
 
 @dataclass(frozen=True)
 class Room:
-    """What decides whether a request can be met: scaling of the model's conditions, brain mask
+    """What decides whether a request is possible: scaling of the model's conditions, brain mask
     (X, Y, Z) and its grid."""
 
     scaling: Scaling
@@ -23,7 +23,7 @@ class Room:
     grid: Grid
 
     def fitting(self, table: pd.DataFrame, name: str, seed: int) -> pd.DataFrame:
-        """Of requests, all with one seed, those that find room, completed and named."""
+        """The requests that have room in the brain, completed and named, all with one seed."""
         table = table.assign(
             seed=seed, patient_id=[f"{name}-{k + 1:02d}" for k in range(len(table))]
         )
@@ -33,9 +33,9 @@ class Room:
 
 
 def sizes(attributes: pd.DataFrame, room: Room, volumes: list[float], seed: int) -> pd.DataFrame:
-    """Requests of several volumes (mL) at one training tumour's place, with one seed.
+    """Requests of several volumes (mL) at one training tumour's centroid, with one seed.
 
-    The place is the one with room for most of the volumes; those that find none are left out.
+    The centroid is the one with room for most of the volumes; volumes without room are omitted.
     """
     tables = []
     for _, row in attributes.iterrows():
@@ -47,10 +47,10 @@ def sizes(attributes: pd.DataFrame, room: Room, volumes: list[float], seed: int)
 def places(
     attributes: pd.DataFrame, room: Room, volume: float, count: int, seed: int
 ) -> pd.DataFrame:
-    """Requests of one volume (mL) at training tumours' places, with one seed.
+    """Requests of one volume (mL) at training tumours' centroids, with one seed.
 
-    Of the places with room for it, as many as asked for, each as far as can be from those before,
-    in order from left to right.
+    Of the centroids with room, ``count`` are chosen, each as far as possible from those before, and
+    sorted from left to right.
     """
     table = attributes[list(CENTROID)].assign(volume_ml=volume)
     requests = room.fitting(table, "place", seed)

@@ -1,4 +1,4 @@
-"""Rule ``export_model``: one folder that synthesises patients anywhere."""
+"""Rule ``export_model``: a folder with everything that synthesis needs."""
 
 import shutil
 from pathlib import Path
@@ -23,7 +23,7 @@ def main(snakemake) -> None:
                 shutil.copyfile(inputs[f"{stage}_{name}"], temporary)
     with staged(outputs.brain) as temporary:
         shutil.copyfile(inputs.brain, temporary)
-    # Who the training patients are does not travel.
+    # The names of the training patients are removed.
     attributes = read_table(inputs.attributes)[["copy", *CONDITIONS]]
     write_table(attributes, outputs.attributes)
     write_json(dict(snakemake.params.sampling), outputs.sampling)

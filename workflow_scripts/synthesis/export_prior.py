@@ -1,4 +1,4 @@
-"""Rule ``export_prior``: a model folder small enough for a repository, and what made it."""
+"""Rule ``export_prior``: a model folder small enough for a repository, with its provenance."""
 
 import hashlib
 import json
@@ -11,13 +11,13 @@ from safetensors.torch import load_file, save_file
 from workflow_scripts.common.files import read_json, read_table, staged, write_json, write_table
 from workflow_scripts.synthesis.folder import CHECKSUMS, FILES, STAGES, write_checksums
 
-# Parameters of a training that say where, and nothing of what it learned.
+# Parameters of a training that are paths, and do not affect its result.
 FOLDERS = ("checkpoints", "tensorboard")
 WHOLE = {"space.sd"}
 
 
 def halve(weights: str | Path, target: str | Path) -> None:
-    """Write a network's weights in half precision, but for the scale of the latents."""
+    """Write a network's weights in half precision, except for the scale of the latents."""
     state = load_file(weights)
     halved = {
         name: tensor if name in WHOLE else tensor.to(torch.float16)
@@ -28,8 +28,8 @@ def halve(weights: str | Path, target: str | Path) -> None:
 
 
 def summarise(provenance: str | Path) -> dict:
-    """A training's provenance, with one digest of the checksums of all its inputs, and without the
-    folders that it used while it ran."""
+    """A training's provenance, with one digest for the checksums of all inputs, and without the
+    folders used during the training."""
     record = read_json(provenance)
     inputs = record.pop("inputs")
     for name in FOLDERS:
@@ -48,12 +48,12 @@ def main(snakemake) -> None:
             with staged(folder / name) as temporary:
                 shutil.copyfile(source / name, temporary)
     attributes = read_table(source / "attributes.tsv")
-    # A tumour for each phantom says enough of the sizes and places to be expected.
+    # One tumour per phantom is enough to describe volumes and centroids.
     write_table(attributes[attributes["copy"] == 0], folder / "attributes.tsv")
     write_checksums(folder)
     records = {stage: summarise(inputs[stage]) for stage in STAGES}
     write_json(records, folder / "training.json")
-    # What its phantoms looked like, for who wants more of them.
+    # The settings of its phantoms, so that more of them can be generated.
     write_json(snakemake.params.phantom, folder / "phantom.json")
 
 

@@ -1,4 +1,4 @@
-"""Implanted patients: a training patient's own background, and a tumour that is made for it."""
+"""Implanted patients: a training patient's own background with a generated tumour."""
 
 from dataclasses import dataclass
 
@@ -17,10 +17,10 @@ from workflow_scripts.synthesis.training_copies import TrainingCopies
 
 @dataclass(frozen=True)
 class Background:
-    """What is kept of training patients: their latents (N, C, h, w, Z), contrasts
-    (N, 3, terms, M), intensities of tumour regions (N, 3, M) and the canonical labels (N, X, Y, Z)
-    of their own tumours, empty where these are healed; how much of each latent is made anew
-    (N, 1, h, w, Z), 0 to 1, and the voxels in which the new tumour is measured (N, X, Y, Z)."""
+    """Backgrounds from training patients: their latents (N, C, h, w, Z), contrasts
+    (N, 3, terms, M), intensities of tumour regions (N, 3, M) and canonical labels (N, X, Y, Z) of
+    their own tumours, empty if these are healed; the share of each latent that is generated
+    (N, 1, h, w, Z), 0 to 1; and the voxels in which the new tumour is measured (N, X, Y, Z)."""
 
     latents: Tensor
     contrasts: Tensor
@@ -31,12 +31,12 @@ class Background:
 
 
 def is_implanted(requests: pd.DataFrame) -> bool:
-    """Whether requests are for tumours in the backgrounds of training patients."""
+    """Whether the requested tumours are implanted into training patients."""
     return "background" in requests and bool((requests["background"] == "kept").all())
 
 
 def enlarged(ellipsoids: Tensor, margin_mm: float) -> Tensor:
-    """Ellipsoids (N, 6) with semi-axes that are longer by a margin."""
+    """Ellipsoids (N, 6) with semi-axes extended by a margin."""
     return torch.cat([ellipsoids[:, :3], ellipsoids[:, 3:] + margin_mm], 1)
 
 
@@ -54,11 +54,11 @@ def backgrounds(
     grid: Grid,
     settings: ImplantSettings,
 ) -> Background:
-    """The backgrounds of requests, whose ``anatomy`` names a training patient or copy.
+    """The backgrounds for requests whose ``anatomy`` is a training patient or copy.
 
-    What is made anew is the tumour's layout (N, X, Y, Z), or the requested ellipsoid where that is
-    empty, and the patient's own tumour where it is healed: all of it there and less and less over
-    the margin around it.
+    Latents are generated in the tumour's layout (N, X, Y, Z), or in the requested ellipsoid if that
+    is empty, and in the patient's own tumour if it is healed. Their share decreases from 1 to 0
+    over the margin around these.
     """
     latents, labels, anew, measured = [], [], [], []
     rows = [copies.row(name) for name in requests["anatomy"]]
@@ -88,8 +88,8 @@ def backgrounds(
 def room_for(
     requests: pd.DataFrame, copies: TrainingCopies, grid: Grid, settings: ImplantSettings
 ) -> NDArray[np.bool_]:
-    """Where the tumours of requests may lie (N, X, Y, Z): in the brain that each names, farther
-    than the margin from the patient's own tumour where that is kept."""
+    """Masks (N, X, Y, Z) of the allowed positions of requested tumours: in the named brain, and
+    farther than the margin from the patient's own tumour if that is kept."""
     rooms = []
     for name in requests["anatomy"]:
         room = copies.brain(name)
@@ -100,7 +100,7 @@ def room_for(
 
 
 def _coarse(share: NDArray[np.float64], shape: tuple[int, ...]) -> Tensor:
-    """The largest of the shares (X, Y, Z), at least 0, in each latent element (h, w, Z)."""
+    """The maximum of the shares (X, Y, Z), at least 0, in each latent element (h, w, Z)."""
     h, w, z = shape
     blocks = share.reshape(h, share.shape[0] // h, w, share.shape[1] // w, z)
     return torch.from_numpy(blocks.max((1, 3)).clip(0, 1).astype(np.float32))

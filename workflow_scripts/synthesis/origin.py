@@ -1,4 +1,4 @@
-"""Where a model comes from: patients or phantoms, and the priors that training started from."""
+"""The origin of a model: patients or phantoms, and the priors from which training started."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ ORIGIN = "origin.json"
 
 
 def origin_of(folder: str | Path) -> dict:
-    """Whether a model learned from ``phantoms`` (``None`` where the folder does not say), and the
-    ``priors`` that its networks started from, by stage."""
+    """Whether a model was trained on ``phantoms`` (``None`` if unknown), and the ``priors`` from
+    which its networks started, by stage."""
     file = Path(folder, ORIGIN)
     if file.is_file():
         return read_json(file)
-    # The folder of a prior says what its phantoms look like.
+    # Only a prior's folder has settings of phantoms.
     return {"phantoms": Path(folder, PHANTOMS).is_file() or None, "priors": {}}

@@ -17,9 +17,9 @@ from workflow_scripts.synthesis.requests import reason_to_refuse
 from workflow_scripts.synthesis.sampling import Sample, synthesise
 from workflow_scripts.synthesis.settings import SamplingSettings
 
-# Shares are compared where they are asked for, and the label tells regions apart.
+# Shares are compared if they are requested and the label has regions.
 COMPARED = ("volume_ml", *CENTROID, "sphericity", *SHARES)
-# Of the patient as a whole, which nobody asks for.
+# Measures of the whole patient, which are not requested.
 WHOLE = ("brain_pieces", "hole_voxels")
 DRAWS = ("measured", "first")
 COLUMNS = (
@@ -36,18 +36,18 @@ COLUMNS = (
 def make_patients(
     requests: pd.DataFrame, model: SynthesisModel, settings: SamplingSettings, folder: Path
 ) -> pd.DataFrame:
-    """Write ``patients/<patient_id>/`` into ``folder`` for completed requests, and return the
-    rows of ``attributes.tsv``: requested beside measured, volume 0 where no draw had a tumour.
+    """Write ``patients/<patient_id>/`` into ``folder`` for completed requests, and return the rows
+    of ``attributes.tsv``: requested and measured attributes, volume 0 if no draw had a tumour.
 
-    ``anatomy`` is whose brain the patient has: a phantom's, a training patient's, or that of a
-    folder. ``measured_<attribute>`` and ``outcome`` are those of the draw that was kept,
-    ``first_<attribute>`` and ``first_outcome`` those of the first draw, before any selection.
-    ``brain_pieces`` is the number of the brain's pieces of at least 1 mL, ``hole_voxels`` what
-    filling the label's holes in 3-D adds.
+    ``anatomy`` is the source of the brain: a phantom, a training patient, or a folder.
+    ``measured_<attribute>`` and ``outcome`` are those of the selected draw, ``first_<attribute>``
+    and ``first_outcome`` those of the first draw, before any selection. ``brain_pieces`` is the
+    number of the brain's pieces of at least 1 mL, ``hole_voxels`` the number of voxels in the
+    label's 3-D holes.
 
-    Batches that are in ``folder`` already, from a run that was killed, are not made again; what
-    was never met leaves its row, ``outcome`` says why. Requests that the brain has no room for are
-    refused before (``refuse_impossible``).
+    Batches that exist in ``folder``, from a run that was killed, are not sampled again. A request
+    that was never met has a row with the reason in ``outcome``. Requests without room in the brain
+    are refused before (``refuse_impossible``).
     """
     (folder / "patients").mkdir(parents=True, exist_ok=True)
     tables = [pd.DataFrame(columns=COLUMNS)]
@@ -59,13 +59,13 @@ def make_patients(
             write_table(_make_batch(part, model, settings, folder / "patients"), done)
         tables.append(read_table(done))
         progress.done(first + len(part))
-    # The empty table says what the columns are where nothing was asked for.
+    # Without requests, the empty table still has its columns.
     return pd.concat(tables[1:], ignore_index=True) if len(tables) > 1 else tables[0]
 
 
 def refuse_impossible(requests: pd.DataFrame, model: SynthesisModel) -> None:
-    """Raise ``UserError`` naming each request whose brain has no room for its tumour, or whose
-    anatomy cannot be used, and why."""
+    """Raise ``UserError`` naming each request without room for its tumour or with an unusable
+    anatomy, and the reason."""
     reasons = []
     for _, request in requests.iterrows():
         try:
@@ -76,7 +76,7 @@ def refuse_impossible(requests: pd.DataFrame, model: SynthesisModel) -> None:
         if reason := reason_to_refuse(request, brain, model.codec.grid):
             reasons.append(f"{request['patient_id']}: {reason}")
     if reasons:
-        raise UserError("requests that cannot be met: " + "; ".join(reasons))
+        raise UserError("impossible requests: " + "; ".join(reasons))
 
 
 def _make_batch(
@@ -84,7 +84,7 @@ def _make_batch(
 ) -> pd.DataFrame:
     rows = []
     for name in requests["patient_id"]:
-        # What a killed attempt at this batch left.
+        # Remains of a killed attempt at this batch.
         shutil.rmtree(folder / str(name), ignore_errors=True)
     for (_, request), sample in zip(
         requests.iterrows(), synthesise(requests, model, settings), strict=True
@@ -94,7 +94,7 @@ def _make_batch(
             _save(folder / str(request["patient_id"]), request, sample, model, settings)
         else:
             logging.warning(
-                "%s: no tumour in %d draws, left out", request["patient_id"], sample.attempts
+                "%s: no tumour in %d draws, omitted", request["patient_id"], sample.attempts
             )
     return pd.DataFrame(rows)
 
@@ -117,7 +117,7 @@ def _compared(request: pd.Series, sample: Sample) -> dict[str, float | str]:
 
 
 def _known(measured: dict[str, float]) -> dict[str, float | None]:
-    """What was measured, ``None``, which JSON has, in place of NaN, which it has not."""
+    """Measured attributes with ``None`` in place of NaN, which JSON lacks."""
     return {name: None if np.isnan(value) else value for name, value in measured.items()}
 
 

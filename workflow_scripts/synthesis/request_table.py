@@ -1,4 +1,4 @@
-"""What a table of requests must hold, told without loading any network."""
+"""Checks of a table of requests that need no network."""
 
 import difflib
 from pathlib import Path
@@ -13,23 +13,23 @@ from workflow_scripts.common.files import UserError
 CENTROID = tuple(f"centroid_{a}_mm" for a in AXES)
 REQUIRED = ("volume_ml", *CENTROID)
 BOX = tuple(f"box_{axis}_mm" for axis in AXES)
-# Columns whose cells may be empty.
+# Columns with optional cells.
 OPTIONAL = (*BOX, *SHARES)
 KNOWN = ("patient_id", "seed", *CONDITIONS, *SHARES, "anatomy")
-# Rounding may let a tumour that fills its box exceed it by so much.
+# Tolerance, since rounding may let a tumour that fills its box exceed it.
 LARGEST_OF_BOX = 1.01
-# Of the ``anatomy`` of a request: ``training:<patient>/<copy>``, copy 0 being the patient.
+# Prefix in ``anatomy``: ``training:<patient>/<copy>``; copy 0 is the patient.
 TRAINING = "training:"
-# The anatomy of a request that names no folder: a phantom's, a new one for each seed.
+# The anatomy of a request without a folder: a new phantom for each seed.
 PHANTOM = "phantom"
-# A column of another name that is so much like one of these is a mistyped one.
+# An unknown column with a name this similar to a known one is a misspelling.
 ALIKE = 0.75
 LARGEST_SEED = 2**63 - 1
 
 
 def source_of(anatomy: str) -> str:
-    """Whose brain a synthetic patient has: nobody's (empty) where it is a phantom's, else a
-    training patient's name or that of a folder, without its path."""
+    """The source of a synthetic patient's brain: empty for a phantom, else a training patient's
+    name or a folder's name without its path."""
     if anatomy == PHANTOM:
         return ""
     if is_training(anatomy):
@@ -43,9 +43,9 @@ def is_training(anatomy: str) -> bool:
 
 
 def check_requests(table: pd.DataFrame) -> None:
-    """Raise ``UserError`` naming the column, row or value that no request can have.
+    """Raise ``UserError`` naming the invalid column, row or value.
 
-    ``table`` has a row a request and at least the columns ``REQUIRED``; cells of ``OPTIONAL``
+    ``table`` has one row per request and at least the columns ``REQUIRED``; cells of ``OPTIONAL``
     columns may be empty.
     """
     _check_columns(table)
@@ -64,8 +64,8 @@ def check_requests(table: pd.DataFrame) -> None:
 
 
 def check_own_requests(table: pd.DataFrame) -> None:
-    """``check_requests`` of a user's table, and raise ``UserError`` where a tumour is larger than
-    the box that is requested for it."""
+    """``check_requests`` for a user's table; also raise ``UserError`` if a tumour is larger than
+    its requested box."""
     check_requests(table)
     if not set(BOX) <= set(table):
         return
@@ -89,23 +89,23 @@ def _check_columns(table: pd.DataFrame) -> None:
             raise UserError(f"requests: column '{name}' is unknown; is '{near[0]}' meant?")
     if "background" in table:
         raise UserError(
-            "requests: column 'background' is the workflow's own, of implanted patients "
-            "(segmentation.arms: real+classical+implanted); leave it out"
+            "requests: column 'background' is used by the workflow only, for implanted patients "
+            "(segmentation.arms: real+classical+implanted); omit it"
         )
 
 
 def _check_shares(table: pd.DataFrame) -> None:
     core, enhancing = (pd.to_numeric(table[name], errors="coerce") for name in SHARES)
     if (enhancing > core).any():
-        raise UserError("requests: enhancing_share is a part of core_share, and cannot be more")
+        raise UserError("requests: enhancing_share is a part of core_share, and cannot exceed it")
 
 
 def _check_names(names: pd.Series) -> None:
     for row, name in enumerate(names, start=1):
         if not (name.isascii() and name.replace("-", "").replace("_", "").isalnum()):
             raise UserError(
-                f"requests: row {row}: patient_id '{name}' may hold letters, digits, "
-                "'-' and '_' only"
+                f"requests: row {row}: patient_id '{name}' may only contain letters, digits, '-' "
+                f"and '_'"
             )
     if names.duplicated().any():
         raise UserError(f"requests: patient_id '{names[names.duplicated()].iloc[0]}' occurs twice")
@@ -116,8 +116,8 @@ def _check_folders(anatomies: pd.Series) -> None:
         named = name in ("", PHANTOM) or str(name).startswith(TRAINING)
         if not named and not Path(str(name)).is_dir():
             raise UserError(
-                f"requests: row {row}: anatomy '{name}' is no folder; name one with a brain's "
-                f"images, or {PHANTOM}"
+                f"requests: row {row}: anatomy '{name}' is not a folder; name a folder with a "
+                f"brain's images, or {PHANTOM}"
             )
 
 

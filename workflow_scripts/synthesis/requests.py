@@ -1,4 +1,4 @@
-"""Requests for synthetic patients: completed, and checked against the brain they ask to be in."""
+"""Requests for synthetic patients: completing them, and checking them against the brain."""
 
 from pathlib import Path
 
@@ -14,34 +14,33 @@ from workflow_scripts.common.nifti import load_volume
 from workflow_scripts.diffusion.conditions import Scaling
 from workflow_scripts.synthesis.request_table import CENTROID, PHANTOM, check_requests
 
-# So that runs with neighbouring seeds share no sample's noise.
+# Distance between the seeds of runs, so that neighbouring seeds share no sample's noise.
 SEEDS_A_RUN = 1_000_000
-# A requested ellipsoid must lie in the brain by at least this share.
+# At least this share of a requested ellipsoid must lie in the brain.
 INSIDE = 0.75
 # A tumour may fill at most this share of the brain.
 LARGEST = 0.25
 
 
 def load_brain(path: str | Path, grid: Grid) -> NDArray[np.bool_]:
-    """A brain mask (X, Y, Z); raises ``UserError`` where it lies on another grid than the run's."""
+    """Load a brain mask (X, Y, Z); raises ``UserError`` if its grid is not the run's."""
     mask, affine = load_volume(path)
     if not same_grid(mask.shape, affine, grid.shape, grid.affine):
         spacing = tuple(np.abs(np.diag(affine)[:3]).tolist())
         raise UserError(
-            f"{path}: lies on a grid of {mask.shape} voxels of {spacing} mm, this run's is "
+            f"{path}: has a grid of {mask.shape} voxels of {spacing} mm, but this run's is "
             f"{grid.shape} voxels of {grid.spacing_mm} mm; set grid to the model's"
         )
     return mask > 0
 
 
 def complete(requests: pd.DataFrame, scaling: Scaling, seed: int) -> pd.DataFrame:
-    """Fill what a request may leave out: name, seed, sphericity, surface and box.
+    """Fill in the optional values of requests: name, seed, sphericity, surface and box.
 
-    Sphericity is the training patients' mean; surface follows from volume and sphericity (the
-    definition of sphericity, Wadell 1935), the box from the volume by the training patients'
-    mean ratio. Shares of core and enhancing tumour stay empty: the tumour is then composed as the
-    training patients' are. Without an anatomy it is a phantom's. Raises ``UserError`` as
-    ``check_requests`` does.
+    Sphericity is the training patients' mean. The surface follows from volume and sphericity
+    (Wadell 1935), the box from the volume and the training patients' mean ratio. Shares of core and
+    enhancing tumour stay empty: the denoiser then draws them as in the training patients. The
+    default anatomy is a phantom. Raises ``UserError`` as ``check_requests`` does.
     """
     check_requests(requests)
     table = requests.copy().reset_index(drop=True)
@@ -54,14 +53,14 @@ def complete(requests: pd.DataFrame, scaling: Scaling, seed: int) -> pd.DataFram
     side = np.cbrt(table["volume_ml"] * 1000)
     for axis, ratio in zip(AXES, scaling.box_ratio, strict=True):
         name = f"box_{axis}_mm"
-        # A column that holds text too has empty cells as "".
+        # Empty cells of a column with text are "".
         widths = pd.to_numeric(table[name], errors="coerce") if name in table else np.nan
         table[name] = pd.Series(widths, index=table.index).fillna(ratio * side)
     for name in SHARES:
         values = pd.to_numeric(table[name], errors="coerce") if name in table else np.nan
         table[name] = pd.Series(values, index=table.index, dtype=float)
     table["surface_mm2"] = np.cbrt(36 * np.pi) * side**2 / table["sphericity"]
-    # As a table keeps them: a request is the same, written and read back or not.
+    # Rounded as in a table, so that writing and reading does not change a request.
     for name in CONDITIONS:
         table[name] = [float(FLOATS % value) for value in table[name]]
     anatomy = table["anatomy"].fillna("") if "anatomy" in table else ""
@@ -70,7 +69,8 @@ def complete(requests: pd.DataFrame, scaling: Scaling, seed: int) -> pd.DataFram
 
 
 def reason_to_refuse(request: pd.Series, brain: NDArray[np.bool_], grid: Grid) -> str | None:
-    """Why a completed request cannot be met in a brain mask (X, Y, Z); ``None`` where it can."""
+    """Why a completed request is impossible in a brain mask (X, Y, Z); ``None`` if it is
+    possible."""
     brain_ml = brain.sum() * grid.voxel_ml
     if request["volume_ml"] > LARGEST * brain_ml:
         return (
@@ -83,12 +83,12 @@ def reason_to_refuse(request: pd.Series, brain: NDArray[np.bool_], grid: Grid) -
     centre = np.array([request[name] for name in CENTROID], dtype=float)
     offset = (grid.to_mm(voxels) - centre) / half
     ellipsoid = (offset**2).sum(-1) <= 1
-    # What lies off the grid is missing from the mask, and so counts as outside the brain.
+    # Parts outside the grid are missing from the mask, and so count as outside the brain.
     inside = (ellipsoid & brain).sum() * grid.voxel_ml / request["volume_ml"]
     if inside < INSIDE:
         centre_text = ", ".join(f"{value:.0f}" for value in centre)
         return (
-            f"{request['volume_ml']:.0f} mL at ({centre_text}) mm lie in the brain by {inside:.0%} "
-            f"only, {INSIDE:.0%} are needed"
+            f"{request['volume_ml']:.0f} mL at ({centre_text}) mm: only {inside:.0%} of the tumour "
+            f"lies in the brain, {INSIDE:.0%} is required"
         )
     return None

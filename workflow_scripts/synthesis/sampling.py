@@ -1,5 +1,5 @@
-"""Synthetic patients from requests: sampled, decoded, measured, and drawn again where the patient
-is not the one that was asked for."""
+"""Synthetic patients from requests: sampled, decoded, measured, and drawn again if they do not meet
+the request."""
 
 from dataclasses import dataclass, replace
 
@@ -17,40 +17,39 @@ from workflow_scripts.synthesis.model import SynthesisModel
 from workflow_scripts.synthesis.request_table import CENTROID
 from workflow_scripts.synthesis.settings import SamplingSettings
 
-# Holes of a label are filled. With more than this share of the tumour's voxels it is drawn again.
+# A label's holes are filled. If they exceed this share of the tumour, it is drawn again.
 HOLES = 0.02
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What one draw gave: the tumour's attributes with ``brain_pieces`` and ``hole_voxels``, and
-    how far it is from the request (``misfits``)."""
+    """The result of a draw: the tumour's attributes with ``brain_pieces`` and ``hole_voxels``, and
+    its deviations from the request (``misfits``)."""
 
     measured: dict[str, float]
     misfits: dict[str, float]
 
     @property
     def usable(self) -> bool:
-        """Whether the patient has a tumour at all."""
+        """Whether the patient has a tumour."""
         return self.measured["volume_ml"] > 0
 
     @property
     def misfit(self) -> float:
-        """How far the patient is from the requested one, 1 being just tolerated."""
+        """The largest deviation from the request; up to 1 is tolerated."""
         return max(self.misfits.values())
 
     @property
     def outcome(self) -> str:
-        """``met`` where the patient is the one asked for, within the tolerances; otherwise what is
-        most wrong with it: ``volume``, ``place``, ``torn``, ``holes``, or that it is
-        ``missing``."""
+        """``met`` if the request is met within the tolerances; otherwise the largest deviation:
+        ``volume``, ``place``, ``torn``, ``holes`` or ``missing``."""
         return "met" if self.misfit <= 1 else max(self.misfits, key=self.misfits.get)
 
 
 @dataclass(frozen=True)
 class Sample(Draw):
-    """One synthetic patient: image (M, X, Y, Z), class labels and brain (X, Y, Z) of the draw that
-    was kept, and what the ``first`` draw gave."""
+    """A synthetic patient: image (M, X, Y, Z), class labels and brain (X, Y, Z) of the selected
+    draw, and the result of the ``first`` draw."""
 
     image: NDArray[np.float32]
     label: NDArray[np.uint8]
@@ -62,13 +61,13 @@ class Sample(Draw):
 def misfits(
     request: pd.Series, measured: dict[str, float], settings: SamplingSettings, voxel_ml: float
 ) -> dict[str, float]:
-    """How far a measured patient is from the requested one, 1 being just tolerated.
+    """Deviations of a measured patient from its request; up to 1 is tolerated.
 
     ``volume`` is the logarithm of the volumes' ratio and ``place`` the distance of the centroids,
-    each in units of its tolerance. The brain and the label are whole or not: ``torn`` is 0 for a
-    brain in one large piece, otherwise the number of pieces; ``holes`` is 0 where the label's holes
-    are at most the share ``HOLES`` of the tumour, otherwise that share more than 1. A patient
-    without a tumour is infinitely far, ``missing``.
+    each in units of its tolerance. ``torn`` is 0 for a brain in one large piece, otherwise the
+    number of pieces. ``holes`` is 0 if the label's holes are at most the share ``HOLES`` of the
+    tumour, otherwise 1 plus that share. A patient without a tumour has an infinite deviation,
+    ``missing``.
     """
     if not measured["volume_ml"]:
         return {"missing": np.inf}
@@ -90,10 +89,10 @@ def decoded(
     settings: SamplingSettings,
     where: NDArray[np.bool_] | None = None,
 ) -> Sample:
-    """The patient that scaled latents (C, h, w, Z) hold, measured against its request; the tumour
-    ``where`` (X, Y, Z) it was made, if elsewhere a patient's own may be.
+    """Decode a patient from scaled latents (C, h, w, Z), and measure it against its request. The
+    tumour is measured within ``where`` (X, Y, Z), if a patient's own tumour may lie elsewhere.
 
-    The brain's pieces are counted before all but the largest is cut away, and the label's holes
+    The brain's pieces are counted before all but the largest are removed, and the label's holes
     before they are filled.
     """
     image, label = codec.decode_uncut(latent)
@@ -126,8 +125,10 @@ def _draw(
         settings.order,
     )
     noise = random, sampler, settings.precision
+    # First the tumour's layout, for denoisers with one.
     room = model.room(requests, tissue)
     labels = model.generator.draw_labels(requests, tissue, room, *noise)
+    # Implanted patients keep the latents, contrasts and label of a training patient's background.
     background, known = model.background(requests, labels), None
     if background:
         known = background.latents, background.anew
@@ -136,6 +137,7 @@ def _draw(
             labels = np.where(background.labels > 0, background.labels, labels)
     else:
         intensities = model.contrasts(random)
+    # Then the whole patient, given the rendered image.
     anatomy = torch.from_numpy(tissue), model.rendered(tissue, labels, *intensities)
     latents = model.generator.sample(requests, *anatomy, *noise, known)
     where = background.measured if background else [None] * len(requests)
@@ -150,11 +152,11 @@ def _draw(
 def synthesise(
     requests: pd.DataFrame, model: SynthesisModel, settings: SamplingSettings
 ) -> list[Sample]:
-    """A sample for each of a batch of completed requests, in order, all held in memory.
+    """Synthesise a sample for each request of a batch, in order; all are held in memory.
 
-    The noise of a sample comes from its request's seed and the attempt alone. Where the patient is
-    not the one asked for it is drawn again, in the same anatomy, and in the end the draw that came
-    closest is kept.
+    The noise of a sample depends only on its request's seed and the attempt. A patient that does
+    not meet its request is drawn again in the same anatomy, and finally the closest draw is
+    selected.
     """
     tissue = model.anatomies.tissue(requests)
     best = _draw(requests, tissue, 0, model, settings)

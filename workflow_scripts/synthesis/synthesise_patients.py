@@ -1,4 +1,4 @@
-"""Rule ``synthesise_patients``: synthetic patients, image and label at once, from requests."""
+"""Rule ``synthesise_patients``: synthetic patients, image and label together, from requests."""
 
 import shutil
 
@@ -16,10 +16,10 @@ from workflow_scripts.synthesis.training_copies import TrainingCopies
 
 
 def check_model(model: SynthesisModel, modalities: list[str], labels: str) -> None:
-    """Raise ``UserError`` where a model makes other modalities or labels than this run has."""
+    """Raise ``UserError`` if a model has other modalities or labels than this run."""
     if (model.codec.modalities, model.codec.labels) != (modalities, labels):
         raise UserError(
-            f"synthesis.model: it makes {', '.join(model.codec.modalities)} with labels "
+            f"synthesis.model: it has {', '.join(model.codec.modalities)} with labels "
             f"{model.codec.labels}, this run has {', '.join(modalities)} with labels {labels}; "
             "set modalities and labels to the model's"
         )

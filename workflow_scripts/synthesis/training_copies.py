@@ -15,18 +15,19 @@ from workflow_scripts.synthesis.request_table import TRAINING
 
 
 def copy_names(attributes: pd.DataFrame) -> list[str]:
-    """The names by which requests call the rows of a table of training patients and copies."""
+    """The names in requests for the rows of a table of training patients and copies."""
     pairs = zip(attributes["patient_id"], attributes["copy"], strict=True)
     return [f"{TRAINING}{name}/{copy}" for name, copy in pairs]
 
 
 @dataclass(frozen=True)
 class TrainingCopies:
-    """What a denoiser was trained on, by the names that requests give it.
+    """A denoiser's training data, by their names in requests.
 
     ``latents`` (N, C, h, w, Z), ``tissue`` (N, 3, X, Y, Z), 0 to 255, ``contrasts`` of
-    ``fit_contrasts`` and ``tumours`` (packed nested masks) lie on disk; ``intensities`` (N, 3, M)
-    of tumour regions are complete (``fill_intensities``); ``rows`` are their numbers by name.
+    ``fit_contrasts`` and ``tumours`` (packed nested masks) are read from disk; ``intensities``
+    (N, 3, M) of tumour regions have no missing values (``fill_intensities``); ``rows`` has the row
+    numbers by name.
     """
 
     rows: dict[str, int]
@@ -55,7 +56,7 @@ class TrainingCopies:
         return cls(rows, *stored, complete, StoredRows(tumours))
 
     def row(self, name: str) -> int:
-        """The number of a copy; raises ``UserError`` for a name that nobody has."""
+        """The row number of a copy; raises ``UserError`` for an unknown name."""
         if name not in self.rows:
             raise UserError(f"anatomy '{name}' is none of the run's training patients")
         return self.rows[name]
@@ -71,5 +72,5 @@ class TrainingCopies:
         return from_nested(unpack_mask(self.tumours[self.row(name)], (3, *shape)))
 
     def brain(self, name: str) -> NDArray[np.bool_]:
-        """Where a copy has brain (X, Y, Z)."""
+        """Brain mask (X, Y, Z) of a copy."""
         return self.tissue[self.row(name)].any(0)

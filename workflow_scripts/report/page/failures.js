@@ -1,5 +1,5 @@
-// The table of test patients: sorted by a click on a heading, narrowed to an arm and a region, and
-// each row a way into the viewer.
+// The table of test patients: sorted by a click on a heading, filtered by arm and region, and
+// linked to the viewer.
 "use strict";
 
 (() => {
@@ -10,7 +10,7 @@
     .filter(([, select]) => select);
   const keyOf = (row, column) => row.cells[column].dataset.key;
 
-  // Of numbers the worst come first, then the best.
+  // Numbers are sorted with the worst first, then with the best first.
   function sort(button) {
     const { column, worst } = button.dataset;
     const head = button.closest("th");
@@ -34,7 +34,7 @@
   document.getElementById("failures-controls").hidden = false;
   for (const button of table.querySelectorAll("button.sort")) button.addEventListener("click", () => sort(button));
   for (const [, select] of selects) select.addEventListener("change", narrow);
-  // The link itself goes to the viewer.
+  // The link itself leads to the viewer.
   table.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-patient]");
     if (link) sbldm.compare(link.dataset.patient, link.dataset.prediction);

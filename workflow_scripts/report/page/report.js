@@ -1,5 +1,5 @@
-// Two patients side by side, which move together. Volumes come as scripts, since a page that was
-// opened from disk may fetch nothing.
+// Two patients side by side, which move together. Volumes are loaded as scripts, since a page that was
+// opened from disk may not fetch files.
 "use strict";
 
 const sbldm = (() => {
@@ -21,14 +21,14 @@ const sbldm = (() => {
         const script = document.createElement("script");
         script.src = patient.file;
         script.onerror = () => reject(new Error(
-          `The patients' volumes are not here (${patient.file}): archives of runs leave them out.`));
+          `The patients' volumes are missing (${patient.file}): archives of runs do not contain them.`));
         document.head.append(script);
       });
     }
     return patient.volumes;
   }
 
-  // One after the other: of two quick choices the later one is shown last.
+  // One after another, so that of two quick choices the later one is shown.
   const turns = { left: Promise.resolve(), right: Promise.resolve() };
 
   function show(side) {
@@ -52,7 +52,7 @@ const sbldm = (() => {
       `${patient.title}, ${label.title}; arrow keys and page up and down move the cut`);
   }
 
-  // The labels that a patient has to show; what was chosen stays chosen where the patient has it.
+  // The labels of a patient; the choice is kept if the patient has that label.
   function fillLabels(side, patient) {
     const list = element(`${side}-label`);
     const chosen = list.value;
@@ -76,7 +76,7 @@ const sbldm = (() => {
     goToTumour("left");
   }
 
-  // Both cut where this side's patient has the tumour.
+  // Cuts both through the tumour of this side's patient.
   function goToTumour(side) {
     const centre = shown[side]?.centre;
     if (centre) Object.values(viewers).forEach((viewer) => patientViewer.goTo(viewer, centre));
@@ -97,7 +97,7 @@ const sbldm = (() => {
     for (const side of SIDES) patientViewer.setConvention(viewers[side], element("convention").value);
   }
 
-  // A window that was drawn with the mouse on one side, or reset there, is that of both.
+  // A window that was drawn or reset with the mouse on one side applies to both.
   function takeWindow(volume) {
     element("low").value = volume.cal_min;
     element("high").value = volume.cal_max;
@@ -164,7 +164,7 @@ const sbldm = (() => {
   function leaveOut(image) {
     const note = document.createElement("p");
     note.className = "hint";
-    note.textContent = "Not here: images of patients are left out of archives.";
+    note.textContent = "Missing: archives do not contain images of patients.";
     image.closest("a").replaceWith(note);
   }
 
@@ -172,7 +172,7 @@ const sbldm = (() => {
     if (image.complete && !image.naturalWidth) leaveOut(image);
     else image.addEventListener("error", () => leaveOut(image));
   }
-  // Tables that are wider than their box say so.
+  // Marks tables that are wider than their box.
   const cut = new ResizeObserver((entries) => requestAnimationFrame(() => {
     for (const { target } of entries) {
       target.classList.toggle("cut", target.scrollWidth > target.clientWidth + 1);

@@ -1,9 +1,9 @@
-// What the report and the local page share: NiiVue, made ready for a patient's volumes.
+// Shared by the report and the local page: NiiVue, set up for a patient's volumes.
 "use strict";
 
 const patientViewer = (() => {
   const VIEWS = { axial: 0, coronal: 1, sagittal: 2, all: 3, render: 4 };
-  // Voxels along x (to the patient's left is less), y and z that a key moves the cut by, where the
+  // Voxels along x (less is to the patient's left), y and z by which a key moves the cut, if the
   // patient's left is on the left.
   const MOVES = {
     ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowDown: [0, -1, 0], ArrowUp: [0, 1, 0],
@@ -16,8 +16,8 @@ const patientViewer = (() => {
     return Boolean(probe);
   }
 
-  // A viewer that leaves all keys to the page: those of NiiVue would change one of two viewers.
-  // ``actions`` names what the page does on a key.
+  // A viewer without NiiVue's own keys, which would change only one of two viewers.
+  // ``actions`` maps keys to functions of the page.
   async function create(canvas, actions) {
     const viewer = new niivue.Niivue({
       show3Dcrosshair: true, crosshairWidth: 0.4, crosshairWidthUnit: "percent",
@@ -29,7 +29,7 @@ const patientViewer = (() => {
     for (const kind of ["keydown", "keyup"]) {
       canvas.addEventListener(kind, (event) => onKey(event, actions), true);
     }
-    // Only the one of two viewers that has the focus moves the other.
+    // Only the viewer with the focus moves the other one.
     canvas.addEventListener("pointerdown", () => canvas.focus({ preventScroll: true }));
     await viewer.attachToCanvas(canvas);
     embolden(viewer);
@@ -45,7 +45,7 @@ const patientViewer = (() => {
     if (event.type === "keydown") action();
   }
 
-  // NiiVue's one font is not bold: each letter is drawn three times, a little apart. L and R stand
+  // NiiVue's only font is not bold: each letter is drawn three times, slightly offset. L and R stand
   // off the edges, where those of two slices would touch.
   function embolden(viewer) {
     const { drawText, drawTextLeft, drawTextRight } = viewer;
@@ -56,8 +56,8 @@ const patientViewer = (() => {
     viewer.drawTextRight = ([x, y], ...more) => drawTextRight.call(viewer, [x + 0.3 * viewer.fontPx, y], ...more);
   }
 
-  // What the keys that move the cut do to these viewers: left and right are those of the picture.
-  // The first is moved and the others follow it: one with the focus has moved them already.
+  // Moves the cut of these viewers on a key; left and right are those of the picture.
+  // The first one is moved and the others follow, unless one has the focus and has moved them.
   function moves(viewers) {
     const actions = Object.entries(MOVES).map(([key, [x, y, z]]) => [key, () => {
       const [first, ...others] = viewers();
@@ -73,7 +73,7 @@ const patientViewer = (() => {
     viewer.setRadiologicalConvention(name === "radiological");
   }
 
-  // Class values 0 (nothing), 1, 2, … in the colours of the figures.
+  // Class values 0 (background), 1, 2, … in the colours of the figures.
   function colourMap(colours) {
     const channel = (start) => [0, ...colours.map((c) => parseInt(c.slice(start, start + 2), 16))];
     return {
@@ -87,7 +87,7 @@ const patientViewer = (() => {
     return niivue.NVImage.loadFromBase64({ base64, name: `${name}.nii.gz`, ...more });
   }
 
-  // An image with classes over it, in place of what was shown.
+  // Shows an image with an overlay of classes, in place of the current one.
   async function show(viewer, image, label, colours, name) {
     const under = await load(image, name, { colormap: "gray", trustCalMinMax: false });
     const over = await load(label, `${name}-label`);
@@ -97,7 +97,7 @@ const patientViewer = (() => {
     over.setColormapLabel(colourMap(colours));
   }
 
-  // Intensities that are black and white, and how much of the classes is seen, 0 to 1.
+  // Sets the intensities of black and white, and the opacity of the classes, 0 to 1.
   function setWindow(viewer, low, high, opacity) {
     if (viewer.volumes.length < 2) return;
     viewer.volumes[0].cal_min = low;
@@ -106,14 +106,14 @@ const patientViewer = (() => {
     viewer.updateGLVolume();
   }
 
-  // Cut through a place in mm.
+  // Cuts through a point in mm.
   function goTo(viewer, place) {
     if (!viewer?.volumes.length) return;
     viewer.scene.crosshairPos = viewer.mm2frac(place);
     viewer.drawScene();
   }
 
-  // Rows of text as a table, of which the first is its head.
+  // Rows of text as a table; the first row is the head.
   function table(head, rows) {
     const made = document.createElement("table");
     const line = (kind, cells) => {

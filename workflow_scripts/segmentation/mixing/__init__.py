@@ -1,4 +1,4 @@
-"""Augmentations that mix two training patients, by the names that arms give them."""
+"""Augmentations that mix two training patients, by their names in arms."""
 
 from workflow_scripts.segmentation.mixing.carvemix import CarveMix
 from workflow_scripts.segmentation.mixing.cutmix import CutMix
@@ -12,6 +12,5 @@ MIXINGS: dict[str, type[Mixing]] = {"cutmix": CutMix, "carvemix": CarveMix, "tum
 
 
 def mixing_of(arm: str, spacing_mm: tuple[float, float, float]) -> Mixing | None:
-    """The mixing augmentation that an arm has, for voxels with sides of ``spacing_mm``; ``None``
-    where it has none."""
+    """The mixing augmentation of an arm, for voxels of ``spacing_mm``; ``None`` if it has none."""
     return next((MIXINGS[word](spacing_mm) for word in words_of(arm) if word in MIXINGS), None)

@@ -1,4 +1,4 @@
-"""CarveMix: a region of the donor that follows its tumour."""
+"""CarveMix: pastes a region around the donor's tumour."""
 
 from typing import ClassVar
 
@@ -9,13 +9,13 @@ from workflow_scripts.segmentation.mixing.volume import Volume, pasted
 
 
 class CarveMix:
-    """The donor's tumour, shrunk or with a margin, replaces the target's voxels in its place
-    (Zhang et al. 2021, arXiv 2108.06883).
+    """The donor's tumour, shrunk or with a margin, replaces the target's voxels at the same
+    position (Zhang et al. 2021, arXiv 2108.06883).
 
-    With D the signed distance to the tumour's surface, negative inside, the voxels of D <= λ are
-    pasted; λ is from U(-d / 2, 0) or U(0, d), each with probability 1/2, d being the largest
-    distance inside (equations 2 to 5 there; distances in mm). Without a tumour in the donor's
-    block the target is left as it is.
+    Voxels with D <= λ are pasted, where D is the signed distance to the tumour's surface, negative
+    inside, and λ is from U(-d / 2, 0) or U(0, d), each with probability 1/2, with d the largest
+    distance inside (their equations 2 to 5; distances in mm). Without a tumour in the donor's block
+    the target is unchanged.
     """
 
     around_tumour: ClassVar[bool] = False

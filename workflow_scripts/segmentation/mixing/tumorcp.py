@@ -1,4 +1,4 @@
-"""TumorCP: the donor's tumour, changed, somewhere else in the target's brain."""
+"""TumorCP: pastes the augmented tumour of the donor at a random position in the target's brain."""
 
 from typing import ClassVar
 
@@ -9,29 +9,29 @@ from scipy.spatial.transform import Rotation
 
 from workflow_scripts.segmentation.mixing.volume import Volume
 
-# Changes of the tumour before it is pasted, each with a probability ``CHANGED``: the largest angle
-# of rotation about each axis, magnification, and the largest change of brightness (in standard
+# Augmentation of the tumour before it is pasted, each with probability ``CHANGED``: the largest
+# rotation about each axis, magnification, and the largest change of brightness (in standard
 # deviations of the image) and of contrast.
 TURN_DEG = 180.0
 SCALE = (0.75, 1.25)
 BRIGHTNESS, CONTRAST = 0.2, 0.2
 CHANGED = 0.5
-# Softness of the seam, standard deviation in voxels.
+# Smoothing of the seam, standard deviation in voxels.
 BLEND = 0.7
-# Places that are tried, to find one where the tumour lies in the brain.
+# Positions to try, and the share of the tumour that must lie in the brain.
 PLACES = 10
 INSIDE = 0.9
 
 
 class TumorCP:
-    """Copies the donor's tumour, rotated, scaled, mirrored and re-contrasted, to a random place of
-    the target's brain (after Yang et al. 2021, arXiv 2107.09843).
+    """Copies the donor's tumour, rotated, scaled, mirrored and with changed contrast, to a random
+    position in the target's brain (after Yang et al. 2021, arXiv 2107.09843).
 
-    Brightness and contrast stand in for that paper's gamma and blur; there is no elastic
-    deformation; the donor is always another patient; and the seam is soft.
-    The place is the first of ``PLACES`` random ones where a share ``INSIDE`` of the tumour lies in
-    the brain, or the best of them. What reaches out of it is cut off. The target's own tumour
-    stays, under the pasted one. Without a tumour in the donor's block the target is left as it is.
+    Differences from the paper: brightness and contrast in place of gamma and blur, no elastic
+    deformation, always another patient as donor, and a soft seam. The position is the first of
+    ``PLACES`` random ones with a share ``INSIDE`` of the tumour in the brain, or the best of them.
+    Parts outside the brain are cut off. The target's own tumour stays, below the pasted one.
+    Without a tumour in the donor's block the target is unchanged.
     """
 
     around_tumour: ClassVar[bool] = True
@@ -47,7 +47,7 @@ class TumorCP:
         label = moved(label, shift) * target.brain
         image = np.stack([moved(modality, shift) for modality in image])
         tumour = label > 0
-        # Soft at the seam; the label has no soft edge, and takes all that is more than half.
+        # Soft at the seam; the label is pasted where the mask exceeds one half.
         share = np.maximum(ndimage.gaussian_filter(tumour.astype(np.float32), BLEND), 0)
         share = np.where(tumour, np.maximum(share, 0.5), np.minimum(share, 0.5)) * target.brain
         return Volume(
@@ -59,7 +59,8 @@ class TumorCP:
     def _changed(
         self, donor: Volume, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Image (M, X, Y, Z) and label (X, Y, Z) of the donor about its tumour's centroid."""
+        """Augmented image (M, X, Y, Z) and label (X, Y, Z) of the donor around its tumour's
+        centroid."""
         angles = rng.uniform(-TURN_DEG, TURN_DEG, 3) * (rng.random() < CHANGED)
         scale = rng.uniform(*SCALE) if rng.random() < CHANGED else 1.0
         mirror = np.where(rng.random(3) < CHANGED, -1.0, 1.0)
@@ -69,7 +70,7 @@ class TumorCP:
         centroid = np.argwhere(donor.label > 0).mean(0)
         offset = centroid - matrix @ centroid
         label = ndimage.affine_transform(donor.label, matrix, offset, order=0)
-        if not label.any():  # a tumour of a voxel or two, shrunk
+        if not label.any():  # a tumour of one or two voxels may vanish
             return donor.image, donor.label
         image = np.stack(
             [ndimage.affine_transform(m, matrix, offset, order=1) for m in donor.image]
@@ -84,7 +85,7 @@ class TumorCP:
     def _place(
         self, tumour: NDArray[np.bool_], brain: NDArray[np.bool_], rng: np.random.Generator
     ) -> NDArray[np.int64]:
-        """Shift in voxels that takes the tumour's centroid to a place in the brain."""
+        """Shift in voxels that moves the tumour's centroid to a position in the brain."""
         voxels, inside = np.argwhere(tumour), np.argwhere(brain)
         centroid = voxels.mean(0).round().astype(int)
         best, most = np.zeros(3, np.int64), -1.0
@@ -101,7 +102,7 @@ class TumorCP:
 
 
 def moved(array: NDArray, shift: NDArray[np.int64]) -> NDArray:
-    """An array (X, Y, Z) moved by whole voxels; what comes in from outside is 0."""
+    """An array (X, Y, Z) shifted by whole voxels, filled with 0."""
     result = np.zeros_like(array)
     source, goal = [], []
     for by, size in zip(shift, array.shape, strict=True):

@@ -1,4 +1,4 @@
-"""What the mixing augmentations share: a block of a patient, and how two of them become one."""
+"""Code shared by the mixing augmentations."""
 
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -16,10 +16,10 @@ class Volume(NamedTuple):
 
 
 class Mixing(Protocol):
-    """Makes one training sample of two patients, whose voxels have sides of ``spacing_mm``.
+    """Mixes two patients with voxels of ``spacing_mm`` into one training sample.
 
-    ``around_tumour`` says which block of the donor is wanted: one whose middle is its tumour's, or
-    the block at the same voxels as the target's.
+    ``around_tumour`` selects the donor's block: centred on its tumour, or at the same voxels as the
+    target's.
     """
 
     around_tumour: ClassVar[bool]
@@ -27,11 +27,11 @@ class Mixing(Protocol):
     def __init__(self, spacing_mm: tuple[float, float, float]) -> None: ...
 
     def __call__(self, target: Volume, donor: Volume, rng: np.random.Generator) -> Volume:
-        """The target with a part of the donor's block, of the same shape."""
+        """The target with a part of the donor's block; both have the same shape."""
 
 
 def pasted(target: Volume, donor: Volume, where: NDArray[np.bool_]) -> Volume:
-    """The target with the donor's voxels ``where`` (X, Y, Z): image, label and brain alike."""
+    """The target with the donor's image, label and brain in the voxels ``where`` (X, Y, Z)."""
     return Volume(
         np.where(where, donor.image, target.image),
         np.where(where, donor.label, target.label),

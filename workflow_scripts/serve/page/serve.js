@@ -1,4 +1,4 @@
-// Ask for a patient: a place in a brain, sliders, and what came of it in a viewer.
+// Request a patient: a point in a brain, sliders, and the result in a viewer.
 "use strict";
 
 const studio = (() => {
@@ -6,20 +6,20 @@ const studio = (() => {
     volume_ml: "volume (mL)", centroid_x_mm: "centroid, x (mm)",
     centroid_y_mm: "centroid, y (mm)", centroid_z_mm: "centroid, z (mm)", sphericity: "sphericity",
   };
-  // What became of a request, in words; all but the first are warnings.
+  // The outcomes of a request in words; all but the first are warnings.
   const OUTCOMES = {
     met: "The tumour is as requested.",
-    volume: "The tumour has another volume than requested, in all draws.",
-    place: "The tumour lies elsewhere than requested, in all draws.",
-    torn: "The brain is torn into pieces, in all draws: do not use this patient.",
-    holes: "The label had large holes, in all draws; they were filled.",
+    volume: "The tumour's volume is not as requested in any draw.",
+    place: "The tumour's centre is not as requested in any draw.",
+    torn: "The brain is torn into pieces in all draws: do not use this patient.",
+    holes: "The label had large holes in all draws; they were filled.",
   };
   const viewers = {};
   const made = new Map();
   const element = (id) => document.getElementById(id);
   const amount = (id) => Number(element(id).value);
   const centroid = () => ["x", "y", "z"].map(amount);
-  // The volumes of the training tumours, as far from each other as their logarithms.
+  // The slider covers the volumes of the training tumours on a logarithmic scale.
   const [smallest, largest] = KNOWN.limits.volume_ml;
   function volume() {
     const exact = smallest * (largest / smallest) ** (amount("volume") / 100);
@@ -48,7 +48,7 @@ const studio = (() => {
     return response.json();
   }
 
-  // Of several checks on their way only the last one counts, and a slider in motion asks for none.
+  // Only the last of several pending checks counts, and a moving slider triggers none.
   let checks = 0;
   async function changed() {
     element("volume-text").textContent = `${volume()} mL`;
@@ -144,7 +144,7 @@ const studio = (() => {
     }
   }
 
-  // The keys move the cut of the brain, and with it the centre that is asked for.
+  // The keys move the cut of the brain, and with it the requested centre.
   function keysOfWhere() {
     const moves = Object.entries(patientViewer.moves(() => [viewers.where]));
     return Object.fromEntries(moves.map(([key, move]) => [key, () => {
@@ -153,7 +153,7 @@ const studio = (() => {
     }]));
   }
 
-  // The brain that the tumour is to lie in.
+  // The brain for the tumour.
   async function showBrain() {
     const { image, brain } = KNOWN.anatomies[anatomy()];
     await patientViewer.show(viewers.where, image, brain, ["#0B5F8A"], "template");
@@ -174,7 +174,7 @@ const studio = (() => {
     patientViewer.goTo(viewers.where, centroid());
   }
 
-  element("limits").textContent = `The model learned from tumours of ${smallest} to ${largest} mL: `
+  element("limits").textContent = `The model was trained on tumours of ${smallest} to ${largest} mL: `
     + "no others can be chosen.";
   element("anatomy")?.addEventListener("change", chooseBrain);
   element("modality").replaceChildren(...KNOWN.modalities.map((m) => new Option(m, m)));
