@@ -509,7 +509,7 @@ def test_a_model_of_another_run_is_named_first(given, run, tables, tmp_path):
     call(write_summary, changed, inputs, summary=str(tmp_path / "summary.md"))
     text = (tmp_path / "summary.md").read_text()
     assert text.count("Synthetic patients come from /m") == 1
-    assert text.index("is not known here") < text.index("Did synthetic patients")
+    assert text.index("are unknown here") < text.index("Did synthetic patients")
 
 
 def test_figures_are_drawn_with_the_same_bytes(run, tables):
