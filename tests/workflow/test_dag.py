@@ -111,7 +111,7 @@ def project(tmp_path, monkeypatch):
         ("common/grid.py", "0.0, -18.0", "0.0, -17.0", True),
         ("diffusion/process.py", "RHO = 7.0", "RHO = 6.0", True),
         ("diffusion/process.py", '"""The diffusion process', '"""A diffusion process', False),
-        ("common/grid.py", "# The middle", "# Middle", False),
+        ("common/grid.py", "# The centre", "# Centre", False),
         ("common/grid.py", "def to_mm(self, voxels", "def to_mm(\n        self, voxels", False),
         ("segmentation/train.py", "predict_masks", "predict", False),
         ("evaluation/settings.py", "ge=1,", "ge=2,", False),

@@ -88,7 +88,7 @@ TABLE = {
     "files touched": (touched, set()),
     "a comment, a docstring, a line laid out anew": (
         together(
-            edit("common/grid.py", "# The middle", "# Middle"),
+            edit("common/grid.py", "# The centre", "# Centre"),
             edit("diffusion/process.py", '"""The diffusion process', '"""A diffusion process'),
             edit("common/grid.py", "def to_mm(self, voxels", "def to_mm(\n        self, voxels"),
         ),
