@@ -31,7 +31,7 @@ from workflow_scripts.common.fold import unfold
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.diffusion.conditions import ellipsoid_of
-from workflow_scripts.diffusion.generator import Generator
+from workflow_scripts.diffusion.generator import Conditioning, Generator
 from workflow_scripts.diffusion.process import Process
 
 # Standard deviations, in mm, of the Gaussians that separate detail by size. Each band is named
@@ -103,60 +103,48 @@ def validation_copies(results: Path, split: str, grid: Grid) -> list[Copy]:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Validation patients as inputs of the denoiser: latents (B, …) in its space, condition vectors
-    (B, c) and maps (B, m, …); and masks of the brain without tumour (B, h, w, Z)."""
+    """A validation patient as input of the denoiser: latents (1, …) in its space, what the denoiser
+    is told of it, and a mask of the brain without tumour (1, h, w, Z)."""
 
     x0: Tensor
-    vectors: Tensor
-    maps: Tensor
+    known: Conditioning
     where: NDArray[np.bool_]
 
 
-def held_out(copies: list[Copy], codec: Codec, generator: Generator) -> HeldOut:
-    """Encode and render validation patients. Raises ``UserError`` for a denoiser without an
+def held_out(copy: Copy, codec: Codec, generator: Generator) -> HeldOut:
+    """Encode and render a validation patient. Raises ``UserError`` for a denoiser without an
     anatomy."""
     settings, space = generator.settings, generator.bundle.space
     if settings.anatomy != "tissue":
         raise UserError("diffusion.anatomy: none; this measure needs a denoiser with an anatomy")
-    layout = settings.layout is not None
-    encoded = [
-        encode_copy(copy, codec, np.random.default_rng(row), True, layout)
-        for row, copy in enumerate(copies)
-    ]
-    latents = torch.from_numpy(np.stack([e.latent for e in encoded])).float()
-    rendered = torch.from_numpy(np.stack([e.rendered for e in encoded])).float()
-    tissue = torch.from_numpy(np.stack([e.tissue for e in encoded]))
-    attributes = pd.DataFrame([copy.attributes for copy in copies])
-    ellipsoids = ellipsoid_of(attributes)
-    present = torch.ones(len(copies), dtype=torch.bool)
+    random = np.random.default_rng(0)
+    encoded = encode_copy(copy, codec, random, True, settings.layout is not None)
+    latents = torch.from_numpy(encoded.latent)[None].float()
+    rendered = torch.from_numpy(encoded.rendered)[None].float()
+    tissue = torch.from_numpy(encoded.tissue)[None]
+    attributes = pd.DataFrame([copy.attributes])
     size = latents.shape[2:]
     brain = functional.adaptive_avg_pool3d(tissue.any(1).float(), size) > 0.9
-    tumour = torch.from_numpy(np.stack([copy.label > 0 for copy in copies])).float()
+    tumour = torch.from_numpy(copy.label > 0)[None].float()
     # Oedema fades into the tissue around it.
     margin = functional.max_pool3d(functional.adaptive_max_pool3d(tumour, size), 3, 1, 1) > 0
-    return HeldOut(
-        space.standardise(latents - rendered),
+    known = generator.bundle.condition(
+        settings,
         generator.scaling.vectors(attributes),
-        space.beside(ellipsoids, present, tissue, rendered, settings),
-        (brain & ~margin).numpy(),
+        ellipsoid_of(attributes),
+        torch.ones(1, dtype=torch.bool),
+        tissue,
+        rendered,
     )
+    return HeldOut(space.standardise(latents - rendered), known, (brain & ~margin).numpy())
 
 
-def estimate(generator: Generator, patients: HeldOut, level: float, seed: int) -> Tensor:
-    """The denoiser's estimate of the patients' latents (B, …) at a noise level."""
+def estimate(generator: Generator, patient: HeldOut, level: float, seed: int) -> Tensor:
+    """The denoiser's estimate of the patient's latents (1, …) at a noise level."""
     random = torch.Generator().manual_seed(seed)
-    x = patients.x0 + level * torch.randn(patients.x0.shape, generator=random)
-    process, present = Process(generator.settings), torch.ones(1, dtype=torch.bool)
-
-    def denoised(one: slice) -> Tensor:
-        conditioning = patients.vectors[one], present, patients.maps[one]
-        return process.denoised(
-            lambda noisy, at: generator.bundle.denoiser(noisy, at, *conditioning),
-            x[one],
-            torch.full((1,), level),
-        )
-
-    return torch.cat([denoised(slice(row, row + 1)) for row in range(len(x))])
+    x = patient.x0 + level * torch.randn(patient.x0.shape, generator=random)
+    process, sigma = Process(generator.settings), torch.full((1,), level)
+    return generator.bundle.estimate(process, x, sigma, patient.known, "fp32")
 
 
 @torch.inference_mode()
@@ -165,14 +153,21 @@ def measure(results: Path, split: str) -> pd.DataFrame:
     CPU."""
     codec = Codec.load(results / "autoencoder" / split / "model")
     generator = Generator.load(results / "diffusion" / split / "model")
-    patients = held_out(validation_copies(results, split, codec.grid), codec, generator)
+    copies = validation_copies(results, split, codec.grid)
+    patients = [held_out(copy, codec, generator) for copy in copies]
     size = generator.bundle.space.shape[1:]
     spacing = tuple(np.array(codec.grid.extent_mm) / size)
-    truth = unfold(patients.x0, generator.settings.patch).numpy()
+
+    def unfolded(latents: list[Tensor]) -> NDArray[np.float32]:
+        return unfold(torch.cat(latents), generator.settings.patch).numpy()
+
+    truth = unfolded([patient.x0 for patient in patients])
+    where = np.concatenate([patient.where for patient in patients])
     tables = []
-    for level, seed in itertools.product(LEVELS, range(DRAWS)):
-        estimated = unfold(estimate(generator, patients, level, seed), generator.settings.patch)
-        table = calibration(truth, estimated.numpy(), patients.where, spacing)
+    for level, draw in itertools.product(LEVELS, range(DRAWS)):
+        seeds = itertools.count(draw * len(patients))
+        estimates = [estimate(generator, patient, level, next(seeds)) for patient in patients]
+        table = calibration(truth, unfolded(estimates), where, spacing)
         tables.append(table.assign(noise_level=level))
     table = pd.concat(tables).rename_axis("detail").reset_index()
     return table.groupby(["noise_level", "detail"], sort=False).mean()

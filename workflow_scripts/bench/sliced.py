@@ -118,15 +118,11 @@ class SlicedSystem:
 
         @torch.inference_mode()
         def call() -> Tensor:
-            maps = bundle.space.beside(ellipsoid, present, *anatomy, settings)
-            with autocast(precision, device()):
-                if bundle.layout:
+            if bundle.layout:
+                with autocast(precision, device()):
                     bundle.layout(layout, sigma, vectors, present, frame)
-                return process.denoised(
-                    lambda scaled, level: bundle.denoiser(scaled, level, vectors, present, maps),
-                    x,
-                    sigma,
-                )
+            known = bundle.condition(settings, vectors, ellipsoid, present, *anatomy)
+            return bundle.estimate(process, x, sigma, known, precision)
 
         return Work(call, 1, "volume", _networks(bundle), precision)
 

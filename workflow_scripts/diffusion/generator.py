@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workflow_scripts.common.device import autocast, device
-from workflow_scripts.common.fold import fold
+from workflow_scripts.common.device import autocast, device, exact
+from workflow_scripts.common.fold import fold, unfold
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.weights import load_config, load_weights, settings_of
 from workflow_scripts.diffusion.conditions import VECTOR, Scaling, ellipsoid_of
+from workflow_scripts.diffusion.correction import Correction, Surroundings
 from workflow_scripts.diffusion.latents import LatentSpace, empty_space, map_channels
 from workflow_scripts.diffusion.layouts import (
     LAYOUT_SHAPE,
@@ -47,21 +48,79 @@ def build_model(settings: DiffusionSettings, space: LatentSpace, grid: Grid) -> 
     )
 
 
+@dataclass(frozen=True)
+class Conditioning:
+    """What a denoiser is told of samples: condition vectors (B, c), whether each is ``present``
+    (B,), maps (B, m, …) beside the folded latents, and the surroundings for a correction."""
+
+    vectors: Tensor
+    present: Tensor
+    maps: Tensor
+    surroundings: Surroundings | None
+
+
 class Bundle(torch.nn.Module):
-    """What a diffusion model folder holds: the denoiser, the space it works in, and the denoiser of
-    tumour layouts where those are drawn first."""
+    """What a diffusion model folder holds: the denoiser, the space it works in, the denoiser of
+    tumour layouts where those are drawn first, and the correction of the estimate where there is
+    one."""
 
     def __init__(
-        self, denoiser: StackDenoiser, space: LatentSpace, layout: StackDenoiser | None = None
+        self,
+        denoiser: StackDenoiser,
+        space: LatentSpace,
+        layout: StackDenoiser | None = None,
+        correction: Correction | None = None,
     ) -> None:
         super().__init__()
         self.denoiser, self.space, self.layout = denoiser, space, layout
+        self.correction = correction
+
+    def condition(
+        self,
+        settings: DiffusionSettings,
+        vectors: Tensor,
+        ellipsoids: Tensor,
+        present: Tensor,
+        tissue: Tensor,
+        rendered: Tensor,
+    ) -> Conditioning:
+        """The conditioning of samples with condition vectors (B, c), ellipsoids (B, 6), tissue maps
+        (B, 3, X, Y, Z), 0 to 255, and rendered latents (B, C, h, w, Z), both (B, 0) without an
+        anatomy."""
+        maps = self.space.beside(ellipsoids, present, tissue, rendered, settings)
+        surroundings = None
+        if self.correction is not None:
+            surroundings = self.space.surroundings(ellipsoids, tissue, rendered)
+        return Conditioning(vectors, present, maps, surroundings)
+
+    def estimate(
+        self, process: Process, x: Tensor, sigma: Tensor, known: Conditioning, precision: str
+    ) -> Tensor:
+        """The estimate of the latents behind folded noisy ones ``x`` (B, …) at noise levels (B,),
+        corrected where there is a correction."""
+        with autocast(precision, x.device):
+            estimate = process.denoised(
+                lambda scaled, level: self.denoiser(
+                    scaled, level, known.vectors, known.present, known.maps
+                ),
+                x,
+                sigma,
+            )
+        if self.correction is None:
+            return estimate
+        patch = self.space.patch
+        with exact(x.device):
+            corrected = self.correction(
+                unfold(estimate, patch), unfold(x, patch), sigma, known.surroundings
+            )
+        return fold(corrected, patch)
 
 
 def build_bundle(settings: DiffusionSettings, space: LatentSpace, grid: Grid) -> Bundle:
     """The untrained networks that a configuration asks for, in a space."""
     layout = build_layout(settings.layout) if settings.layout else None
-    return Bundle(build_model(settings, space, grid), space, layout)
+    correction = Correction(space.shape[0]) if settings.correction else None
+    return Bundle(build_model(settings, space, grid), space, layout, correction)
 
 
 def load_bundle(folder: str | Path) -> tuple[Bundle, DiffusionSettings, Scaling]:
@@ -179,15 +238,10 @@ class Generator:
 
         def denoise(x: Tensor, sigma: Tensor, conditioned: bool) -> Tensor:
             present = torch.full((len(x),), conditioned, device=torch_device)
-            maps = space.beside(ellipsoids, present, tissue, rendered, self.settings)
-            with autocast(precision, torch_device):
-                return process.denoised(
-                    lambda scaled, level: self.bundle.denoiser(
-                        scaled, level, vectors, present, maps
-                    ),
-                    x,
-                    sigma,
-                )
+            told = self.bundle.condition(
+                self.settings, vectors, ellipsoids, present, tissue, rendered
+            )
+            return self.bundle.estimate(process, x, sigma, told, precision)
 
         keep = None
         if known:

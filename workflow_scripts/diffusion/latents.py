@@ -12,6 +12,7 @@ from workflow_scripts.common.fold import Patch, fold, unfold
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.stored import StoredRows
 from workflow_scripts.diffusion.conditions import MAPS, draw_maps, latent_points
+from workflow_scripts.diffusion.correction import Surroundings, head_parts
 from workflow_scripts.diffusion.settings import DenoiserSettings
 from workflow_scripts.preprocess.contrasts import REGION_VALUES, TERMS
 from workflow_scripts.preprocess.tissue import TISSUES
@@ -88,6 +89,16 @@ class LatentSpace(nn.Module):
             maps.append(fold(tissue.to(ellipsoid) / 255, (down * px, down * py, pz)))
             maps.append(fold(rendered.to(ellipsoid), self.patch))
         return torch.cat(maps, 1)
+
+    def surroundings(self, ellipsoid: Tensor, tissue: Tensor, rendered: Tensor) -> Surroundings:
+        """What the correction is told of samples, from their ellipsoids (B, 6), tissue maps
+        (B, 3, X, Y, Z), 0 to 255, and rendered latents (B, C, h, w, Z)."""
+        down = tissue.shape[2] // self.shape[1]
+        fractions = functional.avg_pool3d(tissue.to(ellipsoid) / 255, (down, down, 1))
+        known = ellipsoid.new_ones(len(ellipsoid))
+        soft = draw_maps(ellipsoid, known, self.points)[:, -1:]
+        scaled = (rendered.to(ellipsoid) - self.mean) / self.sd.view(-1, 1, 1, 1)
+        return Surroundings(head_parts(fractions, soft), scaled)
 
     def keep_contrasts(
         self, contrasts: NDArray[np.float32], intensities: NDArray[np.float32]

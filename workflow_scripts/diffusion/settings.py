@@ -124,8 +124,21 @@ class DiffusionSettings(DenoiserSettings, OptimiserSettings):
     layout_repeats: Annotated[int, Field(ge=1, le=10_000)] = Field(
         description="noise levels at which each layout of a batch is trained"
     )
+    correction: bool = Field(
+        False,
+        description="after training, fit a linear correction of the denoiser's estimates by tissue "
+        "and noise level; needs an anatomy",
+    )
     drop: float = Field(description="share of samples trained on the null condition", ge=0, lt=1)
     batch: int = Field(description="patients a step", ge=1, le=MOST_SAMPLES)
+
+    @model_validator(mode="after")
+    def _corrects_with_an_anatomy(self) -> "DiffusionSettings":
+        if self.correction and self.anatomy == "none":
+            raise ValueError(
+                "correction: is by tissue, and anatomy is none; set correction to false"
+            )
+        return self
 
 
 class ScalingValues(Section):

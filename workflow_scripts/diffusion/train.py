@@ -1,6 +1,7 @@
 """Training of the denoiser."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -62,7 +63,10 @@ class LatentBatches:
 
     def __call__(self, step: int) -> Batch:
         rng = np.random.default_rng([self.seed, step])
-        chosen = rng.integers(len(self.latents), size=self.batch)
+        return self.rows(rng.integers(len(self.latents), size=self.batch))
+
+    def rows(self, chosen: Sequence[int]) -> Batch:
+        """The training latents with the ``chosen`` indices."""
 
         def read(rows: NDArray | StoredRows) -> Tensor:
             return torch.from_numpy(np.stack([rows[i] for i in chosen]))

@@ -1,20 +1,25 @@
 """Rule ``train_diffusion``: weights of the conditional denoiser from one split's latents."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from workflow_scripts.common.attributes import SHARES
-from workflow_scripts.common.device import arithmetic
+from workflow_scripts.common.device import arithmetic, device
 from workflow_scripts.common.files import read_table, write_table
+from workflow_scripts.common.fold import fold, unfold
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.job import training_job
 from workflow_scripts.common.stored import StoredRows
 from workflow_scripts.common.weights import save_model
 from workflow_scripts.diffusion.conditions import Scaling, ellipsoid_of
+from workflow_scripts.diffusion.correction import Correction, Example, fit_correction
 from workflow_scripts.diffusion.generator import Bundle, build_bundle, load_bundle
 from workflow_scripts.diffusion.latents import fit_latent_space
 from workflow_scripts.diffusion.process import Process
@@ -22,6 +27,16 @@ from workflow_scripts.diffusion.settings import DiffusionSettings
 from workflow_scripts.diffusion.train import Denoisers, DiffusionTraining, LatentBatches
 from workflow_scripts.preprocess.contrasts import fill_intensities, region_volumes
 from workflow_scripts.preprocess.tissue import mean_quantiles
+
+# Training samples to which the correction is fitted.
+FITTED = 16
+
+
+def rows_to_fit(copies: Sequence[int], seed: int) -> NDArray[np.int64]:
+    """Indices of ``FITTED`` training samples, given which copy each is: patients as they are (0)
+    first, then first copies, and so on, in random order within each."""
+    order = np.random.default_rng(seed).permutation(len(copies))
+    return order[np.argsort(np.asarray(copies)[order], kind="stable")][:FITTED]
 
 
 def from_nothing(
@@ -37,6 +52,37 @@ def from_nothing(
     ``rendered``, and the scaling of the conditions; ``patients`` is 0 for a prior's phantoms."""
     space = fit_latent_space(latents, rendered, grid, modalities, settings)
     return build_bundle(settings, space, grid), Scaling.fit(attributes, patients)
+
+
+def correct(
+    bundle: Bundle,
+    settings: DiffusionSettings,
+    batches: LatentBatches,
+    rows: Sequence[int],
+    seed: int,
+) -> Correction:
+    """The linear correction of a trained denoiser's estimates, fitted to training samples with the
+    indices ``rows``."""
+    bundle, process = bundle.to(device()), Process(settings)
+    present = torch.ones(1, dtype=torch.bool, device=device())
+    patch = bundle.space.patch
+
+    def example(row: int) -> Example:
+        latent, vectors, ellipsoids, tissue, rendered, _ = (
+            part.to(device()) for part in batches.rows([row])
+        )
+        around = bundle.space.surroundings(ellipsoids, tissue, rendered)
+        told = bundle.condition(settings, vectors, ellipsoids, present, tissue, rendered)
+
+        def estimate(noisy: Tensor, sigma: Tensor) -> Tensor:
+            folded = fold(noisy, patch)
+            return unfold(bundle.estimate(process, folded, sigma, told, settings.precision), patch)
+
+        latents = unfold(bundle.space.standardise(latent.float() - rendered.float()), patch)
+        return Example(latents, around, estimate)
+
+    with torch.inference_mode():
+        return fit_correction((example(row) for row in rows), bundle.space.shape[0], seed)
 
 
 def main(snakemake) -> None:
@@ -85,7 +131,11 @@ def main(snakemake) -> None:
     learns_from = f"{count} training patients and {len(attributes) - count} copies"
     with training_job(snakemake, training, batches, learns_from) as history:
         trained = training.average.module
-        bundle = Bundle(trained.denoiser, start.space, trained.layout).eval().cpu()
+        bundle = Bundle(trained.denoiser, start.space, trained.layout).eval()
+        if settings.correction:
+            rows = rows_to_fit(attributes["copy"], params.seed)
+            bundle.correction = correct(bundle, settings, batches, rows, params.seed)
+        bundle.cpu()
         config = {
             "settings": params.settings,
             "precision": arithmetic(settings.precision),

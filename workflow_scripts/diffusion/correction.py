@@ -1,0 +1,166 @@
+"""A linear correction of the denoiser's estimate, by tissue and noise level.
+
+A denoiser that was fine-tuned briefly removes noise less well than a linear filter behind it does.
+Latents of patients vary otherwise than those of a prior's phantoms: by channel, by tissue and by
+size of detail. The filter is fitted to training latents in closed form (ridge regression).
+"""
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import linalg
+from torch import Tensor, nn
+from torch.nn import functional
+
+# Noise levels at which the weights are fitted, each ``RATIO`` times the one before.
+FIRST, RATIO, COUNT = 0.1, 1.8, 12
+LEVELS = tuple(FIRST * RATIO**k for k in range(COUNT))
+# Parts of the head with weights of their own: the three tissues, tumour, outside the brain.
+PARTS = 5
+TUMOUR = 3
+# Offsets in x and y whose mean is one input of the filter, and offsets in z.
+RINGS = (
+    ((0, 0),),
+    ((1, 0), (-1, 0), (0, 1), (0, -1)),
+    ((1, 1), (1, -1), (-1, 1), (-1, -1)),
+)
+SLICES = ((0,), (-1, 1))
+# Added to the diagonal of the normal equations, as a share of its mean.
+RIDGE = 1e-3
+# Latents of a sample outside the tumour from which the weights are fitted, and above how much
+# tumour a latent is taken in any case.
+MOST_LATENTS = 16384
+LEAST_TUMOUR = 0.05
+
+
+def inputs_per_part(channels: int) -> int:
+    """Inputs of the filter, for so many channels of the latents."""
+    estimate_and_noisy = 2 * channels * len(RINGS) * len(SLICES)
+    return estimate_and_noisy + channels * len(SLICES) + 1
+
+
+def head_parts(tissue: Tensor, soft: Tensor) -> Tensor:
+    """Shares of the ``PARTS`` in each latent (B, 5, h, w, Z), which sum to 1, from fractions of
+    three tissues (B, 3, h, w, Z) and soft ellipsoids of tumours (B, 1, h, w, Z)."""
+    brain = tissue.sum(1, keepdim=True).clamp(0, 1)
+    return torch.cat([tissue * (1 - soft), brain * soft, 1 - brain], 1)
+
+
+def neighbour_means(latents: Tensor, rings: int) -> Tensor:
+    """Means over offsets (B, rings · 2 · C, h, w, Z) of latents (B, C, h, w, Z), which are 0 beyond
+    the border."""
+    _, _, h, w, z = latents.shape
+    padded = functional.pad(latents, (1, 1, 1, 1, 1, 1))
+
+    def moved(x: int, y: int, dz: int) -> Tensor:
+        return padded[:, :, 1 + x : 1 + x + h, 1 + y : 1 + y + w, 1 + dz : 1 + dz + z]
+
+    means = []
+    for ring, slices in itertools.product(RINGS[:rings], SLICES):
+        offsets = [(x, y, dz) for (x, y), dz in itertools.product(ring, slices)]
+        means.append(sum(moved(*offset) for offset in offsets) / len(offsets))
+    return torch.cat(means, 1)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the correction is told of samples: ``parts`` (B, 5, h, w, Z) of the head from
+    ``head_parts``, and ``rendered`` latents (B, C, h, w, Z) in the denoiser's space."""
+
+    parts: Tensor
+    rendered: Tensor
+
+    def filter_inputs(self, estimate: Tensor, noisy: Tensor, sigma: Tensor) -> Tensor:
+        """Inputs of the filter (B, K, h, w, Z) for estimates of the latents and noisy latents
+        (B, C, h, w, Z) at noise levels (B,)."""
+        scale = (sigma.view(-1, 1, 1, 1, 1) ** 2 + 1).sqrt()
+        inputs = [
+            neighbour_means(estimate, len(RINGS)),
+            neighbour_means(noisy / scale, len(RINGS)),
+            neighbour_means(self.rendered, 1),
+            torch.ones_like(estimate[:, :1]),
+        ]
+        return torch.cat(inputs, 1)
+
+
+class Correction(nn.Module):
+    """Adds a linear function of the estimate, the noisy latents and the rendered ones to the
+    estimate.
+
+    ``weights`` (levels, parts, K, C) are those at ``LEVELS``. Between two levels they are
+    interpolated in the logarithm of the noise level. Below the first they fall with its square, as
+    the error that can be corrected does; above the last they stay.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        shape = len(LEVELS), PARTS, inputs_per_part(channels), channels
+        self.register_buffer("weights", torch.zeros(shape))
+
+    def at(self, sigma: Tensor) -> Tensor:
+        """Weights (B, parts, K, C) at noise levels (B,)."""
+        position = (sigma / FIRST).log() / torch.tensor(RATIO).log()
+        inside = position.clamp(0, COUNT - 1)
+        lower = inside.floor().long().clamp_max(COUNT - 2)
+        share = (inside - lower).view(-1, 1, 1, 1)
+        weights = self.weights[lower] * (1 - share) + self.weights[lower + 1] * share
+        return weights * (sigma / FIRST).clamp_max(1).square().view(-1, 1, 1, 1)
+
+    def forward(
+        self, estimate: Tensor, noisy: Tensor, sigma: Tensor, surroundings: Surroundings
+    ) -> Tensor:
+        """Corrected estimates (B, C, h, w, Z) of the latents behind ``noisy`` (B, C, h, w, Z) at
+        noise levels (B,)."""
+        inputs = surroundings.filter_inputs(estimate, noisy, sigma)
+        by_part = torch.einsum("bpkc,bkxyz->bpcxyz", self.at(sigma), inputs)
+        return estimate + (by_part * surroundings.parts[:, :, None]).sum(1)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A training sample: latents (1, C, h, w, Z) in the denoiser's space, its surroundings, and
+    the denoiser's estimate (1, C, h, w, Z) from noisy latents at noise levels (1,)."""
+
+    latents: Tensor
+    surroundings: Surroundings
+    estimate: Callable[[Tensor, Tensor], Tensor]
+
+
+def _chosen(parts: Tensor, random: torch.Generator) -> Tensor:
+    """Indices of the latents of a sample that are fitted: the tumour's, and others at random."""
+    tumour = parts[0, TUMOUR].flatten() > LEAST_TUMOUR
+    rest = (~tumour).nonzero()[:, 0]
+    order = torch.randperm(len(rest), generator=random)[:MOST_LATENTS].to(rest.device)
+    return torch.cat([tumour.nonzero()[:, 0], rest[order]])
+
+
+def fit_correction(examples: Iterable[Example], channels: int, seed: int) -> Correction:
+    """The correction that fits examples best, which are read one by one."""
+    correction = Correction(channels)
+    levels, parts, inputs, _ = correction.weights.shape
+    unknowns = parts * inputs
+    squares = torch.zeros(levels, unknowns, unknowns, dtype=torch.double)
+    products = torch.zeros(levels, unknowns, channels, dtype=torch.double)
+    for row, example in enumerate(examples):
+        random = torch.Generator().manual_seed(seed * 1_000_003 + row)
+        latents, around = example.latents, example.surroundings
+        chosen = _chosen(around.parts, random)
+        share = around.parts[0].flatten(1)[:, chosen]
+        for level, value in enumerate(LEVELS):
+            sigma = latents.new_full((1,), value)
+            noise = torch.randn(latents.shape, generator=random).to(latents)
+            noisy = latents + value * noise
+            estimate = example.estimate(noisy, sigma)
+            error = (latents - estimate)[0].flatten(1)[:, chosen]
+            inputs_here = around.filter_inputs(estimate, noisy, sigma)[0].flatten(1)[:, chosen]
+            design = (share[:, None] * inputs_here[None]).flatten(0, 1)
+            squares[level] += (design @ design.T).double().cpu()
+            products[level] += (design @ error.T).double().cpu()
+    for level, (left, right) in enumerate(zip(squares.numpy(), products.numpy(), strict=True)):
+        left[np.diag_indices(unknowns)] += RIDGE * np.diagonal(left).mean()
+        solved = linalg.solve(left, right, assume_a="pos")
+        correction.weights[level] = torch.from_numpy(solved).view(parts, inputs, channels)
+    return correction
