@@ -1,7 +1,7 @@
 """Calibration of the denoiser of a finished run: on its validation patients, outside their tumours,
 for detail of several sizes.
 
-    python -m workflow_scripts.bench.measure_calibration results n8-s0
+    python -m workflow_scripts.bench.measure_calibration results n8-s0 [--uncorrected]
 
 ``slope`` is the regression slope of the true latents on the estimated ones. At 1 the estimate is
 the conditional mean that sampling needs (Karras et al. 2022, equation 3). Above 1 the estimate is
@@ -148,11 +148,13 @@ def estimate(generator: Generator, patient: HeldOut, level: float, seed: int) ->
 
 
 @torch.inference_mode()
-def measure(results: Path, split: str) -> pd.DataFrame:
+def measure(results: Path, split: str, corrected: bool = True) -> pd.DataFrame:
     """Rows by noise level (in standard deviations of the latents) and size of detail, on the
-    CPU."""
+    CPU; of the network's estimate alone if it is not to be ``corrected``."""
     codec = Codec.load(results / "autoencoder" / split / "model")
     generator = Generator.load(results / "diffusion" / split / "model")
+    if not corrected:
+        generator.bundle.correction = None
     copies = validation_copies(results, split, codec.grid)
     patients = [held_out(copy, codec, generator) for copy in copies]
     size = generator.bundle.space.shape[1:]
@@ -177,8 +179,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=Path)
     parser.add_argument("split")
+    parser.add_argument(
+        "--uncorrected", action="store_true", help="without the correction (diffusion.correction)"
+    )
     options = parser.parse_args()
-    table = measure(options.results, options.split)
+    table = measure(options.results, options.split, not options.uncorrected)
     for name in table:
         print(f"{name}:\n{table[name].unstack('detail').round(2).to_string()}\n")
 

@@ -125,7 +125,6 @@ class DiffusionSettings(DenoiserSettings, OptimiserSettings):
         description="noise levels at which each layout of a batch is trained"
     )
     correction: bool = Field(
-        False,
         description="after training, fit a linear correction of the denoiser's estimates by tissue "
         "and noise level; needs an anatomy",
     )
