@@ -7,7 +7,8 @@ for detail of several sizes.
 the conditional mean that sampling needs (Karras et al. 2022, equation 3). Above 1 the estimate is
 too close to the mean, and synthetic patients have too little detail of that size; below 1, too
 much. ``explained`` is the share of the true detail's variance that the estimate explains,
-``variance`` the variance of the estimate over that of the truth. The last row has differences in
+``variance`` the variance of the estimate over that of the truth, ``error`` the mean squared error
+over that variance. ``all`` is detail of all sizes together, ``slice to slice`` are differences in
 brightness between neighbouring slices.
 """
 
@@ -37,7 +38,7 @@ from workflow_scripts.diffusion.process import Process
 # Standard deviations, in mm, of the Gaussians that separate detail by size. Each band is named
 # after the smaller one; above the largest it is ``rest``.
 WIDTHS_MM = (0.0, 4.0, 8.0, 16.0, 32.0)
-LEVELS = (0.2, 0.8, 1.6, 3.2, 6.4, 12.8)
+LEVELS = (0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
 DRAWS = 2
 # Width, in latents, of the squares in a slice that are compared with the neighbouring slices'.
 SQUARE = 8
@@ -72,12 +73,14 @@ def slice_offsets(latents: NDArray[np.float32], where: NDArray[np.bool_]) -> NDA
 def calibration(
     truth: NDArray, estimate: NDArray, where: NDArray[np.bool_], spacing_mm: tuple
 ) -> pd.DataFrame:
-    """``slope``, ``explained`` and ``variance`` for detail of each size, of latents (B, C, h, w, Z)
-    in ``where`` (B, h, w, Z); and for differences between slices, of squares inside."""
+    """``slope``, ``explained``, ``variance`` and ``error`` for detail of each size and of all sizes,
+    of latents (B, C, h, w, Z) in ``where`` (B, h, w, Z); and for differences between slices, of
+    squares inside."""
 
     def values(latents: NDArray) -> dict[str, NDArray]:
         parts = parts_by_size(latents, spacing_mm).items()
         named = {name: part.swapaxes(0, 1)[:, where] for name, part in parts}
+        named["all"] = latents.swapaxes(0, 1)[:, where]
         return named | {"slice to slice": slice_offsets(latents, where)}
 
     rows, estimates = {}, values(estimate)
@@ -87,7 +90,13 @@ def calibration(
             shared, own = (known * estimated).sum(), (estimated**2).sum()
             explained = shared**2 / own / (known**2).sum()
             variance = own / (known**2).sum()
-            rows[name] = {"slope": shared / own, "explained": explained, "variance": variance}
+            error = ((known - estimated) ** 2).sum() / (known**2).sum()
+            rows[name] = {
+                "slope": shared / own,
+                "explained": explained,
+                "variance": variance,
+                "error": error,
+            }
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
