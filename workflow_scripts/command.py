@@ -1,6 +1,7 @@
 """The command ``sbldm``, for use without Snakemake."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -14,7 +15,7 @@ from workflow_scripts.synthesis.command import synthesize
 DEFAULTS = Path(__file__).resolve().parents[1] / "config.yaml"
 # Expected hours on CPUs above which a GPU is recommended.
 LONG_H = 48
-FILE = click.Path(path_type=Path, dir_okay=False)
+FILE = click.Path(path_type=Path)
 
 
 @click.group()
@@ -39,12 +40,10 @@ def info(folder):
         raise click.ClickException(words_of(error)) from None
 
 
-def from_command_line(values: tuple[str, ...]) -> dict:
-    """KEY=VALUE as Snakemake parses it; raises ``UserError`` for anything else."""
-    from snakemake.cli import parse_config
-
+def from_command_line(values: tuple[str, ...], parse: Callable[..., dict]) -> dict:
+    """KEY=VALUE as Snakemake's ``parse`` takes it; raises ``UserError`` for anything else."""
     try:
-        return parse_config(values)
+        return parse(values)
     except ValueError as error:
         raise UserError(f"--config {' '.join(values)}: is no KEY=VALUE ({error})") from None
 
@@ -99,7 +98,9 @@ def check(files, values):
                 "check needs the workflow itself; in its folder: "
                 "python -m workflow_scripts.command check FILES"
             )
-        config = read_config(DEFAULTS, *files, changes=from_command_line(values))
+        from snakemake.cli import parse_config  # not a dependency of a wheel
+
+        config = read_config(DEFAULTS, *files, changes=from_command_line(values, parse_config))
         count = usable_patients(config.cohort, config.modalities)
     except (UserError, OSError, MemoryError) as error:
         raise click.ClickException(words_of(error)) from None

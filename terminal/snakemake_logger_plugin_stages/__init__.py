@@ -2,19 +2,24 @@
 Snakemake's log.
 
 ``snakemake --logger stages``, if this folder is on Python's path, as in the environment of `make`.
+There, with any logger, configurations that Snakemake cannot read are refused in one line, the same
+as ``check``'s.
 """
 
+import contextlib
 import json
 import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from logging import WARNING, LogRecord
 from pathlib import Path
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+PROJECT = Path(__file__).resolve().parents[2]
 # Interval of progress lines in a long stage.
 EVERY_S = 30.0
 # Snakemake's warnings and errors that concern the run.
@@ -152,3 +157,58 @@ class LogHandler(LogHandlerBase):
     def needs_rulegraph(self) -> bool:
         """It draws nothing."""
         return False
+
+
+def explain_configurations() -> None:
+    """Let Snakemake refuse what it cannot read of ``--configfile`` and ``--config`` in one line,
+    in place of a traceback.
+
+    It reads both before the Snakefile, which could not explain them.
+    """
+    from snakemake import cli
+    from snakemake.settings.types import ConfigSettings
+
+    read, parse = ConfigSettings._get_overwrite_config, cli.parse_config
+
+    def read_files(self: ConfigSettings) -> dict:
+        files = [Path(file) for file in self.configfiles]
+        try:
+            # Folders are no files, and devices may be read without end.
+            if odd := [file for file in files if not (file.is_file() or file.is_fifo())]:
+                raise OSError(f"{odd[0]} is no file")
+            return read(self)
+        except Exception:
+            with _refusal():
+                from workflow_scripts.common.strict_yaml import read_yaml
+
+                for file in files:
+                    read_yaml(file)
+            raise
+
+    def parse_values(entries: list[str] | None) -> dict:
+        try:
+            return parse(entries)
+        except ValueError:
+            with _refusal():
+                from workflow_scripts.command import from_command_line
+
+                from_command_line(tuple(entries or ()), parse)
+            raise
+
+    ConfigSettings._get_overwrite_config, cli.parse_config = read_files, parse_values
+
+
+@contextlib.contextmanager
+def _refusal() -> Iterator[None]:
+    """End Snakemake with the words of a ``UserError``. The block may import from the project."""
+    sys.path.insert(0, str(PROJECT))
+    from workflow_scripts.common.files import UserError
+
+    try:
+        yield
+    except UserError as error:
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "snakemake_logger_plugin_stages":  # as Snakemake imports it
+    explain_configurations()

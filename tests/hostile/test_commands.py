@@ -43,7 +43,7 @@ BAD = {
     ),
     "a configuration without end": (["check", "/dev/zero"], "has more than 10,000,000 bytes"),
     "a configuration that is not there": (["check", "none.yaml"], "none.yaml: No such file"),
-    "a configuration that is a folder": (["check", "/"], "is a directory"),
+    "a configuration that is a folder": (["check", "/"], "Error: /: Is a directory; name a"),
     "a table without end": (
         check("table", "table", "/dev/zero"), "/dev/zero does not exist"
     ),

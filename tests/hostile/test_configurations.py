@@ -1,9 +1,12 @@
 """A configuration that would be read as something else than it says is refused."""
 
+import os
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from workflow_scripts.command import main
 from workflow_scripts.common.files import UserError
 from workflow_scripts.configuration import read_config
 
@@ -125,11 +128,44 @@ def test_the_run_refuses_what_check_refuses(snakemake, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_a_configuration_in_another_encoding_is_refused(tmp_path, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    (tmp_path / "mine.yaml").write_bytes("seed: 1\n".encode("utf-16"))
-    with pytest.raises(UserError, match="is no text in UTF-8"):
-        read_config("config.yaml", tmp_path / "mine.yaml")
+SECTION_IN_ITSELF = b"cohort: &a {splits: *a}"
+# The content of a file (None: there is no file, "": it is a folder), or a value of --config.
+UNREADABLE = {
+    "UTF-16": ("seed: 1\n".encode("utf-16"), "mine.yaml: is no text in UTF-8; save it as such"),
+    "Latin-1": ("results: é\n".encode("latin-1"), "mine.yaml: is no text in UTF-8; save it"),
+    "no file": (None, "mine.yaml: No such file or directory; name a configuration"),
+    "a folder": ("", "mine.yaml: Is a directory; name a configuration"),
+    "a section in itself": (SECTION_IN_ITSELF, "mine.yaml: is nested too deeply, or a section"),
+    "lists without end": (b"modalities: " + b"[" * 500 + b"]" * 500, "is nested too deeply"),
+    "an open list": (b"seed: [1", "mine.yaml: is no YAML of sections: while parsing"),
+    "a word": (b"seed", "mine.yaml: is no YAML of sections, key: value"),
+    "an open brace": ("cohort={source: brats", "cohort = '{source: brats': is a section; give"),
+    "no value": ("seed", "--config seed: is no KEY=VALUE (Invalid config definition"),
+    "no key": ("=3", "--config =3: is no KEY=VALUE (Invalid config definition"),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_snakemake_and_check_say_the_same_of_what_they_cannot_read(snakemake, tmp_path, case):
+    """Snakemake reads the configuration before the Snakefile, which explains what is wrong."""
+    content, words = UNREADABLE[case]
+    given = ["--config", content] if isinstance(content, str) and content else None
+    if content == "":
+        (tmp_path / "mine.yaml").mkdir()
+    elif isinstance(content, bytes):
+        (tmp_path / "mine.yaml").write_bytes(content)
+    os.chdir(tmp_path)
+    checked = CliRunner().invoke(main, ["check", *(given or ["mine.yaml"])])
+    assert checked.exit_code == 1
+    (line,) = checked.output.splitlines()
+    assert line.startswith("Error: ") and words in line
+    given = given or ["--configfile", "mine.yaml"]
+    logger = ["--logger", "stages"] if case in ("UTF-16", "no value") else []
+    done = snakemake(tmp_path, "--dry-run", *logger, *given, PYTHONPATH=str(ROOT / "terminal"))
+    assert done.returncode == 1
+    said = [text for text in done.stderr.splitlines() if not text.startswith("Using workflow")]
+    assert said == [line]
+    assert not done.stdout
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         is_json = Path(path).suffix == ".json"
         values = parse_json(text) if is_json else yaml.load(text, StrictLoader)
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
+        raise UserError(f"{path}: {error.strerror}; name a configuration") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: is no text in UTF-8; save it as such") from None
     except yaml.constructor.ConstructorError as error:
