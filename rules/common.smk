@@ -67,12 +67,14 @@ def raw_files(wildcards):
 
 
 def _reading(row):
-    return {"label_scheme": row["label_scheme"], "geometry": CONFIG.cohort.geometry}
+    # The digest of the files' contents: Snakemake itself sees a file only by its time.
+    facts = {name: row[name] for name in ("label_scheme", "digest")}
+    return {**facts, "geometry": CONFIG.cohort.geometry}
 
 
 def raw_reading(wildcards):
-    """A patient's name and label scheme, what counts where a header's geometry is ambiguous, and
-    which volume of a 4-D file is which.
+    """A patient's name, label scheme and digest, what counts where a header's geometry is
+    ambiguous, and which volume of a 4-D file is which.
 
     Where the files lie is no parameter: the same data elsewhere gives the same result.
     """
@@ -108,7 +110,7 @@ def drawn_labels(wildcards):
 
 
 def label_readings(wildcards):
-    """The test patients' label schemes, and which volume of a 4-D file is the label."""
+    """The test patients' label schemes and digests, and which volume of a 4-D file is the label."""
     rows = map(participant, patients_of(wildcards.split, "test"))
     return [{**_reading(row), "parts": {"label": split_index(row["label"])[1]}} for row in rows]
 

@@ -1,6 +1,7 @@
 """Each layout is read, and what is wrong with a cohort is said by patient."""
 
 import json
+import os
 import zlib
 from types import SimpleNamespace
 
@@ -154,6 +155,18 @@ def test_what_becomes_of_the_files_is_noticed(write_case, cohort_values):
     (root / "f" / "f_flair.nii.gz").unlink()
     (root / "f" / "f_flair.nii.gz").symlink_to("nowhere")
     assert listing_digest(folder, MODALITIES)
+
+
+def test_a_file_of_the_same_size_and_time_is_noticed(write_case, cohort_values):
+    """As `cp -p` leaves it."""
+    root = write_case(".", OLD, "c_seg.nii.gz", small_label(1))
+    cohort = CohortSettings.model_validate(cohort_values | {"source": "brats", "root": str(root)})
+    before = listing_digest(cohort, MODALITIES)
+    file = root / OLD[0]
+    status, content = file.stat(), file.read_bytes()
+    file.write_bytes(content[::-1])
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert listing_digest(cohort, MODALITIES) != before
 
 
 def test_of_several_scans_of_a_patient_one_is_taken(write_case):

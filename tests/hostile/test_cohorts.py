@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.hostile.conftest import MODALITIES, TUMOUR_ML, image_of, label_of
+from tests.hostile.conftest import AFFINE, MODALITIES, SHAPE, TUMOUR_ML, image_of, label_of
 from workflow_scripts.cohort.brats import brats_cases
 from workflow_scripts.cohort.inspection import inspect_cases
 from workflow_scripts.cohort.msd import msd_cases
 from workflow_scripts.cohort.table import table_cases
-from workflow_scripts.common.files import UserError
+from workflow_scripts.common.files import UserError, read_table, write_table
 from workflow_scripts.common.nifti import save_nifti
 
 
@@ -311,3 +311,66 @@ def test_all_that_is_wrong_is_said_at_once_and_the_rest_goes_on(tmp_path):
     assert len(table) == 25
     assert table["volume_ml"].tolist() == pytest.approx([TUMOUR_ML] * 25)
     assert isinstance(table, pd.DataFrame)
+
+
+def digest_of(cohort) -> str:
+    return cohort.inspect().set_index("patient_id").loc["odd", "digest"]
+
+
+def plus_one(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    values = np.asarray(image.dataobj).copy()
+    values[2, 5, 3] += 1
+    return nib.Nifti1Image(values, image.affine)
+
+
+def shifted(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Moved by so little that a label is taken all the same."""
+    affine = image.affine.copy()
+    affine[0, 3] += 0.01
+    return nib.Nifti1Image(np.asarray(image.dataobj), affine)
+
+
+def as_floats(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    return nib.Nifti1Image(image.get_fdata(), image.affine)
+
+
+def reoriented(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    """The same volume with its first two axes exchanged, and one of them reversed."""
+    return image.as_reoriented(np.array([[1, -1], [0, 1], [2, 1]]))
+
+
+# What becomes of a file, and whether it holds something else then.
+REPLACED = {
+    "a value": (plus_one, True),
+    "a shift": (shifted, True),
+    "numbers of another kind": (as_floats, False),
+    "axes in another order": (reoriented, False),
+}
+
+
+@pytest.mark.parametrize("kind", ["flair", "t1ce", "label"])
+@pytest.mark.parametrize("case", REPLACED)
+def test_the_digest_is_that_of_the_contents(cohort, case, kind):
+    change, other = REPLACED[case]
+    before = digest_of(cohort)
+    image = nib.load(cohort.file(kind))
+    cohort.replace(
+        kind, change(nib.Nifti1Image(np.asarray(image.dataobj), image.affine)), "new.nii"
+    )
+    assert (digest_of(cohort) != before) == other
+
+
+def test_the_digest_is_also_that_of_the_brain_mask(cohort):
+    digests = []
+    for last in (0, 1):
+        mask = np.ones(SHAPE, np.uint8)
+        mask[-1] = last
+        cohort.replace("brain_mask", nib.Nifti1Image(mask, AFFINE))
+        digests.append(digest_of(cohort))
+    assert digests[0] != digests[1]
+
+
+@pytest.mark.parametrize("digest", ["1234567890123456", "00000000000000e1", "", "NA"])
+def test_a_digest_stays_text(tmp_path, digest):
+    write_table(pd.DataFrame({"patient_id": ["a"], "digest": [digest]}), tmp_path / "table.tsv")
+    assert read_table(tmp_path / "table.tsv")["digest"].tolist() == [digest]

@@ -69,11 +69,15 @@ def image_digests(references: Sequence[str], geometry: Geometry) -> dict[str, st
     digests = {}
     for reference, array, affine in load_volumes(references, geometry):
         check_values(array, reference)
-        turned = nib.orientations.apply_orientation(array, nib.io_orientation(affine))
-        # Arrays of NIfTI files lie in memory with x first.
-        values = np.ascontiguousarray(turned.astype(np.float32).T)
-        digests[reference] = hashlib.sha256(values).hexdigest()
+        digests[reference] = _values_digest(array, affine, np.float32)
     return digests
+
+
+def _values_digest(array: NDArray, affine: NDArray, dtype: type) -> str:
+    """Digest of the values of a volume with axes nearest to RAS+, as numbers of a type."""
+    turned = nib.orientations.apply_orientation(array, nib.io_orientation(affine))
+    # Arrays of NIfTI files lie in memory with x first.
+    return hashlib.sha256(np.ascontiguousarray(turned.astype(dtype).T)).hexdigest()
 
 
 def check_values(array: NDArray, reference: str) -> None:
@@ -91,10 +95,12 @@ def check_values(array: NDArray, reference: str) -> None:
 
 @dataclass(frozen=True)
 class LabelContent:
-    """How many voxels have each value, 0 to 255, and the volume of a voxel in mL."""
+    """How many voxels have each value, 0 to 255, the volume of a voxel in mL, and a digest of the
+    values."""
 
     counts: NDArray[np.int64]
     voxel_ml: float
+    digest: str
 
     @classmethod
     def read(cls, path: str, geometry: Geometry = ASK) -> "LabelContent":
@@ -108,7 +114,8 @@ class LabelContent:
                 path, f"holds values from {whole.min():g} to {whole.max():g}, no labels", LABEL
             )
         counts = np.bincount(whole.astype(np.uint8).ravel(), minlength=256)
-        return cls(counts, abs(float(np.linalg.det(affine[:3, :3]))) / 1000)
+        voxel_ml = abs(float(np.linalg.det(affine[:3, :3]))) / 1000
+        return cls(counts, voxel_ml, _values_digest(whole, affine, np.uint8))
 
     def tumour_ml(self, scheme: str, path: str) -> float:
         """Volume of the whole tumour in mL, the values checked against the scheme."""
@@ -123,10 +130,30 @@ class LabelContent:
 
 @dataclass(frozen=True)
 class Content:
-    """What the files of a scan hold: its label, and digests of its images by file."""
+    """What the files of a scan hold: its label, digests of its images by file, and a digest of
+    everything that is read of them (``case_digest``)."""
 
     label: LabelContent
     digests: dict[str, str]
+    digest: str
+
+
+def case_digest(case: Case, values: dict[str, str], geometry: Geometry) -> str:
+    """Digest of what preprocessing reads of a case: the ``values`` (digests by file) of images and
+    label, where their voxels lie, and the file of the brain mask.
+
+    A file that is packed anew, or moved, gives the same one.
+    """
+    digest = hashlib.sha256()
+    for name, path in {**case.images, "label": case.label}.items():
+        shape, affine = _grid(path, geometry)
+        rounded = np.round(affine, 4) + 0.0  # without -0.0, whose bytes differ
+        digest.update(f"{name} {values[path]} {shape}".encode() + rounded.tobytes())
+    if case.brain_mask:
+        path, index = split_index(case.brain_mask)
+        with open(path, "rb") as file:
+            digest.update(f"{hashlib.file_digest(file, 'sha256').hexdigest()} {index}".encode())
+    return digest.hexdigest()[:16]
 
 
 def real_path(reference: str) -> str:
@@ -222,7 +249,10 @@ def read_content(case: Case, geometry: Geometry) -> tuple[Content | None, list[U
         label = LabelContent.read(case.label, geometry)
     except UserError as error:
         problems.append(error)
-    return (None if problems else Content(label, digests)), problems
+    if problems:
+        return None, problems
+    values = {**digests, case.label: label.digest}
+    return Content(label, digests, case_digest(case, values, geometry)), []
 
 
 def settled_schemes(cases: Sequence[Case], contents: dict[str, Content]) -> list[Case]:
@@ -319,9 +349,9 @@ def inspect_cases(
     Of several scans of one person the first that can be used is taken: two of them on two sides of
     a split would be a leak.
     Columns: ``patient_id``, one a modality, ``label``, ``brain_mask``, ``label_scheme``,
-    ``volume_ml``. ``scheme`` overrules that of the cases, and ``geometry`` says what counts where a
-    header is ambiguous. With ``on_error`` ``stop``, raises one
-    ``UserError`` that lists all patients with something wrong; with ``skip`` they are left out.
+    ``volume_ml``, ``digest`` (``case_digest``). ``scheme`` overrules that of the cases, and
+    ``geometry`` says what counts where a header is ambiguous. With ``on_error`` ``stop``, raises
+    one ``UserError`` that lists all patients with something wrong; with ``skip`` they are left out.
     """
     if not cases:
         raise UserError("cohort.exclude leaves no patient; name fewer")
@@ -351,8 +381,8 @@ def inspect_cases(
             logging.info("%s: another scan of the patient of %s, left out", case.patient_id, first)
             continue
         files = {**case.images, "label": case.label, "brain_mask": case.brain_mask}
-        label_facts = {"label_scheme": case.label_scheme, "volume_ml": volume}
-        rows.append({"patient_id": case.patient_id, **files, **label_facts})
+        facts = {"label_scheme": case.label_scheme, "volume_ml": volume, "digest": content.digest}
+        rows.append({"patient_id": case.patient_id, **files, **facts})
     problems.sort(key=lambda problem: problem.patient_id)
     volumes = {row["patient_id"]: row["volume_ml"] for row in rows}
     used = [case for case in good if case.patient_id in volumes]

@@ -32,6 +32,7 @@ def phantom_participants(
                 **{v: str(Path(folder, name, f"{v}.nii.gz")) if folder else "" for v in volumes},
                 "label_scheme": "brats2023",
                 "volume_ml": plan_phantom(name, seed, settings).volume_ml,
+                "digest": "",  # Snakemake compares the contents of files that it makes
             }
         )
     return pd.DataFrame(rows)

@@ -44,9 +44,13 @@ def _of_cases(cases: Sequence[Case]) -> Iterator[str]:
 
 
 def _stamp(file: str) -> list[int]:
-    """Size and time of a file; nothing where it is not there."""
+    """Size and times of a file; nothing where it is not there.
+
+    The time of its last change is the file system's own: programs that copy files set the time of
+    the last modification, as ``cp -p`` and ``rsync`` do, but cannot set this one.
+    """
     try:
         status = Path(file).stat()
     except OSError:
         return []
-    return [status.st_size, status.st_mtime_ns]
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]

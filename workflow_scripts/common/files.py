@@ -70,7 +70,7 @@ def staged_directory(path: str | Path) -> Iterator[Path]:
 
 # Columns that are text whatever they hold: a patient may be called 007, NA or null.
 TEXT = (
-    "patient_id", "subject", "brain_mask", "anatomy", "image_patient", "latent_patient",
+    "patient_id", "subject", "brain_mask", "digest", "anatomy", "image_patient", "latent_patient",
     "mask_patient",
 )  # fmt: skip
 # First bytes of Excel's files, .xlsx and .xls.
