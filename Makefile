@@ -37,7 +37,7 @@ help:
 	@echo "make demo        the whole workflow on the embedded phantoms; prints the verdict"
 	@echo "make test        all tests except those below"
 	@echo "make test-long   whole runs, of which make test tests the parts"
-	@echo "make test-hostile heads with a wrong affine, and random files from Hypothesis; a quarter of an hour"
+	@echo "make test-hostile heads with a wrong affine, random files from Hypothesis, full disks and other faults; an hour"
 	@echo "make test-kills  kills the tiny set-up twenty times at random moments"
 	@echo "make test-slurm  the workflow on a real one-node Slurm, started for the test"
 	@echo "make test-report the demo's report in a real browser (Chromium of this machine, or Playwright's),"

@@ -13,6 +13,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 import yaml
+from filelock import FileLock
 
 from workflow_scripts.cohort.make_phantom import save_phantom
 from workflow_scripts.cohort.phantom import Phantom, make_phantom
@@ -107,9 +108,14 @@ def own_process_state():
 
 
 def run_snakemake(
-    folder: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile", **variables: str
+    folder: Path,
+    *arguments: str,
+    snakefile: Path = ROOT / "Snakefile",
+    within: tuple[str, ...] = (),
+    **variables: str,
 ) -> subprocess.CompletedProcess:
-    """Run the workflow with ``folder`` as the working directory, and environment variables.
+    """Run the workflow with ``folder`` as the working directory, ``within`` a command that starts
+    others, and with environment variables.
 
     Each job has one thread: at this size it starts for longer than it works, and two jobs at a
     time end sooner than one after the other. The time span is Snakemake's own, for which it may
@@ -121,7 +127,7 @@ def run_snakemake(
         "--max-threads", "1", "--max-jobs-per-timespan", "100/1s",
     ]  # fmt: skip
     return subprocess.run(
-        [*command, *arguments], env={**clean, **variables}, cwd=folder, timeout=LONGEST_S,
+        [*within, *command, *arguments], env={**clean, **variables}, cwd=folder, timeout=LONGEST_S,
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -130,6 +136,24 @@ def run_snakemake(
 def snakemake():
     """The function that runs the workflow."""
     return run_snakemake
+
+
+@pytest.fixture(scope="session")
+def tiny_run(snakemake, tmp_path_factory, worker_id) -> Path:
+    """A folder in which the tiny set-up ran from end to end, once for all test processes. Tests
+    read it; what runs again or writes does so in a copy (``copy_run``)."""
+    shared = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        shared = shared.parent
+    folder, done = shared / "tiny", shared / "tiny.done"
+    with FileLock(shared / "tiny.lock"):
+        if not done.exists():
+            # Whichever process is the first to come makes it, or fails for all.
+            folder.mkdir()
+            made = snakemake(folder, "--configfile", str(ROOT / "config" / "tiny.yaml"))
+            assert made.returncode == 0, made.stderr[-4000:]
+            done.touch()
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ as ``check``'s.
 import contextlib
 import json
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -25,6 +26,11 @@ EVERY_S = 30.0
 # Snakemake's warnings and errors that concern the run.
 PRINTED = (None, LogEvent.ERROR, LogEvent.GROUP_ERROR)
 NOTHING = "Nothing to be done"
+FAILED_COMMAND = "RuleException:\nCalledProcessError"
+# The last line of a traceback, with number and file.
+SYSTEM_ERROR = re.compile(r"^Traceback .*\n\w+: \[Errno (\d+)\][^:\n]*: '([^'\n]*)'\s*$", re.DOTALL)
+PROTECTED = "ProtectedOutputException"
+KILLED = ("SIGKILL", "exit status 137")
 
 
 class TimeLeft:
@@ -75,6 +81,25 @@ class TimeLeft:
         return f", about {f'{hours} h ' * bool(hours)}{rest} min left"
 
 
+def in_words(message: str) -> str:
+    """A message of Snakemake as users need it; "" if it only says which command of a job failed:
+    the job has said why, if it was not killed."""
+    if message.startswith(PROTECTED):
+        file = message.partition("affected files:")[2].split()[0]
+        return f"Error: {file}: may not be written; make its folder writable, or name another one"
+    if found := SYSTEM_ERROR.search(message):
+        sys.path.insert(0, str(PROJECT))
+        from workflow_scripts.common.machine import MACHINE
+
+        number, file = int(found[1]), found[2]
+        return f"Error: {file}: {MACHINE[number]}" if number in MACHINE else message
+    if not message.startswith(FAILED_COMMAND):
+        return message
+    if any(sign in message for sign in KILLED):
+        return "a job was killed, as happens when memory runs out; run fewer jobs at a time"
+    return "" if message.rstrip().endswith("exit status 1.") else message
+
+
 class LogHandler(LogHandlerBase):
     """Writes the start of each stage, the number of finished jobs, and failures to the screen."""
 
@@ -102,7 +127,11 @@ class LogHandler(LogHandlerBase):
         elif event is None and record.getMessage().startswith(NOTHING):
             self._say("nothing to do: all results are up to date")
         elif record.levelno >= WARNING and event in PRINTED:
-            self._say(record.getMessage())
+            self._complain(record.getMessage())
+
+    def _complain(self, message: str) -> None:
+        if text := in_words(message):
+            self._say(text)
 
     def _time_left(self) -> TimeLeft:
         # Created late, since the Snakefile sets the expected times after this handler is created.

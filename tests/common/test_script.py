@@ -63,6 +63,13 @@ run_script(main, SimpleNamespace(log=["job.log"], rule="rule", wildcards={{}}, o
         ("PermissionError(errno.EACCES, 'Permission denied', 'a')", "a: may not be read or"),
         ("OSError(errno.EROFS, 'Read-only file system', 'a')", "a: the disk is read-only"),
         ("MemoryError('Unable to allocate 5 TiB')", "not enough memory.*5 TiB"),
+        ("RuntimeError('[enforce fail] err == 0. can\\'t allocate memory')", "not enough memory"),
+        ("OSError(errno.ENOMEM, 'Cannot allocate memory')", "not enough memory"),
+        ("OSError('8000 requested and 512 written')", "a file: the disk is full"),
+        ("Exception('I/O error: No space left on device (os error 28)')", "the disk is full"),
+        ("RuntimeError('unexpected pos 576 vs 534')", "the disk is full"),
+        ("FileNotFoundError(errno.ENOENT, 'No such file or directory', 'a')", "a: is gone, though"),
+        ("FileNotFoundError('No such file or directory: a.npz')", "a.npz: is gone, though"),
     ],
 )
 def test_what_the_machine_refuses_is_one_line(tmp_path, error, words):
@@ -74,7 +81,82 @@ def test_what_the_machine_refuses_is_one_line(tmp_path, error, words):
     assert done.returncode == 1
     assert re.search(f"Error: .*{words}", done.stderr)
     assert "Traceback" not in done.stderr
-    assert re.search(words, (tmp_path / "job.log").read_text())
+    log = (tmp_path / "job.log").read_text()
+    assert re.search(words, log)
+    assert "Traceback" in log
+
+
+WRITING = """
+from types import SimpleNamespace
+from workflow_scripts.common.files import staged
+from workflow_scripts.common.script import run_script
+
+def main(snakemake):
+    with staged("results/table.npy") as path:
+        raise {error}
+
+output = SimpleNamespace(table="table.tsv", provenance="provenance.json")
+run_script(main, SimpleNamespace(log=["job.log"], rule="rule", wildcards={{}}, output=output))
+"""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "OSError(28, 'No space')",
+        "OSError(28, 'No space', str(path))",
+        "Exception('No space left on device')",
+    ],
+)
+def test_what_could_not_be_written_is_named_as_the_user_knows_it(tmp_path, error):
+    script = WRITING.format(error=error)
+    command, known = [sys.executable, "-c", script], {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=known, check=False, capture_output=True, text=True
+    )
+    assert "rule: Error: results/table.npy: the disk is full" in done.stderr
+
+
+@pytest.mark.parametrize("target", ["/dev/full", "nowhere/job.log"])
+def test_a_log_that_cannot_be_written_is_passed_over(tmp_path, target):
+    (tmp_path / "job.log").symlink_to(target)
+    script = FAILING.format(module="errno", error="OSError(errno.ENOSPC, 'No space', 'a.npy')")
+    command, known = [sys.executable, "-c", script], {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=known, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "rule: Error: a.npy: the disk is full; free some space and start again"
+    ]
+
+
+IN_A_THREAD = """
+import threading
+from types import SimpleNamespace
+from workflow_scripts.common.script import run_script
+
+def fail():
+    raise KeyError("hidden")
+
+def main(snakemake):
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+    raise OSError(28, "No space left on device")
+
+output = SimpleNamespace(table="table.tsv", provenance="provenance.json")
+run_script(main, SimpleNamespace(log=["job.log"], rule="rule", wildcards={}, output=output))
+"""
+
+
+def test_the_traceback_of_a_thread_is_in_the_log_alone(tmp_path):
+    command, known = [sys.executable, "-c", IN_A_THREAD], {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=known, check=False, capture_output=True, text=True
+    )
+    assert done.stderr == "rule: Error: a file: the disk is full; free some space and start again\n"
+    assert "KeyError: 'hidden'" in (tmp_path / "job.log").read_text()
 
 
 def test_another_error_keeps_its_traceback(tmp_path):

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import nibabel as nib
@@ -18,7 +19,7 @@ from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.preprocess.native import drawn_label, to_native
 from workflow_scripts.preprocess.normalise import normalise
-from workflow_scripts.preprocess.preprocess_patient import main
+from workflow_scripts.preprocess.preprocess_patient import main, save_transform
 from workflow_scripts.preprocess.raw import choose_reference, label_frame
 from workflow_scripts.preprocess.registration import register_rigid
 from workflow_scripts.preprocess.resample import resample_image, resample_label
@@ -418,3 +419,11 @@ def test_nothing_is_resampled_when_the_grid_is_the_same():
     grid = Grid((24, 24, 24), (2.0, 2.0, 2.0))
     found = resample_image(to_image(volume, grid.affine), grid_image(grid), sitk.Transform())
     assert np.allclose(found, volume, atol=0.05)
+
+
+def test_a_transform_that_a_full_disk_cuts_is_noticed(tmp_path, monkeypatch):
+    """SimpleITK itself says nothing."""
+    monkeypatch.setattr(sitk, "WriteTransform", lambda transform, path: Path(path).touch())
+    with pytest.raises(OSError, match="No space left on device"):
+        save_transform(sitk.Euler3DTransform(), tmp_path / "a.tfm")
+    assert not (tmp_path / "a.tfm").exists()

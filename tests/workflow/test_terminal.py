@@ -100,3 +100,34 @@ def test_what_failed_is_named_with_its_log(snakemake, tmp_path):
     )
     assert "list_participants: Error: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_error_of_the_system_is_one_line():
+    """Snakemake itself creates folders and removes files."""
+    message = "Traceback (most recent call last):\n\n  File x\n\n"
+    error = "OSError: [Errno 30] Read-only file system: 'a/b.tsv'\n"
+    assert plugin.in_words(message + error).startswith("Error: a/b.tsv: the disk is read-only")
+    other = message + "KeyError: 'a'\n"
+    assert plugin.in_words(other) == other
+
+
+def test_a_folder_that_is_read_only_is_one_line():
+    message = "ProtectedOutputException in rule x:\n    output: a, b\n    affected files:\n  a\n  b"
+    assert plugin.in_words(message).startswith("Error: a: may not be written; make its folder")
+
+
+COMMAND = "RuleException:\nCalledProcessError in file rules/x.smk, line 9:\nCommand 'python x.py' "
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        (COMMAND + "returned non-zero exit status 1.", ""),
+        (COMMAND + "returned non-zero exit status 2.", "exit status 2"),
+        (COMMAND + "died with <Signals.SIGKILL: 9>.", "a job was killed, as happens when memory"),
+        ("WorkflowError:\nAt least one job did not complete.", "At least one job"),
+    ],
+)
+def test_of_a_failed_job_its_own_words_are_shown(message, shown):
+    text = plugin.in_words(message)
+    assert shown in text and bool(shown) == bool(text)

@@ -14,6 +14,8 @@ from typing import Any
 
 import pandas as pd
 
+from workflow_scripts.common.machine import WRITING
+
 # Nine significant digits: more than a measurement has, and all that float32 holds.
 FLOATS = "%.9g"
 
@@ -39,8 +41,12 @@ def _folder_beside(path: Path) -> Iterator[Path]:
     prefix = f".partial-{path.name}-"
     for left in path.parent.glob(glob.escape(prefix) + "????????"):
         shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=path.parent) as folder:
-        yield Path(folder)
+    try:
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=path.parent) as folder:
+            yield Path(folder)
+    except Exception as error:
+        error.add_note(f"{WRITING}{path}")
+        raise
 
 
 @contextlib.contextmanager

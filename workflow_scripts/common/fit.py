@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from workflow_scripts.common.callbacks import History, StagedCheckpoints, StopWhenAsked, TimeLeft
 from workflow_scripts.common.device import arithmetic, device
 from workflow_scripts.common.files import UserError
+from workflow_scripts.common.machine import WRITING
 from workflow_scripts.common.processes import local_rank
 from workflow_scripts.common.settings import OptimiserSettings
 from workflow_scripts.common.training import Training
@@ -141,7 +142,9 @@ def fit(
             trainer.fit(
                 module, loader, ckpt_path=last if last.exists() else None, weights_only=True
             )
-        except BaseException:
+        except BaseException as error:
+            # TensorBoard's files are written by a thread, whose errors name no file.
+            error.add_note(f"{WRITING}{log}")
             # Lightning's other processes would wait long for this one.
             if devices > 1 and not local_rank():
                 trainer.strategy.launcher.kill(signal.SIGKILL)

@@ -1,27 +1,19 @@
 """The code around ``main`` that all rule scripts share."""
 
+import contextlib
 import datetime
-import errno
 import logging
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.common.files import UserError
+from workflow_scripts.common.machine import explained, vanished
 from workflow_scripts.common.processes import local_rank
 from workflow_scripts.common.provenance import write_provenance
-
-# Errors of the machine, in words.
-MACHINE = {
-    errno.ENOSPC: "the disk is full; free some space and start again",
-    errno.EDQUOT: "the quota of the disk is used up; free some space and start again",
-    errno.EROFS: "the disk is read-only; name another folder (results)",
-    errno.EACCES: "may not be read or written; change its permissions, or name another folder",
-    errno.EPERM: "may not be read or written; change its permissions, or name another folder",
-    errno.EIO: "the disk reports an error; check the disk",
-}
 
 
 def attempt_log(log: str | Path) -> Path:
@@ -46,17 +38,6 @@ def end_at_once_when_interrupted() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def explained(error: BaseException) -> str | None:
-    """An error of the machine in words, with its remedy; ``None`` for any other error."""
-    if isinstance(error, OSError) and error.errno in MACHINE:
-        # When a file is moved, its target is the second name.
-        where = error.filename2 or error.filename
-        return f"{where or 'a file'}: {MACHINE[error.errno]}"
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return f"there is not enough memory; use a smaller batch, or a larger machine ({error})"
-    return None
-
-
 def words_of(error: BaseException) -> str:
     """The message for an error of the user or of the machine; raises any other error.
 
@@ -69,35 +50,48 @@ def words_of(error: BaseException) -> str:
     return words
 
 
+def start_logging(job: str, log: Path) -> logging.Logger:
+    """Send messages to the screen, each line with its job, and with times to the rule's log and
+    that of the attempt. Returns a logger that writes to the files alone."""
+    # Where a log cannot be written, the job's own error says why.
+    logging.raiseExceptions = False
+    screen = logging.StreamHandler(sys.stderr)
+    screen.setFormatter(logging.Formatter(f"{job}: %(message)s"))
+    files: list[logging.Handler] = []
+    with contextlib.suppress(OSError):
+        if not local_rank():
+            files.append(logging.FileHandler(log, mode="a"))
+            files.append(logging.FileHandler(attempt_log(log)))
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(message)s", handlers=[screen, *files], force=True
+    )
+    details = logging.getLogger("details")
+    details.propagate, details.handlers = False, files or [logging.NullHandler()]
+    # Whoever waits for a thread says what failed in it.
+    threading.excepthook = lambda failed: details.error("a thread failed", exc_info=failed[:3])
+    return details
+
+
 def run_script(main: Callable[[Any], None], snakemake: Any) -> None:
     """Call ``main(snakemake)`` with its messages going to the rule's log and to the screen, then
     write the rule's provenance.
 
-    A ``UserError``, a full disk and similar errors end the script with one line and exit code 1 in
-    place of a traceback.
+    A ``UserError``, a full disk and similar errors end the script with one line and exit code 1.
+    Their traceback is in the log alone; that of any other error is on the screen too.
     """
     end_at_once_when_interrupted()
     started = datetime.datetime.now(datetime.UTC)
-    log = Path(snakemake.log[0])
-    screen = logging.StreamHandler(sys.stderr)
-    # On the screen, each line names its job; only the file needs times.
     job = " ".join([snakemake.rule, *map(str, dict(snakemake.wildcards.items()).values())])
-    screen.setFormatter(logging.Formatter(f"{job}: %(message)s"))
-    handlers: list[logging.Handler] = [screen]
-    if not local_rank():
-        handlers += [logging.FileHandler(log, mode="a"), logging.FileHandler(attempt_log(log))]
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers, force=True
-    )
+    details = start_logging(job, Path(snakemake.log[0]))
     try:
         main(snakemake)
         write_provenance(snakemake, snakemake.output.provenance, started)
-    except UserError as error:
-        logging.getLogger(__name__).error("Error: %s", error)
-        sys.exit(1)
     except Exception as error:
-        if words := explained(error):
+        words = str(error) if isinstance(error, UserError) else explained(error) or vanished(error)
+        if words:
             logging.getLogger(__name__).error("Error: %s", words)
+            if not isinstance(error, UserError):
+                details.error("%s failed", snakemake.rule, exc_info=error)
         else:
             logging.getLogger(__name__).exception("%s failed", snakemake.rule)
         sys.exit(1)

@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from workflow_scripts.common.files import UserError, read_json, staged, write_json
+from workflow_scripts.common.machine import out_of_memory
 from workflow_scripts.common.settings import Section, check_values
 
 Settings = TypeVar("Settings", bound=Section)
@@ -68,7 +69,9 @@ def load_weights(folder: str | Path, model: torch.nn.Module) -> None:
         model.load_state_dict(weights)
     except SafetensorError as error:
         raise UserError(f"{path}: is damaged, or only a pointer to the file ({error})") from error
-    except RuntimeError:
+    except RuntimeError as error:
+        if out_of_memory(error):
+            raise
         raise UserError(
             f"{folder}: weights.safetensors was written by another version of this code, whose "
             "networks differ; use that version, or train the model again"

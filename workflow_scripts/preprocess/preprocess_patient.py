@@ -1,6 +1,8 @@
 """Rule ``preprocess_patient``: one patient from raw files to the grid of template space."""
 
+import errno
 import logging
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -41,15 +43,31 @@ def before_picture(raw: Raw, aligned: Aligned) -> tuple:
     return "before", volumes, aligned.brain, label, target.GetSpacing()
 
 
+def save_transform(transform: sitk.Transform, path: Path) -> None:
+    """Write a transform as ITK's text; raises ``OSError`` where the disk is full, which SimpleITK
+    passes over."""
+    with staged(path) as temporary:
+        sitk.WriteTransform(transform, str(temporary))
+        if not _holds(temporary, transform):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def _holds(path: Path, transform: sitk.Transform) -> bool:
+    """Whether a file holds a transform whole."""
+    try:
+        written = sitk.ReadTransform(str(path))
+    except RuntimeError:  # an empty file
+        return False
+    return written.GetParameters() == transform.GetParameters()
+
+
 def write_transforms(folder: Path, raw: Raw, aligned: Aligned, row: dict) -> None:
     """Write the transforms; the raw reference's voxels and affine, which predictions need to return
     to native space; the modality that the label was drawn on; the overlap of brain and template;
     and warnings."""
-    with staged(folder / "to_template.tfm") as temporary:
-        sitk.WriteTransform(aligned.to_reference, str(temporary))
+    save_transform(aligned.to_reference, folder / "to_template.tfm")
     for modality, transform in aligned.to_modality.items():
-        with staged(folder / f"{modality}_to_reference.tfm") as temporary:
-            sitk.WriteTransform(transform, str(temporary))
+        save_transform(transform, folder / f"{modality}_to_reference.tfm")
     array, affine = load_volume(row[raw.reference], row["geometry"])
     native = {
         "reference": raw.reference,

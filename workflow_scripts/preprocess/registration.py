@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from workflow_scripts.common.files import UserError
+from workflow_scripts.common.machine import out_of_memory
 
 SEED = 1
 ASTRAY = "the search left the image; check its orientation, and that it shows a head"
@@ -45,6 +46,17 @@ def _method(bins: int, share: float) -> sitk.ImageRegistrationMethod:
     # With several threads the metric is summed in a different order each time.
     method.SetNumberOfThreads(1)
     return method
+
+
+@contextlib.contextmanager
+def _may_leave() -> Iterator[None]:
+    """Pass over a search that leaves the image, where SimpleITK raises a ``RuntimeError``; without
+    memory it raises one, too."""
+    try:
+        yield
+    except RuntimeError as error:
+        if out_of_memory(error):
+            raise
 
 
 def _middle(image: sitk.Image) -> list[float]:
@@ -95,10 +107,8 @@ def register_rigid(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
         )
     candidates = []
     for one in starts:
-        try:
+        with _may_leave():
             candidates.append(_rigid_search(fixed, moving, one))
-        except RuntimeError:  # the search left the image
-            continue
     if not candidates:
         raise UserError(f"a modality could not be registered to the reference: {ASTRAY}")
     return min(candidates, key=lambda pair: pair[0])[1]
@@ -190,7 +200,7 @@ def register_to_template(
         for start in _distinct(starts, template)[:STARTS]:
             # The metric is negative mutual information.
             if start.value <= STARTS_SHARE * starts[0].value:
-                with contextlib.suppress(RuntimeError):
+                with _may_leave():
                     results.append(outcome(start))
         return results
 
@@ -320,7 +330,7 @@ def _starts(
         )
         method.SetMovingInitialTransform(turn)
         method.SetInitialTransform(sitk.Euler3DTransform(start), inPlace=False)
-        with contextlib.suppress(RuntimeError):  # the search left the image
+        with _may_leave():
             transform = sitk.Euler3DTransform(_inner(method.Execute(fixed, moving)))
             starts.append(_Start(method.GetMetricValue(), turn, transform))
     return sorted(starts, key=lambda start: start.value)
