@@ -114,3 +114,12 @@ def test_a_modality_that_is_turned_alone_is_registered_right(phantom, usual, axi
     right = np.c_[usual[1], np.ones(len(POINTS))] @ turn[:3].T
     assert farthest_mm(mapped(aligned.to_modality["flair"]), right) <= RIGHT_MM
     assert any("flair: is turned by" in what for what, _ in aligned.warnings)
+    assert not any("hardly fits" in what for what, _ in aligned.warnings)
+
+
+@pytest.mark.parametrize("axis", ["x", "y", "z"])
+def test_a_modality_that_stays_turned_is_named(phantom, axis):
+    affines = {"flair": rotation(axis, 30) @ phantom.affine, "t1ce": phantom.affine}
+    settings = SETTINGS.model_copy(update={"coregister": "never"})
+    aligned = align(raw_of(phantom.images, affines), settings, {})
+    assert any("flair: hardly fits t1ce" in what for what, _ in aligned.warnings)

@@ -1,7 +1,7 @@
 """The brain mask of a patient, and the registration of modalities, reference and template."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import SimpleITK as sitk
@@ -18,6 +18,7 @@ from workflow_scripts.preprocess.registration import (
 )
 from workflow_scripts.preprocess.resample import resample_mask
 from workflow_scripts.preprocess.settings import PreprocessSettings
+from workflow_scripts.preprocess.similarity import Comparison
 from workflow_scripts.preprocess.skull_strip import (
     check_brain,
     command_mask,
@@ -33,6 +34,8 @@ DOUBTFUL_OVERLAP = 0.9
 TURNED_DEG = 60.0
 # Heads rotate by a few degrees between two scans.
 MODALITY_TURNED_DEG = 20.0
+# Similarity of a modality and the reference below which they may not fit (docs/numbers.md).
+LEAST_SIMILARITY = 2.1
 LOOK = "check the patient's picture"
 
 
@@ -40,13 +43,15 @@ LOOK = "check the patient's picture"
 class Aligned:
     """Transforms of points (mm) from template to reference and from reference to each modality, as
     needed for resampling; the brain mask on the reference's voxels; and its overlap with the
-    template's (``registration.agreement``), ``None`` without registration. ``warnings`` name
-    problems and remedies."""
+    template's (``registration.agreement``), ``None`` without registration. ``similarity`` is that
+    of each other modality and the reference (``Comparison.similarity``). ``warnings`` name problems
+    and remedies."""
 
     to_reference: sitk.Transform
     to_modality: dict[str, sitk.Transform]
     brain: NDArray[np.bool_]
     overlap: float | None
+    similarity: dict[str, float | None] = field(default_factory=dict)
     warnings: tuple[tuple[str, str], ...] = ()
 
 
@@ -90,18 +95,7 @@ def align(raw: Raw, settings: PreprocessSettings, row: dict) -> Aligned:
     volume, affine = raw.images[raw.reference], raw.affines[raw.reference]
     stripped = stripped_mask(volume, affine)
     brain = find_brain(raw, settings.skull_strip, row, stripped)
-    reference = to_image(volume, affine)
-    to_modality: dict[str, sitk.Transform] = {}
-    for modality, other in raw.images.items():
-        aligned = stripped is not None and same_grid(
-            other.shape, raw.affines[modality], volume.shape, affine
-        )
-        skip = settings.coregister == "never" or (settings.coregister == "auto" and aligned)
-        if modality == raw.reference or skip:
-            to_modality[modality] = sitk.Euler3DTransform()
-        else:
-            moving = to_image(other, raw.affines[modality])
-            to_modality[modality] = register_rigid(reference, moving)
+    to_modality = register_modalities(raw, settings.coregister, stripped is not None)
     mask = to_image(brain.astype(np.uint8), affine)
     inside = np.where(brain, volume - volume[brain].min(), 0).astype(np.float32)
     template, template_mask = load_template()
@@ -110,7 +104,57 @@ def align(raw: Raw, settings: PreprocessSettings, row: dict) -> Aligned:
     )
     warnings = check_overlap(overlap, turned_deg(transform), raw.reference)
     warnings += check_modalities(to_modality, raw.reference)
-    return Aligned(transform, to_modality, brain, overlap, tuple(warnings))
+    comparison = Comparison(to_image(volume, affine), mask)
+    similarity = compare_modalities(raw, to_modality, comparison)
+    warnings += check_similarity(similarity, raw.reference)
+    return Aligned(transform, to_modality, brain, overlap, similarity, tuple(warnings))
+
+
+def register_modalities(raw: Raw, way: str, stripped: bool) -> dict[str, sitk.Transform]:
+    """Rigid transforms from points (mm) of the reference to those of each modality, by the way of
+    ``preprocess.coregister``; ``stripped`` says whether the volumes are skull-stripped already."""
+    volume, affine = raw.images[raw.reference], raw.affines[raw.reference]
+    reference = to_image(volume, affine)
+    to_modality: dict[str, sitk.Transform] = {}
+    for modality, other in raw.images.items():
+        aligned = stripped and same_grid(other.shape, raw.affines[modality], volume.shape, affine)
+        skip = way == "never" or (way == "auto" and aligned)
+        if modality == raw.reference or skip:
+            to_modality[modality] = sitk.Euler3DTransform()
+        else:
+            moving = to_image(other, raw.affines[modality])
+            to_modality[modality] = register_rigid(reference, moving)
+    return to_modality
+
+
+def compare_modalities(
+    raw: Raw, to_modality: dict[str, sitk.Transform], comparison: Comparison
+) -> dict[str, float | None]:
+    """The similarity of each other modality and the reference, with which all are compared."""
+    others = {name: volume for name, volume in raw.images.items() if name != raw.reference}
+    return {
+        name: comparison.similarity(to_image(volume, raw.affines[name]), to_modality[name])
+        for name, volume in others.items()
+    }
+
+
+def check_similarity(similarity: dict[str, float | None], reference: str) -> list[tuple[str, str]]:
+    """Log and return warnings, with remedies, for modalities that hardly fit the reference
+    (``compare_modalities``): their registration has failed, or they show someone else."""
+    warnings = []
+    for modality, value in similarity.items():
+        if value is None:
+            continue
+        logging.info("similarity of %s and %s: %.2f", modality, reference, value)
+        if value < LEAST_SIMILARITY:
+            what = (
+                f"{modality}: hardly fits {reference} (similarity {value:.2f}, at least "
+                f"{LEAST_SIMILARITY:.2f} is expected); it may be registered wrongly, or be another "
+                "patient's"
+            )
+            warnings.append((what, LOOK))
+            logging.warning("%s; %s", what, LOOK)
+    return warnings
 
 
 def check_modalities(

@@ -64,7 +64,7 @@ def _holds(path: Path, transform: sitk.Transform) -> bool:
 def write_transforms(folder: Path, raw: Raw, aligned: Aligned, row: dict) -> None:
     """Write the transforms; the raw reference's voxels and affine, which predictions need to return
     to native space; the modality that the label was drawn on; the overlap of brain and template;
-    and warnings."""
+    the similarity of the modalities; and warnings."""
     save_transform(aligned.to_reference, folder / "to_template.tfm")
     for modality, transform in aligned.to_modality.items():
         save_transform(transform, folder / f"{modality}_to_reference.tfm")
@@ -76,6 +76,7 @@ def write_transforms(folder: Path, raw: Raw, aligned: Aligned, row: dict) -> Non
         "shape": list(array.shape),
         "affine": affine.tolist(),
         "template_overlap": aligned.overlap,
+        "similarity": aligned.similarity,
         "warnings": [{"problem": what, "remedy": remedy} for what, remedy in aligned.warnings],
     }
     write_json(native, folder / "native.json")
