@@ -73,7 +73,7 @@ def slice_offsets(latents: NDArray[np.float32], where: NDArray[np.bool_]) -> NDA
 def calibration(
     truth: NDArray, estimate: NDArray, where: NDArray[np.bool_], spacing_mm: tuple
 ) -> pd.DataFrame:
-    """``slope``, ``explained``, ``variance`` and ``error`` for detail of each size and of all sizes,
+    """``slope``, ``explained``, ``variance`` and ``error`` for detail of each size and of all,
     of latents (B, C, h, w, Z) in ``where`` (B, h, w, Z); and for differences between slices, of
     squares inside."""
 
