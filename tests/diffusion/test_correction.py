@@ -20,6 +20,7 @@ from workflow_scripts.diffusion.correction import (
     head_parts,
     inputs_per_part,
     neighbour_means,
+    slice_means,
 )
 from workflow_scripts.diffusion.generator import build_bundle
 from workflow_scripts.diffusion.latents import fit_latent_space
@@ -41,7 +42,7 @@ def sample(seed, tumour=True):
     if tumour:
         soft[:, :, 4:8, 4:8, 4:10] = 1
     rendered = torch.randn(1, CHANNELS, *SIZE, generator=random)
-    return smooth, Surroundings(head_parts(tissue, soft), rendered)
+    return smooth, Surroundings(head_parts(tissue, soft), slice_means(rendered))
 
 
 def examples(wrong, count=8):
@@ -63,7 +64,7 @@ def blurred(smooth, around):
 
 
 def mixed(smooth, around):
-    return smooth[:, [1, 0]] + 0.5 * around.rendered
+    return smooth[:, [1, 0]] + 0.5 * around.rendered[:, :CHANNELS]
 
 
 @pytest.mark.parametrize("wrong", [blurred, mixed])
@@ -114,13 +115,13 @@ def test_the_parts_of_a_head_sum_to_one():
 def test_neighbours_are_averaged_within_and_across_slices():
     single = torch.zeros(1, 1, 5, 5, 5)
     single[0, 0, 2, 2, 2] = 1
-    means = neighbour_means(single, 3)[0]
+    means = neighbour_means(single)[0]
     # Centre, its neighbours across slices, and each ring in the same slice and across.
     expected = {(2, 2, 2): (0, 1.0), (2, 2, 3): (1, 0.5), (1, 2, 2): (2, 0.25),
                 (2, 1, 1): (3, 0.125), (1, 1, 2): (4, 0.25), (3, 1, 3): (5, 0.125)}  # fmt: skip
     for place, (row, value) in expected.items():
         assert means[:, *place].tolist() == [value if i == row else 0 for i in range(6)]
-    assert len(neighbour_means(torch.zeros(1, 3, 5, 5, 5), 3)[0]) == 18
+    assert len(neighbour_means(torch.zeros(1, 3, 5, 5, 5))[0]) == 18
 
 
 def test_weights_are_interpolated_and_vanish_without_noise():

@@ -5,7 +5,6 @@ Latents of patients vary otherwise than those of a prior's phantoms: by channel,
 size of detail. The filter is fitted to training latents in closed form (ridge regression).
 """
 
-import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -13,7 +12,6 @@ import numpy as np
 import torch
 from scipy import linalg
 from torch import Tensor, nn
-from torch.nn import functional
 
 # Noise levels at which the weights are fitted, each ``RATIO`` times the one before.
 FIRST, RATIO, COUNT = 0.1, 1.8, 12
@@ -21,13 +19,9 @@ LEVELS = tuple(FIRST * RATIO**k for k in range(COUNT))
 # Parts of the head with weights of their own: the three tissues, tumour, outside the brain.
 PARTS = 5
 TUMOUR = 3
-# Offsets in x and y whose mean is one input of the filter, and offsets in z.
-RINGS = (
-    ((0, 0),),
-    ((1, 0), (-1, 0), (0, 1), (0, -1)),
-    ((1, 1), (1, -1), (-1, 1), (-1, -1)),
-)
-SLICES = ((0,), (-1, 1))
+# Means of neighbours that are inputs of the filter: each latent itself, its four neighbours in the
+# slice, and the four across corners; each of these in the same slice, and in the two next ones.
+RINGS, SLICES = 3, 2
 # Added to the diagonal of the normal equations, as a share of its mean.
 RIDGE = 1e-3
 # Latents of a sample outside the tumour from which the weights are fitted, and above how much
@@ -38,8 +32,8 @@ LEAST_TUMOUR = 0.05
 
 def inputs_per_part(channels: int) -> int:
     """Inputs of the filter, for so many channels of the latents."""
-    estimate_and_noisy = 2 * channels * len(RINGS) * len(SLICES)
-    return estimate_and_noisy + channels * len(SLICES) + 1
+    estimate_and_noisy = 2 * channels * RINGS * SLICES
+    return estimate_and_noisy + channels * SLICES + 1
 
 
 def head_parts(tissue: Tensor, soft: Tensor) -> Tensor:
@@ -49,26 +43,33 @@ def head_parts(tissue: Tensor, soft: Tensor) -> Tensor:
     return torch.cat([tissue * (1 - soft), brain * soft, 1 - brain], 1)
 
 
-def neighbour_means(latents: Tensor, rings: int) -> Tensor:
-    """Means over offsets (B, rings · 2 · C, h, w, Z) of latents (B, C, h, w, Z), which are 0 beyond
-    the border."""
-    _, _, h, w, z = latents.shape
-    padded = functional.pad(latents, (1, 1, 1, 1, 1, 1))
+def _both_sides(latents: Tensor, axis: int) -> Tensor:
+    """Sum of the two neighbours of each latent along an axis, 0 beyond the border."""
+    count = latents.shape[axis] - 1
+    total = torch.zeros_like(latents)
+    total.narrow(axis, 0, count).add_(latents.narrow(axis, 1, count))
+    total.narrow(axis, 1, count).add_(latents.narrow(axis, 0, count))
+    return total
 
-    def moved(x: int, y: int, dz: int) -> Tensor:
-        return padded[:, :, 1 + x : 1 + x + h, 1 + y : 1 + y + w, 1 + dz : 1 + dz + z]
 
-    means = []
-    for ring, slices in itertools.product(RINGS[:rings], SLICES):
-        offsets = [(x, y, dz) for (x, y), dz in itertools.product(ring, slices)]
-        means.append(sum(moved(*offset) for offset in offsets) / len(offsets))
-    return torch.cat(means, 1)
+def slice_means(latents: Tensor) -> Tensor:
+    """Latents (B, C, h, w, Z) and the means of the two next slices (B, 2 · C, h, w, Z)."""
+    return torch.cat([latents, _both_sides(latents, 4) / 2], 1)
+
+
+def neighbour_means(latents: Tensor) -> Tensor:
+    """``RINGS`` · ``SLICES`` means (B, 6 · C, h, w, Z) of latents (B, C, h, w, Z), ring by ring."""
+    near = slice_means(latents)
+    rows = _both_sides(near, 2)
+    sides, corners = rows + _both_sides(near, 3), _both_sides(rows, 3)
+    return torch.cat([near, sides / 4, corners / 4], 1)
 
 
 @dataclass(frozen=True)
 class Surroundings:
     """What the correction is told of samples: ``parts`` (B, 5, h, w, Z) of the head from
-    ``head_parts``, and ``rendered`` latents (B, C, h, w, Z) in the denoiser's space."""
+    ``head_parts``, and means of the ``rendered`` latents (B, 2 · C, h, w, Z) in the denoiser's
+    space (``slice_means``)."""
 
     parts: Tensor
     rendered: Tensor
@@ -78,9 +79,9 @@ class Surroundings:
         (B, C, h, w, Z) at noise levels (B,)."""
         scale = (sigma.view(-1, 1, 1, 1, 1) ** 2 + 1).sqrt()
         inputs = [
-            neighbour_means(estimate, len(RINGS)),
-            neighbour_means(noisy / scale, len(RINGS)),
-            neighbour_means(self.rendered, 1),
+            neighbour_means(estimate),
+            neighbour_means(noisy / scale),
+            self.rendered,
             torch.ones_like(estimate[:, :1]),
         ]
         return torch.cat(inputs, 1)

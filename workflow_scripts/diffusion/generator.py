@@ -1,5 +1,6 @@
 """A trained denoiser as a generator of stacked latents."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -236,12 +237,15 @@ class Generator:
             drawn = [torch.randn(space.folded_shape, generator=numbers) for numbers in random]
             return torch.stack(drawn).to(torch_device)
 
-        def denoise(x: Tensor, sigma: Tensor, conditioned: bool) -> Tensor:
-            present = torch.full((len(x),), conditioned, device=torch_device)
-            told = self.bundle.condition(
+        @functools.cache
+        def told(conditioned: bool) -> Conditioning:
+            present = torch.full((len(requests),), conditioned, device=torch_device)
+            return self.bundle.condition(
                 self.settings, vectors, ellipsoids, present, tissue, rendered
             )
-            return self.bundle.estimate(process, x, sigma, told, precision)
+
+        def denoise(x: Tensor, sigma: Tensor, conditioned: bool) -> Tensor:
+            return self.bundle.estimate(process, x, sigma, told(conditioned), precision)
 
         keep = None
         if known:

@@ -12,7 +12,7 @@ from workflow_scripts.common.fold import Patch, fold, unfold
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.stored import StoredRows
 from workflow_scripts.diffusion.conditions import MAPS, draw_maps, latent_points
-from workflow_scripts.diffusion.correction import Surroundings, head_parts
+from workflow_scripts.diffusion.correction import Surroundings, head_parts, slice_means
 from workflow_scripts.diffusion.settings import DenoiserSettings
 from workflow_scripts.preprocess.contrasts import REGION_VALUES, TERMS
 from workflow_scripts.preprocess.tissue import TISSUES
@@ -98,7 +98,7 @@ class LatentSpace(nn.Module):
         known = ellipsoid.new_ones(len(ellipsoid))
         soft = draw_maps(ellipsoid, known, self.points)[:, -1:]
         scaled = (rendered.to(ellipsoid) - self.mean) / self.sd.view(-1, 1, 1, 1)
-        return Surroundings(head_parts(fractions, soft), scaled)
+        return Surroundings(head_parts(fractions, soft), slice_means(scaled))
 
     def keep_contrasts(
         self, contrasts: NDArray[np.float32], intensities: NDArray[np.float32]
