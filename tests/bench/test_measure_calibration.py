@@ -26,7 +26,8 @@ def test_sizes_of_detail_add_up_to_the_whole():
 
 def test_a_perfect_estimate_has_slope_1_and_explains_everything():
     table = calibration(random_latents(), random_latents(), everywhere(), SPACING_MM)
-    assert table.to_numpy() == pytest.approx(1.0)
+    assert table.drop(columns="error").to_numpy() == pytest.approx(1.0)
+    assert table["error"].to_numpy() == pytest.approx(0.0)
 
 
 def test_detail_of_one_size_that_is_halved_has_the_largest_slope():
@@ -45,6 +46,8 @@ def test_noise_that_is_said_to_be_detail_has_slope_and_share_of_one_half():
     fine = table.loc["0 to 4 mm"]
     assert fine["slope"] == pytest.approx(0.5, abs=0.03)
     assert fine["explained"] == pytest.approx(0.5, abs=0.03)
+    # The noise is as strong as the truth.
+    assert table.loc["all", "error"] == pytest.approx(1.0, abs=0.03)
 
 
 def test_slices_of_one_brightness_that_are_drawn_with_two_are_seen():

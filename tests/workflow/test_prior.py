@@ -66,9 +66,9 @@ def test_training_starts_from_it(snakemake, copy_run, tiny_run, prior, tmp_path)
     for stage in STAGES:
         folder = run / "results-tiny" / stage / "n2-s0" / "model"
         found, start = (load_file(f / "weights.safetensors") for f in (folder, prior / stage))
-        # Contrasts and intensities are those of the run's own training patients.
-        for name in ("contrasts", "intensities"):
-            start.pop(f"space.{name}", None)
+        # Contrasts, intensities and the correction are those of the run's own training patients.
+        for name in ("space.contrasts", "space.intensities", "correction.weights"):
+            start.pop(name, None)
         for name, tensor in start.items():
             torch.testing.assert_close(found[name], tensor.float(), msg=f"{stage}: {name}")
         configs = [f / "config.json" for f in (prior / stage, folder)]

@@ -66,9 +66,9 @@ def main() -> None:
         order, key = shuffled(synthetic, [Path(folder, name) for name in names], options.seed)
         patients = [Patient(each) for each in order]
         pairs = list(zip(patients[::2], patients[1::2], strict=True))
-        options = (codec.grid, codec.modalities, codec.labels)
+        image = codec.grid, codec.modalities, codec.labels
         with style():
-            figure = side_by_side(pairs, *options, TITLE, ("", ""), contours=False, numbered=True)
+            figure = side_by_side(pairs, *image, TITLE, ("", ""), contours=False, numbered=True)
             with staged(options.out) as temporary:
                 figure.savefig(temporary, dpi=90, facecolor="black", metadata={"Software": None})
     text = f"Synthetic are {', '.join(map(str, key))}; the others are held-out phantoms."

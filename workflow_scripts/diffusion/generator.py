@@ -238,14 +238,14 @@ class Generator:
             return torch.stack(drawn).to(torch_device)
 
         @functools.cache
-        def told(conditioned: bool) -> Conditioning:
+        def conditioning(conditioned: bool) -> Conditioning:
             present = torch.full((len(requests),), conditioned, device=torch_device)
             return self.bundle.condition(
                 self.settings, vectors, ellipsoids, present, tissue, rendered
             )
 
         def denoise(x: Tensor, sigma: Tensor, conditioned: bool) -> Tensor:
-            return self.bundle.estimate(process, x, sigma, told(conditioned), precision)
+            return self.bundle.estimate(process, x, sigma, conditioning(conditioned), precision)
 
         keep = None
         if known:

@@ -72,11 +72,13 @@ def correct(
             part.to(device()) for part in batches.rows([row])
         )
         around = bundle.space.surroundings(ellipsoids, tissue, rendered)
-        told = bundle.condition(settings, vectors, ellipsoids, present, tissue, rendered)
+        conditioning = bundle.condition(settings, vectors, ellipsoids, present, tissue, rendered)
 
         def estimate(noisy: Tensor, sigma: Tensor) -> Tensor:
             folded = fold(noisy, patch)
-            return unfold(bundle.estimate(process, folded, sigma, told, settings.precision), patch)
+            return unfold(
+                bundle.estimate(process, folded, sigma, conditioning, settings.precision), patch
+            )
 
         latents = unfold(bundle.space.standardise(latent.float() - rendered.float()), patch)
         return Example(latents, around, estimate)
