@@ -20,7 +20,7 @@ SETTINGS = DiffusionSettings(
     anatomy="none", patch=(1, 1, 2), space="centred", widths=[8, 16], blocks=[1, 1], norm_groups=4,
     attention=[False, False], positions=True, maps=True, layout=None, preconditioning="edm",
     noise="lognormal", noise_mean=-0.2, noise_sd=1.6, timesteps=1000, beta_start=0.002,
-    beta_end=0.02, loss="l2", tumour_share=0.2, coarse_share=0.5, correction=False,
+    beta_end=0.02, loss="l2", tumour_share=0.2, coarse_share=0.5, correction=0,
     layout_repeats=1, drop=0.1, batch=4, steps=1, lr=1e-3, weight_decay=0, warm_up=0,
     decay="none", clip=None, ema_decay=0, precision="fp32",
 )  # fmt: skip

@@ -16,6 +16,7 @@ from workflow_scripts.diffusion.correction import (
     Correction,
     Example,
     Surroundings,
+    _normal_equations,
     fit_correction,
     head_parts,
     inputs_per_part,
@@ -104,6 +105,16 @@ def test_each_part_of_the_head_has_its_own_correction():
     assert float(changed[white.expand_as(changed)].mean()) > 0.2
 
 
+def test_the_normal_equations_are_those_of_all_parts_at_once():
+    shares = torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5]]).repeat(1, 20)
+    random = torch.Generator().manual_seed(0)
+    inputs, error = torch.randn(4, 60, generator=random), torch.randn(2, 60, generator=random)
+    squares, products = _normal_equations(shares, inputs, error)
+    design = (shares[:, None] * inputs[None]).flatten(0, 1)
+    np.testing.assert_allclose(squares, design @ design.T, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(products, design @ error.T, rtol=1e-4, atol=1e-4)
+
+
 def test_the_parts_of_a_head_sum_to_one():
     tissue = torch.rand(2, 3, *SIZE)
     tissue = tissue / tissue.sum(1, keepdim=True) * torch.rand(2, 1, *SIZE)
@@ -159,11 +170,11 @@ def test_the_same_examples_give_the_same_bytes_and_another_seed_other_ones():
 
 def test_patients_are_fitted_before_their_copies():
     copies = [0, 1, 2] * 7
-    rows = rows_to_fit(copies, 3)
+    rows = rows_to_fit(copies, 16, 3)
     assert len(rows) == 16
     assert [copies[row] for row in rows] == [0] * 7 + [1] * 7 + [2] * 2
     assert len(set(rows)) == 16
-    assert sorted(rows_to_fit([0, 0, 1], 0)) == [0, 1, 2]
+    assert sorted(rows_to_fit([0, 0, 1], 16, 0)) == [0, 1, 2]
 
 
 def trained(settings, stored, anatomy):
@@ -176,7 +187,7 @@ def trained(settings, stored, anatomy):
 
 
 def test_a_denoiser_is_corrected_and_its_folder_holds_the_correction(tmp_path):
-    settings = settings_with(correction=True)
+    settings = settings_with(correction=12)
     stored = latents()
     anatomy = tissue_of(len(stored)), (stored * 0.1).astype(np.float16)
     bundle, batches = trained(settings, stored, anatomy)
@@ -202,5 +213,5 @@ def test_a_denoiser_is_corrected_and_its_folder_holds_the_correction(tmp_path):
 
 
 def test_a_correction_needs_an_anatomy():
-    with pytest.raises(ValueError, match="anatomy is none; set correction to false"):
-        settings_with(anatomy="none", correction=True)
+    with pytest.raises(ValueError, match="anatomy is none; set correction to 0"):
+        settings_with(anatomy="none", correction=12)

@@ -45,7 +45,7 @@ def settings_with(**changes):
     values = yaml.safe_load((ROOT / "config.yaml").read_text())["diffusion"]
     del values["prior"]
     small = {"widths": [8, 16], "blocks": [1, 1], "attention": [False, False], "norm_groups": 4}
-    small |= {"layout": None, "correction": False}
+    small |= {"layout": None, "correction": 0}
     return DiffusionSettings.model_validate(values | small | {"precision": "fp32"} | changes)
 
 

@@ -89,7 +89,7 @@ def test_the_schema_has_not_drifted():
         ({"synthesis": {"sigma_min": 200}}, "sigma_min must be below sigma_max"),
         (
             {
-                "diffusion": {"anatomy": "none", "layout": None, "correction": False},
+                "diffusion": {"anatomy": "none", "layout": None, "correction": 0},
                 "synthesis": {"anatomy": "patients"},
             },
             "the denoiser takes no anatomy",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy import linalg
 from torch import Tensor, nn
 
@@ -28,6 +29,8 @@ RIDGE = 1e-3
 # tumour a latent is taken in any case.
 MOST_LATENTS = 16384
 LEAST_TUMOUR = 0.05
+# A smaller share of a part is passed over in the fit.
+LEAST_SHARE = 1e-3
 
 
 def inputs_per_part(channels: int) -> int:
@@ -115,9 +118,15 @@ class Correction(nn.Module):
     ) -> Tensor:
         """Corrected estimates (B, C, h, w, Z) of the latents behind ``noisy`` (B, C, h, w, Z) at
         noise levels (B,)."""
-        inputs = surroundings.filter_inputs(estimate, noisy, sigma)
-        by_part = torch.einsum("bpkc,bkxyz->bpcxyz", self.at(sigma), inputs)
-        return estimate + (by_part * surroundings.parts[:, :, None]).sum(1)
+        corrected = []
+        # One by one: the filter's inputs are many times as large as the latents.
+        for row, weights in enumerate(self.at(sigma)):
+            one = slice(row, row + 1)
+            around = Surroundings(surroundings.parts[one], surroundings.rendered[one])
+            inputs = around.filter_inputs(estimate[one], noisy[one], sigma[one])
+            by_part = torch.einsum("pkc,bkxyz->bpcxyz", weights, inputs)
+            corrected.append(estimate[one] + (by_part * around.parts[:, :, None]).sum(1))
+        return torch.cat(corrected)
 
 
 @dataclass(frozen=True)
@@ -138,13 +147,38 @@ def _chosen(parts: Tensor, random: torch.Generator) -> Tensor:
     return torch.cat([tumour.nonzero()[:, 0], rest[order]])
 
 
+def _normal_equations(
+    shares: Tensor, inputs: Tensor, error: Tensor
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Squares (P · K, P · K) and products (P · K, C) of one sample, from shares of the parts
+    (P, n), the filter's inputs (K, n) and the error (C, n).
+
+    Most latents belong to one or two parts, so that blocks of two parts have few latents.
+    """
+    count, size = len(inputs), len(shares) * len(inputs)
+    squares, products = np.zeros((size, size)), np.zeros((size, len(error)))
+    for p, own in enumerate(shares):
+        rows = slice(p * count, (p + 1) * count)
+        for q, other in enumerate(shares[: p + 1]):
+            columns = slice(q * count, (q + 1) * count)
+            both = ((own > LEAST_SHARE) & (other > LEAST_SHARE)).nonzero()[:, 0]
+            here = inputs[:, both]
+            block = ((own * other)[both] * here) @ here.T
+            squares[rows, columns] = block.double().cpu()
+            squares[columns, rows] = squares[rows, columns].T
+        own_latents = (own > LEAST_SHARE).nonzero()[:, 0]
+        weighted = own[own_latents] * inputs[:, own_latents]
+        products[rows] = (weighted @ error[:, own_latents].T).double().cpu()
+    return squares, products
+
+
 def fit_correction(examples: Iterable[Example], channels: int, seed: int) -> Correction:
     """The correction that fits examples best, which are read one by one."""
     correction = Correction(channels)
     levels, parts, inputs, _ = correction.weights.shape
     unknowns = parts * inputs
-    squares = torch.zeros(levels, unknowns, unknowns, dtype=torch.double)
-    products = torch.zeros(levels, unknowns, channels, dtype=torch.double)
+    squares = np.zeros((levels, unknowns, unknowns))
+    products = np.zeros((levels, unknowns, channels))
     for row, example in enumerate(examples):
         random = torch.Generator().manual_seed(seed * 1_000_003 + row)
         latents, around = example.latents, example.surroundings
@@ -156,11 +190,11 @@ def fit_correction(examples: Iterable[Example], channels: int, seed: int) -> Cor
             noisy = latents + value * noise
             estimate = example.estimate(noisy, sigma)
             error = (latents - estimate)[0].flatten(1)[:, chosen]
-            inputs_here = around.filter_inputs(estimate, noisy, sigma)[0].flatten(1)[:, chosen]
-            design = (share[:, None] * inputs_here[None]).flatten(0, 1)
-            squares[level] += (design @ design.T).double().cpu()
-            products[level] += (design @ error.T).double().cpu()
-    for level, (left, right) in enumerate(zip(squares.numpy(), products.numpy(), strict=True)):
+            known = around.filter_inputs(estimate, noisy, sigma)[0].flatten(1)[:, chosen]
+            more_squares, more_products = _normal_equations(share, known, error)
+            squares[level] += more_squares
+            products[level] += more_products
+    for level, (left, right) in enumerate(zip(squares, products, strict=True)):
         left[np.diag_indices(unknowns)] += RIDGE * np.diagonal(left).mean()
         solved = linalg.solve(left, right, assume_a="pos")
         correction.weights[level] = torch.from_numpy(solved).view(parts, inputs, channels)

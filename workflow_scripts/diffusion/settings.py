@@ -124,9 +124,11 @@ class DiffusionSettings(DenoiserSettings, OptimiserSettings):
     layout_repeats: Annotated[int, Field(ge=1, le=10_000)] = Field(
         description="noise levels at which each layout of a batch is trained"
     )
-    correction: bool = Field(
-        description="after training, fit a linear correction of the denoiser's estimates by tissue "
-        "and noise level; needs an anatomy",
+    correction: int = Field(
+        description="training samples to which, after training, a linear correction of the "
+        "denoiser's estimates by tissue and noise level is fitted; 0: none",
+        ge=0,
+        le=MOST_SAMPLES,
     )
     drop: float = Field(description="share of samples trained on the null condition", ge=0, lt=1)
     batch: int = Field(description="patients a step", ge=1, le=MOST_SAMPLES)
@@ -134,9 +136,7 @@ class DiffusionSettings(DenoiserSettings, OptimiserSettings):
     @model_validator(mode="after")
     def _corrects_with_an_anatomy(self) -> "DiffusionSettings":
         if self.correction and self.anatomy == "none":
-            raise ValueError(
-                "correction: is by tissue, and anatomy is none; set correction to false"
-            )
+            raise ValueError("correction: is by tissue, and anatomy is none; set correction to 0")
         return self
 
 

@@ -28,15 +28,12 @@ from workflow_scripts.diffusion.train import Denoisers, DiffusionTraining, Laten
 from workflow_scripts.preprocess.contrasts import fill_intensities, region_volumes
 from workflow_scripts.preprocess.tissue import mean_quantiles
 
-# Training samples to which the correction is fitted.
-FITTED = 16
 
-
-def rows_to_fit(copies: Sequence[int], seed: int) -> NDArray[np.int64]:
-    """Indices of ``FITTED`` training samples, given which copy each is: patients as they are (0)
+def rows_to_fit(copies: Sequence[int], count: int, seed: int) -> NDArray[np.int64]:
+    """Indices of ``count`` training samples, given which copy each is: patients as they are (0)
     first, then first copies, and so on, in random order within each."""
     order = np.random.default_rng(seed).permutation(len(copies))
-    return order[np.argsort(np.asarray(copies)[order], kind="stable")][:FITTED]
+    return order[np.argsort(np.asarray(copies)[order], kind="stable")][:count]
 
 
 def from_nothing(
@@ -135,7 +132,7 @@ def main(snakemake) -> None:
         trained = training.average.module
         bundle = Bundle(trained.denoiser, start.space, trained.layout).eval()
         if settings.correction:
-            rows = rows_to_fit(attributes["copy"], params.seed)
+            rows = rows_to_fit(attributes["copy"], settings.correction, params.seed)
             bundle.correction = correct(bundle, settings, batches, rows, params.seed)
         bundle.cpu()
         config = {
