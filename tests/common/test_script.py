@@ -65,6 +65,7 @@ run_script(main, SimpleNamespace(log=["job.log"], rule="rule", wildcards={{}}, o
         ("MemoryError('Unable to allocate 5 TiB')", "not enough memory.*5 TiB"),
         ("RuntimeError('[enforce fail] err == 0. can\\'t allocate memory')", "not enough memory"),
         ("OSError(errno.ENOMEM, 'Cannot allocate memory')", "not enough memory"),
+        ("__import__('zlib').error('Error -4 while decompressing data')", "not enough memory"),
         ("OSError('8000 requested and 512 written')", "a file: the disk is full"),
         ("Exception('I/O error: No space left on device (os error 28)')", "the disk is full"),
         ("RuntimeError('unexpected pos 576 vs 534')", "the disk is full"),

@@ -47,6 +47,7 @@ if any(word.endswith(f".{planted['rule']}.py") for word in sys.orig_argv):
             elif "nan" in planted:
                 from workflow_scripts.common.training import Training
 
+                # Whether a loss is finite is seen in what is logged.
                 losses = Training.log_dict
                 Training.log_dict = lambda self, values, **how: losses(
                     self, {name: value * float("nan") for name, value in values.items()}, **how
@@ -68,16 +69,14 @@ if any(word.endswith(f".{planted['rule']}.py") for word in sys.orig_argv):
 @dataclass(frozen=True)
 class Stage:
     """A job of a stage: its rule, the folder that it writes to, the files that it makes there, one
-    that it needs, whether it trains a network, the bytes that it may have beside its modules, and
-    other folders that it writes to. Paths are below ``RESULTS``, with the name of a
-    training patient for ``{patient}``."""
+    that it needs, whether it trains a network, and other folders that it writes to. Paths are below
+    ``RESULTS``, with the name of a training patient for ``{patient}``."""
 
     rule: str
     folder: str
     made: tuple[str, ...] = ("*.*",)
     needed: str = ""
     trains: bool = False
-    spare: int = 4 * 2**20
     more: tuple[str, ...] = ()
 
 
@@ -166,10 +165,14 @@ class Run:
         return self.snakemake(
             self.folder, *TINY, "--logger", "stages", "--", self.target,
             within=within, PYTHONPATH=path, PLANTED=json.dumps(planted),
+            # Arrays are asked of the system, not taken from what was freed before.
+            MALLOC_MMAP_THRESHOLD_="16384",
         )  # fmt: skip
 
     def faults(self):
         """The output of the job under each fault, with the words that it must hold."""
+        # First, since later attempts begin where earlier ones ended, and need less.
+        yield "memory", "there is not enough memory", self.go(spare=2**20)
         for folder in (self.place, *(self.results / name for name in self.stage.more)):
             folder.mkdir(exist_ok=True)
             within = (*MOUNTS, "sh", "-c", FULL, str(folder))
@@ -182,7 +185,6 @@ class Run:
             yield "gone", re.escape(name), self.go(gone=str(self.needed))
             self.needed.write_bytes(kept)
             os.utime(self.needed, ns=(status.st_atime_ns, status.st_mtime_ns))
-        yield "memory", "there is not enough memory", self.go(spare=self.stage.spare)
         if self.stage.trains:
             yield "NaN", "the loss became NaN or infinite", self.go(nan=True)
 

@@ -2,6 +2,8 @@
 
 import gzip
 import struct
+import zlib
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -10,7 +12,7 @@ import SimpleITK as sitk
 
 from tests.hostile.conftest import AFFINE, MODALITIES, SHAPE, TUMOUR_ML, image_of, label_of
 from workflow_scripts.common.files import UserError
-from workflow_scripts.common.nifti import load_volume
+from workflow_scripts.common.nifti import load_volume, read_header
 from workflow_scripts.preprocess.volumes import to_image
 
 FIELDS = nib.nifti1.header_dtype.fields
@@ -416,3 +418,14 @@ def test_a_word_that_does_not_help_is_refused(cohort):
     header((0, 0))(cohort, "flair")
     with pytest.raises(UserError, match="cohort.geometry: as_stored"):
         cohort.inspect(geometry="sform")
+
+
+def test_a_file_is_not_blamed_for_too_little_memory(cohort, monkeypatch):
+    def short() -> None:
+        raise zlib.error("Error -4 while decompressing data")
+
+    path = cohort.file("flair")
+    header = replace(read_header(path), values=short)
+    monkeypatch.setattr("workflow_scripts.common.nifti.read_header", lambda *_: header)
+    with pytest.raises(zlib.error):
+        load_volume(path)

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import zlib
 
 # Errors by number, with what is to be done.
 MACHINE = {
@@ -20,7 +21,8 @@ QUOTED = {os.strerror(number): number for number in MACHINE}
 # What NumPy and torch say when a disk is full.
 FULL = re.compile(r"\d+ requested and \d+ written|unexpected pos \d+ vs \d+|file write failed")
 NO_MEMORY = re.compile(
-    r"allocate|bad.?alloc|out of memory|ALLOC_FAILED|can't start new thread|failed to map segment",
+    r"allocate|bad.?alloc|out of memory|ALLOC_FAILED|can't start new thread|failed to map segment"
+    r"|Error -4 while",  # zlib
     re.IGNORECASE,
 )
 # The note that ``staged`` leaves on an error.
@@ -33,7 +35,9 @@ def out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return True
-    return isinstance(error, RuntimeError | ImportError) and bool(NO_MEMORY.search(str(error)))
+    return isinstance(error, RuntimeError | ImportError | zlib.error) and bool(
+        NO_MEMORY.search(str(error))
+    )
 
 
 def explained(error: BaseException) -> str | None:

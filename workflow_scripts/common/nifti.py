@@ -1,6 +1,7 @@
 """Volumes: NIfTI files written with reproducible bytes, and images read only if their header
 defines the position of the voxels unambiguously."""
 
+import contextlib
 import gzip
 import math
 import struct
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from workflow_scripts.common.files import InputError, staged
 from workflow_scripts.common.geometry import ASK, Geometry, same_grid
 from workflow_scripts.common.itk_files import AGAIN, SUFFIXES, open_itk_file
+from workflow_scripts.common.machine import out_of_memory
 
 # Exceptions of nibabel for files that are damaged, truncated, or no images.
 UNREADABLE = (
@@ -40,6 +42,18 @@ def _line(error: Exception) -> str:
     """The message of an error on one line; a ``KeyError`` has only its key."""
     text = " ".join(str(error).split())
     return f"unknown code {text}" if isinstance(error, KeyError) else text
+
+
+@contextlib.contextmanager
+def _reading(path: str) -> Iterator[None]:
+    """Raise ``UserError`` for a file that cannot be read. Where memory is short no file is to
+    blame."""
+    try:
+        yield
+    except UNREADABLE as error:
+        if out_of_memory(error):
+            raise
+        raise InputError(path, f"cannot be read ({_line(error)})", AGAIN) from error
 
 
 def split_index(reference: str | Path) -> tuple[str, int | None]:
@@ -80,12 +94,10 @@ def read_header(reference: str | Path, geometry: Geometry = ASK) -> VolumeHeader
     if not path.lower().endswith(NIBABEL_SUFFIXES):
         known = ", ".join((*NIBABEL_SUFFIXES, *SUFFIXES))
         raise InputError(path, "is of no format that is read", f"convert it to one of {known}")
-    try:
+    with _reading(path):
         image = nib.load(path)
         shape = tuple(int(n) for n in image.shape)
         dtype = image.get_data_dtype()
-    except UNREADABLE as error:
-        raise InputError(path, f"cannot be read ({_line(error)})", AGAIN) from error
     if dtype.fields:
         raise InputError(path, "holds colours", "write one number per voxel")
     if dtype.kind == "c":
@@ -289,12 +301,8 @@ def load_volume(
     and for values that are damaged or truncated.
     """
     header = read_header(reference, geometry)
-    try:
+    with _reading(split_index(reference)[0]):
         return header.values().reshape(header.shape), header.affine
-    except UNREADABLE as error:
-        raise InputError(
-            split_index(reference)[0], f"cannot be read ({_line(error)})", AGAIN
-        ) from error
 
 
 def load_volumes(
@@ -310,10 +318,8 @@ def load_volumes(
             yield wanted[0], *load_volume(wanted[0], geometry)
             continue
         headers = {reference: read_header(reference, geometry) for reference in wanted}
-        try:
+        with _reading(path):
             everything = np.asarray(nib.load(path).dataobj)
-        except UNREADABLE as error:
-            raise InputError(path, f"cannot be read ({_line(error)})", AGAIN) from error
         for reference, header in headers.items():
             yield reference, everything[..., split_index(reference)[1]], header.affine
 
