@@ -84,9 +84,8 @@ def main() -> None:
         results = f"{of_study}-again"
         tables = Path(results) / "study"
         study = Study(options.cohort, options.data, tables, results)
-        for arm in arms:
-            # Snakemake decides which results are still up to date.
-            study.run_arm(cell, arm)
+        # Snakemake decides which results are still up to date.
+        study.run_cell(cell, arms)
         pair = options.tables, tables
         text, failed = outcome(compare_cells(*pair, cell, arms), same_machine(*pair, cell, arms))
         print(text)

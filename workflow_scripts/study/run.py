@@ -1,18 +1,20 @@
-"""Run the remaining parts of the study, arm by arm in each cell: ``make study``.
+"""Run the remaining parts of the study, cell by cell: ``make study``.
 
     python -m workflow_scripts.study.run brats /data/BraTS2021
 
-An arm's rows are added to the tables in ``docs/study`` when it is finished. An arm that was stopped
-resumes from its checkpoints; one that is in the tables is not run again.
+In each cell, the arms without a generator are one run of the workflow, those with it the next, so
+that arms train side by side. Their rows are added to the tables in ``docs/study`` when the run is
+finished. Arms that were stopped resume from their checkpoints; those in the tables are not run
+again.
 """
 
 import argparse
 import datetime
+import itertools
 import json
 import os
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -59,17 +61,19 @@ def wanted_cells(cohort: str, settings: dict) -> list[Cell]:
     return [Cell(cohort, n, seed) for seed in splits["seeds"] for n in splits["train_sizes"]]
 
 
-def command_of(setup: Setup, data: str | None, cell: Cell, arm: str, results: str) -> list[str]:
-    """The Snakemake command for one arm of a cell; ``data`` is the path for ``setup.key``. Its
+def command_of(
+    setup: Setup, data: str | None, cell: Cell, arms: list[str], results: str
+) -> list[str]:
+    """The Snakemake command for some arms of a cell; ``data`` is the path for ``setup.key``. Its
     targets are the tables that the study stores."""
     cohort = {"splits": {"train_sizes": [cell.n], "seeds": [cell.seed]}}
     if setup.key:
         cohort[setup.key] = data
     sources = [source for source, _ in OF_ARMS.values()]
-    if needs_generator(arm):
+    if any(map(needs_generator, arms)):
         sources += OF_GENERATORS.values()
     # JSON is YAML, and quotes special characters in paths.
-    sections = {"cohort": cohort, "segmentation": {"arms": [arm]}}
+    sections = {"cohort": cohort, "segmentation": {"arms": arms}}
     return [
         sys.executable, "-m", "snakemake", "--logger", "stages", "--cores", "all",
         "--configfile", *setup.files,
@@ -93,15 +97,15 @@ def commit() -> str:
 
 
 def time_left(cohort: str, remaining: list[str], folder: Path) -> str:
-    """The number of remaining trainings (``remaining``), and their expected time from the cohort's
-    finished ones."""
+    """The number of remaining trainings (``remaining``), and their expected time, one after
+    another, from the cohort's finished ones."""
     known = finished_arms(folder)
     seconds = known[known["cohort"] == cohort].groupby("arm")["seconds"].mean()
     text = f"{cohort}: {len(remaining)} trainings are left"
     if not remaining or seconds.empty:
         return text
     hours = sum(seconds.get(arm, seconds.mean()) for arm in remaining) / 3600
-    return f"{text}, some {hours:.1f} hours"
+    return f"{text}, some {hours:.1f} core hours"
 
 
 @dataclass(frozen=True)
@@ -113,32 +117,37 @@ class Study:
     folder: Path
     results: str
 
-    def run_arm(self, cell: Cell, arm: str) -> None:
-        """Run one arm of a cell and add its rows. Raises ``UserError`` if the run fails."""
-        started, clock, code = datetime.datetime.now(datetime.UTC), time.monotonic(), commit()
-        command = command_of(SETUPS[self.cohort], self.data, cell, arm, self.results)
+    def run_cell(self, cell: Cell, arms: list[str]) -> None:
+        """Run some arms of a cell and add their rows. Raises ``UserError`` if the run fails."""
+        started, code = datetime.datetime.now(datetime.UTC), commit()
+        command = command_of(SETUPS[self.cohort], self.data, cell, arms, self.results)
         environment = {**os.environ, "PYTHONPATH": "terminal"}
         run = subprocess.run(command, env=environment, check=False)
-        label = f"{self.cohort} {cell.split} {arm}"
+        label = f"{self.cohort} {cell.split}"
         if run.returncode:
-            raise UserError(f"{label}: the run failed; repeat the command to resume")
+            raise UserError(
+                f"{label} {', '.join(arms)}: the run failed; repeat the command to resume"
+            )
         record = {
             "commit": code,
             "processor": machine()["processor"],
             "torch": version("torch"),
             "started": started.isoformat(timespec="seconds"),
-            "seconds": round(time.monotonic() - clock),
         }
-        add_arm(self.folder, cell, arm, Path(self.results), record)
-        print(f"{label}: in {self.folder}", flush=True)
+        for arm in arms:
+            add_arm(self.folder, cell, arm, Path(self.results), record)
+            print(f"{label} {arm}: in {self.folder}", flush=True)
 
-    def run_arms(self, cells: list[Cell], arms: list[str]) -> None:
-        """Run the ``arms`` of the ``cells`` that are not in the tables. Raises ``UserError`` naming
-        the first that fails."""
+    def run_cells(self, cells: list[Cell], arms: list[str]) -> None:
+        """Run the ``arms`` of the ``cells`` that are not in the tables: in each cell first those
+        without a generator. Raises ``UserError`` naming the arms that fail."""
         remaining = arms_left(cells, arms, self.folder)
         print(time_left(self.cohort, [arm for _, arm in remaining], self.folder), flush=True)
-        for cell, arm in remaining:
-            self.run_arm(cell, arm)
+        for cell, pairs in itertools.groupby(remaining, key=lambda pair: pair[0]):
+            in_cell = [arm for _, arm in pairs]
+            for generator in (False, True):
+                if chosen := [arm for arm in in_cell if needs_generator(arm) == generator]:
+                    self.run_cell(cell, chosen)
 
 
 def check_data(cohort: str, data: str | None) -> None:
@@ -201,7 +210,7 @@ def main() -> None:
     try:
         results, cells, arms = chosen(options)
         study = Study(options.cohort, options.data, options.tables, results)
-        study.run_arms(cells, arms)
+        study.run_cells(cells, arms)
     except UserError as error:
         sys.exit(f"Error: {error}")
 

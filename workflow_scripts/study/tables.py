@@ -75,8 +75,9 @@ def rows_of(results: Path, source: str, cell: Cell) -> pd.DataFrame:
 
 def add_arm(folder: Path, cell: Cell, arm: str, results: Path, record: dict) -> None:
     """Add a finished run's results for one arm of a cell to the tables in ``folder``; ``record`` is
-    its row of ``arms.csv``. That row is written last, so it marks the arm as complete. Raises
-    ``UserError`` if the run has no scores for the arm in this cell."""
+    its row of ``arms.csv``, to which precision, numbers of patients and the training's seconds
+    (wall time since it last resumed) are added. That row is written last, so it marks the arm as
+    complete. Raises ``UserError`` if the run has no scores for the arm in this cell."""
     scores = rows_of(results, OF_ARMS["segmentation"][0], cell)
     if arm not in set(scores["arm"]):
         raise UserError(f"{results}/evaluation/scores.csv: has no scores of {arm} in {cell.split}")
@@ -88,8 +89,10 @@ def add_arm(folder: Path, cell: Cell, arm: str, results: Path, record: dict) -> 
             add_rows(folder / f"{name}.csv", cell, rows_of(results, source, cell))
     trained, validated = training_sizes(read_table(results / "cohort" / "splits.tsv"))[cell.split]
     model = read_json(results / "segmentation" / cell.split / arm / "model" / "config.json")
+    benchmark = results / "benchmarks" / "segmentation" / "train_segmentation" / cell.split
     row = {
         **record,
+        "seconds": round(read_table(benchmark / f"{arm}.tsv").at[0, "s"]),
         "precision": model["precision"],
         "training_patients": trained,
         "validation_patients": validated,
