@@ -30,7 +30,7 @@ from workflow_scripts import expected
 from workflow_scripts.common.cuda import cuda_problem
 from workflow_scripts.common.files import UserError, read_table
 from workflow_scripts.common.fingerprint import content, fingerprint
-from workflow_scripts.common.keep import clear_stale_locks, remove_done
+from workflow_scripts.common.job_folder import clear_stale_locks, remove_done
 from workflow_scripts.common.processes import has_gpu
 from workflow_scripts.common.script import words_of
 from workflow_scripts.common.strict_yaml import read_yaml

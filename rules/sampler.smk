@@ -1,6 +1,6 @@
 """The choice of guidance, stochasticity and steps of the sampler: `make sampler`."""
 
-from workflow_scripts.bench.tried import PARTS, settings_grid
+from workflow_scripts.bench.sampler_candidates import PARTS, settings_grid
 
 SAMPLER = f"{BENCH}/sampler"
 SETTINGS = settings_grid(CONFIG.bench.sampler)

@@ -8,8 +8,8 @@ import click
 
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.script import words_of
-from workflow_scripts.serve.command import serve
-from workflow_scripts.synthesis.command import synthesize
+from workflow_scripts.serve.serve_command import serve
+from workflow_scripts.synthesis.synthesize_command import synthesize
 
 # All values of a run; not part of a wheel.
 DEFAULTS = Path(__file__).resolve().parents[1] / "config.yaml"

@@ -12,7 +12,7 @@ from workflow_scripts.autoencoder.encode_patients import Copy, warped_copy
 from workflow_scripts.autoencoder.model import SliceAutoencoder
 from workflow_scripts.autoencoder.reconstruct_patients import reconstruction_scores
 from workflow_scripts.autoencoder.settings import AutoencoderSection
-from workflow_scripts.autoencoder.slices import SliceAugmentation, SliceBatches
+from workflow_scripts.autoencoder.slice_batches import SliceAugmentation, SliceBatches
 from workflow_scripts.autoencoder.train import AutoencoderTraining, roughness
 from workflow_scripts.common.attributes import tumour_attributes
 from workflow_scripts.common.grid import Grid

@@ -18,10 +18,10 @@ from workflow_scripts.bench.collect_bench import (
 )
 from workflow_scripts.bench.compare_kept import compare_kept
 from workflow_scripts.bench.compared import compared
-from workflow_scripts.bench.ldm3d import VolumeSystem
 from workflow_scripts.bench.measure import measure, timed
+from workflow_scripts.bench.monai_ldm3d import VolumeSystem
 from workflow_scripts.bench.sliced import SlicedSystem
-from workflow_scripts.bench.work import STEPS, Work
+from workflow_scripts.bench.timed_step import STEPS, TimedStep
 from workflow_scripts.common.files import UserError
 from workflow_scripts.configuration import check, read_config
 
@@ -37,19 +37,19 @@ class SmallVolumeSystem(VolumeSystem):
     autoencoder_widths, denoiser_widths = (32, 32, 32), (32, 64, 64)
 
 
-def product() -> Work:
+def product() -> TimedStep:
     """A matrix product, which is as fast as anything gets here."""
     layer = torch.nn.Linear(256, 128, bias=False)
     x = torch.randn(512, 256)
-    return Work(lambda: layer(x), 4, "slice", (layer,), "fp32")
+    return TimedStep(lambda: layer(x), 4, "slice", (layer,), "fp32")
 
 
-def killed() -> Work:
-    """Work that the system ends, as it does where memory is short."""
-    return Work(lambda: os.kill(os.getpid(), signal.SIGKILL), 1, "slice", (), "fp32")
+def killed() -> TimedStep:
+    """TimedStep that the system ends, as it does where memory is short."""
+    return TimedStep(lambda: os.kill(os.getpid(), signal.SIGKILL), 1, "slice", (), "fp32")
 
 
-def broken() -> Work:
+def broken() -> TimedStep:
     raise ValueError("no such network")
 
 
@@ -89,9 +89,9 @@ def test_operations_are_those_of_one_of_the_counted_units():
     assert found["parameters"] == 256 * 128
 
 
-def greedy() -> Work:
-    """Work that asks for more memory than any machine has."""
-    return Work(lambda: torch.empty(1 << 60), 1, "slice", (), "fp32")
+def greedy() -> TimedStep:
+    """TimedStep that asks for more memory than any machine has."""
+    return TimedStep(lambda: torch.empty(1 << 60), 1, "slice", (), "fp32")
 
 
 @pytest.mark.parametrize("work", [killed, greedy])

@@ -10,7 +10,7 @@ from fakes import Named
 
 from workflow_scripts.bench import run_ldm3d
 from workflow_scripts.bench.collect_curves import against_steps, against_time, with_times
-from workflow_scripts.bench.ldm3d import VolumeSystem
+from workflow_scripts.bench.monai_ldm3d import VolumeSystem
 from workflow_scripts.bench.run_ldm3d import VolumeDiffusion, scores, volume
 from workflow_scripts.bench.run_setup import main as run_setup
 from workflow_scripts.bench.runs import priors, run_values, runs, shared_values

@@ -15,7 +15,13 @@ from workflow_scripts.autoencoder.codec import Codec
 from workflow_scripts.bench import choose_setting, make_held_out, report_setting, sample_setting
 from workflow_scripts.bench.draw_blind import EACH, shuffled
 from workflow_scripts.bench.sampler import MEASURES, judged, left_out
-from workflow_scripts.bench.tried import CHANGED, PARTS, held_out, setting_name, settings_grid
+from workflow_scripts.bench.sampler_candidates import (
+    CHANGED,
+    PARTS,
+    held_out,
+    setting_name,
+    settings_grid,
+)
 from workflow_scripts.cohort.plan import phantom_ids
 from workflow_scripts.cohort.settings import MOST_ON_GRID
 from workflow_scripts.common.files import UserError, read_json, read_table, write_json

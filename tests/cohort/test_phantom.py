@@ -8,7 +8,7 @@ from workflow_scripts.cohort.deformation import integrate, symmetric
 from workflow_scripts.cohort.make_phantom import save_phantom
 from workflow_scripts.cohort.phantom import displacement, make_phantom
 from workflow_scripts.cohort.plan import plan_phantom
-from workflow_scripts.cohort.sampling import move, rotation, sample, smooth_noise, voxel_points
+from workflow_scripts.cohort.random_fields import move, rotation, sample, smooth_noise, voxel_points
 from workflow_scripts.cohort.tumour import grow, largest_voxels
 
 

@@ -16,7 +16,7 @@ from workflow_scripts.common.patients import save_patient
 READING = """
 import os, resource, sys
 import numpy as np
-from workflow_scripts.autoencoder.slices import SliceBatches
+from workflow_scripts.autoencoder.slice_batches import SliceBatches
 from workflow_scripts.common.stored import StoredRows
 
 def peak():

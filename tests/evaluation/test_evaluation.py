@@ -37,7 +37,7 @@ from workflow_scripts.evaluation.adherence import (
     agreement,
     split_adherence,
 )
-from workflow_scripts.evaluation.contrast import (
+from workflow_scripts.evaluation.tumour_contrast import (
     contrast_rows,
     healthy_spread,
     ratio_of_means,

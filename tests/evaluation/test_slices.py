@@ -6,8 +6,8 @@ import pytest
 from tests.orientation import SHAPE, left_block, marked_sides
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient, save_patient
-from workflow_scripts.evaluation.look import style
-from workflow_scripts.evaluation.slices import side_by_side, sweep
+from workflow_scripts.evaluation.figure_style import style
+from workflow_scripts.evaluation.slice_figures import side_by_side, sweep
 
 GRID = Grid(SHAPE, (5.0, 5.0, 5.0))
 LOOK = (GRID, ["flair"], "whole_tumour", "title")

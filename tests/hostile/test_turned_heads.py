@@ -10,7 +10,7 @@ from tests.hostile.conftest import rotation
 from workflow_scripts.cohort.phantom import make_phantom
 from workflow_scripts.cohort.plan import plan_phantom
 from workflow_scripts.preprocess.align import DOUBTFUL_OVERLAP, TURNED_DEG, align
-from workflow_scripts.preprocess.raw import Raw
+from workflow_scripts.preprocess.raw_patient import Raw
 from workflow_scripts.preprocess.settings import PreprocessSettings
 
 pytestmark = pytest.mark.hostile

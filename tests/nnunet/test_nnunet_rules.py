@@ -13,7 +13,7 @@ from workflow_scripts.common.files import UserError, write_json
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.nifti import load_volume
 from workflow_scripts.common.patients import Patient, save_patient
-from workflow_scripts.export.cases import SYNTHETIC, Case
+from workflow_scripts.export.exported_patients import SYNTHETIC, Case
 from workflow_scripts.export.nnunet import write_nnunet
 from workflow_scripts.nnunet import predict_nnunet, train_nnunet
 from workflow_scripts.nnunet.commands import command_path

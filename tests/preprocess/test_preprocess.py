@@ -20,7 +20,7 @@ from workflow_scripts.common.patients import Patient
 from workflow_scripts.preprocess.native import drawn_label, to_native
 from workflow_scripts.preprocess.normalise import normalise
 from workflow_scripts.preprocess.preprocess_patient import main, save_transform
-from workflow_scripts.preprocess.raw import choose_reference, label_frame
+from workflow_scripts.preprocess.raw_patient import choose_reference, label_frame
 from workflow_scripts.preprocess.registration import register_rigid
 from workflow_scripts.preprocess.resample import resample_image, resample_label
 from workflow_scripts.preprocess.skull_strip import (

@@ -10,8 +10,8 @@ from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import collapse, nested_masks
 from workflow_scripts.common.masks import dice
 from workflow_scripts.common.patients import Patient
-from workflow_scripts.rivals import volumes
-from workflow_scripts.rivals.volumes import MASKS, VolumeBatches, from_volume, read_volume
+from workflow_scripts.rivals import rival_volumes as volumes
+from workflow_scripts.rivals.rival_volumes import MASKS, VolumeBatches, from_volume, read_volume
 
 GRID = Grid((32, 32, 24), (5.0, 5.0, 6.0))
 

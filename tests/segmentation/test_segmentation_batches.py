@@ -7,15 +7,15 @@ import torch
 from workflow_scripts.common.masks import dice
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.segmentation.batches import SegmentationBatches
-from workflow_scripts.segmentation.classical import ClassicalAugmentation
-from workflow_scripts.segmentation.model import SegmentationNetwork
-from workflow_scripts.segmentation.volumes import (
+from workflow_scripts.segmentation.blocks import (
     masks_to_classes,
     read_block,
     reference_masks,
     region_masks,
     whole,
 )
+from workflow_scripts.segmentation.classical import ClassicalAugmentation
+from workflow_scripts.segmentation.model import SegmentationNetwork
 
 ARMS = (
     "real",

@@ -24,7 +24,7 @@ from workflow_scripts.serve import app as app_module
 from workflow_scripts.serve import studio as studio_module
 from workflow_scripts.serve.app import BODY, make_app
 from workflow_scripts.serve.choices import Limits, add_anatomies, names_of
-from workflow_scripts.serve.command import listening
+from workflow_scripts.serve.serve_command import listening
 from workflow_scripts.serve.studio import Studio
 from workflow_scripts.synthesis.anatomies import NoAnatomies, RequestedAnatomies
 from workflow_scripts.synthesis.anatomy_folder import Brain

@@ -10,7 +10,7 @@ import pytest
 
 from workflow_scripts.common.files import UserError, read_table, write_json, write_table
 from workflow_scripts.study import repeat_cell, run, write_study
-from workflow_scripts.study.tables import (
+from workflow_scripts.study.cells import (
     OF_ARMS,
     Cell,
     add_arm,

@@ -18,7 +18,7 @@ from workflow_scripts.common.patients import Patient
 from workflow_scripts.diffusion.conditions import Scaling
 from workflow_scripts.synthesis.draw_requests import draw
 from workflow_scripts.synthesis.draw_sweep import Room, places, sizes
-from workflow_scripts.synthesis.patients import make_patients
+from workflow_scripts.synthesis.patient_batches import make_patients
 from workflow_scripts.synthesis.request_table import CENTROID
 from workflow_scripts.synthesis.requests import complete, load_brain, reason_to_refuse
 from workflow_scripts.synthesis.sampling import misfits, synthesise

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from workflow_scripts.common import fingerprint as fp
+from workflow_scripts.study.cells import Cell
 from workflow_scripts.study.run import SETUPS, command_of
-from workflow_scripts.study.tables import Cell
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("--configfile", str(ROOT / "config" / "tiny.yaml"))

@@ -7,15 +7,15 @@ import torch
 
 from workflow_scripts.autoencoder.codec import build_model, encode_slices
 from workflow_scripts.autoencoder.settings import AutoencoderConfig, AutoencoderSettings
-from workflow_scripts.autoencoder.slices import SliceAugmentation, SliceBatches
+from workflow_scripts.autoencoder.slice_batches import SliceAugmentation, SliceBatches
 from workflow_scripts.autoencoder.train import AutoencoderTraining
-from workflow_scripts.common.choice import evenly_chosen
 from workflow_scripts.common.device import arithmetic, device
 from workflow_scripts.common.files import write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.job import training_job
 from workflow_scripts.common.labels import collapse
 from workflow_scripts.common.patients import Patient
+from workflow_scripts.common.subsets import evenly_chosen
 from workflow_scripts.common.weights import load_config, load_weights, save_model
 
 # The latents' scale is computed from at most this many patients, evenly spaced.

@@ -5,7 +5,7 @@ import logging
 import pandas as pd
 
 from workflow_scripts.bench.sampler import judged, left_out
-from workflow_scripts.bench.tried import CHANGED, setting_name
+from workflow_scripts.bench.sampler_candidates import CHANGED, setting_name
 from workflow_scripts.common.files import UserError, read_json, read_table, write_json, write_table
 
 

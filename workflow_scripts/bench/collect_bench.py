@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from workflow_scripts.bench.work import STEPS
+from workflow_scripts.bench.timed_step import STEPS
 from workflow_scripts.common.files import read_json, read_table, write_table, write_text
 from workflow_scripts.evaluation.tables import markdown
 

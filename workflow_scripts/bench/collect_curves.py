@@ -6,7 +6,7 @@ from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from workflow_scripts.bench.runs import SAMPLED
 from workflow_scripts.common.files import read_table, staged, write_table
-from workflow_scripts.evaluation.look import note, style
+from workflow_scripts.evaluation.figure_style import note, style
 from workflow_scripts.evaluation.plots import COLOURS
 
 TRAINING = ["autoencoder", "encoding", "diffusion"]

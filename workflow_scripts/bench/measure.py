@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from workflow_scripts.bench.work import Work
+from workflow_scripts.bench.timed_step import TimedStep
 from workflow_scripts.common.device import arithmetic, device
 from workflow_scripts.common.provenance import peak_mb
 
@@ -18,7 +18,7 @@ SIDE = {"cpu": 2048, "cuda": 8192}
 PEAK_SECONDS = 1.0
 
 
-def measure(build: Callable[[], Work], seconds: float, threads: int) -> dict | None:
+def measure(build: Callable[[], TimedStep], seconds: float, threads: int) -> dict | None:
     """Time, memory and operations per slice or volume of the work from ``build``.
 
     It runs in a separate process, so that the peak memory is that of this work only. ``None`` if
@@ -43,7 +43,7 @@ def measure(build: Callable[[], Work], seconds: float, threads: int) -> dict | N
     return result
 
 
-def _report(send: Connection, build: Callable[[], Work], seconds: float, threads: int) -> None:
+def _report(send: Connection, build: Callable[[], TimedStep], seconds: float, threads: int) -> None:
     try:
         torch.set_num_threads(threads)
         send.send(timed(build(), seconds))
@@ -57,7 +57,7 @@ def _lacks_memory(error: Exception) -> bool:
     return isinstance(error, known) or "can't allocate memory" in str(error)
 
 
-def timed(work: Work, seconds: float) -> dict:
+def timed(work: TimedStep, seconds: float) -> dict:
     """Repeat the work for ``seconds`` after a warm-up call, and measure it."""
     with FlopCounterMode(display=False) as counter:
         times = [_time(work.call)]

@@ -21,7 +21,7 @@ from workflow_scripts.preprocess.align import (
     find_brain,
     register_modalities,
 )
-from workflow_scripts.preprocess.raw import Raw, read_raw
+from workflow_scripts.preprocess.raw_patient import Raw, read_raw
 from workflow_scripts.preprocess.similarity import Comparison
 from workflow_scripts.preprocess.skull_strip import stripped_mask
 from workflow_scripts.preprocess.volumes import to_image

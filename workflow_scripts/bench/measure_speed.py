@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from workflow_scripts.bench.ldm3d import VolumeSystem
 from workflow_scripts.bench.measure import measure
+from workflow_scripts.bench.monai_ldm3d import VolumeSystem
 from workflow_scripts.bench.sliced import SlicedSystem
-from workflow_scripts.bench.work import STEPS
+from workflow_scripts.bench.timed_step import STEPS
 from workflow_scripts.common.files import read_json, write_json, write_table
-from workflow_scripts.common.keep import kept_folder
+from workflow_scripts.common.job_folder import kept_folder
 from workflow_scripts.configuration import check
 
 logger = logging.getLogger(__name__)

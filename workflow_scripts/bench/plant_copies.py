@@ -15,8 +15,8 @@ import torch
 from workflow_scripts.autoencoder.augment import augment_patient
 from workflow_scripts.autoencoder.codec import Codec
 from workflow_scripts.autoencoder.settings import WarpSettings
-from workflow_scripts.common.choice import evenly_chosen
 from workflow_scripts.common.files import UserError, read_json
+from workflow_scripts.common.subsets import evenly_chosen
 from workflow_scripts.evaluation.evaluate_memory import load_trained, patients_of_run
 from workflow_scripts.evaluation.memory import (
     Encoded,

@@ -13,7 +13,7 @@ from workflow_scripts.bench.sampler import (
     judged,
     sampled,
 )
-from workflow_scripts.bench.tried import CHANGED, held_out, setting_name
+from workflow_scripts.bench.sampler_candidates import CHANGED, held_out, setting_name
 from workflow_scripts.common.files import read_json, read_table, write_table, write_text
 from workflow_scripts.evaluation.tables import markdown, number
 from workflow_scripts.synthesis.model import PARTS, SynthesisModel

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from workflow_scripts.autoencoder.reconstruct_patients import reconstruction_scores
-from workflow_scripts.bench.ldm3d import VolumeSystem, draw_generator
-from workflow_scripts.bench.work import optimiser_step
+from workflow_scripts.bench.monai_ldm3d import VolumeSystem, draw_generator
+from workflow_scripts.bench.timed_step import optimiser_step
 from workflow_scripts.common.device import autocast, device
 from workflow_scripts.common.files import staged_directory, write_json, write_table
 from workflow_scripts.common.grid import Grid

@@ -12,7 +12,7 @@ from workflow_scripts.evaluation.adherence import DISTANCE, MET, SMALL, draw_adh
 from workflow_scripts.evaluation.image_measures import away_from, fine_detail
 from workflow_scripts.evaluation.whole_brains import whole_brain
 from workflow_scripts.synthesis.model import SynthesisModel
-from workflow_scripts.synthesis.patients import make_patients
+from workflow_scripts.synthesis.patient_batches import make_patients
 from workflow_scripts.synthesis.settings import SamplingSettings
 
 MEASURES = ("slice_ratio", "outline_roughness", "fine_detail")

@@ -11,7 +11,7 @@ from workflow_scripts.autoencoder.codec import build_model as build_autoencoder
 from workflow_scripts.autoencoder.codec import encode_slices, slices_at_once
 from workflow_scripts.autoencoder.model import SliceAutoencoder, slice_positions
 from workflow_scripts.autoencoder.train import AutoencoderTraining
-from workflow_scripts.bench.work import Work, optimiser_step
+from workflow_scripts.bench.timed_step import TimedStep, optimiser_step
 from workflow_scripts.common.attributes import CONDITIONS
 from workflow_scripts.common.device import autocast, device
 from workflow_scripts.common.grid import Grid
@@ -48,7 +48,7 @@ class SlicedSystem:
         down = config.autoencoder.down
         self.latent_shape = (config.autoencoder.latent_channels, x // down, y // down, z)
 
-    def autoencoder_train(self) -> Work:
+    def autoencoder_train(self) -> TimedStep:
         """A training step of the slice autoencoder."""
         settings, model = self.config.autoencoder, self._autoencoder()
         training = AutoencoderTraining(model, settings, seed=0).to(device())
@@ -58,16 +58,16 @@ class SlicedSystem:
             for part in (images, labels, slice_positions(self.slices).numpy())
         )
         step = self._training_step(training, batch, settings)
-        return Work(step, self.slices, "slice", (model,), settings.precision)
+        return TimedStep(step, self.slices, "slice", (model,), settings.precision)
 
-    def encode(self) -> Work:
+    def encode(self) -> TimedStep:
         """Encode as many slices of one patient as are encoded at once."""
         settings, model = self.config.autoencoder, self._autoencoder().eval()
         count = self._at_once()
         call = partial(_encode, model, *self._volume(count), settings.precision)
-        return Work(call, count, "slice", (model.encoder,), settings.precision)
+        return TimedStep(call, count, "slice", (model.encoder,), settings.precision)
 
-    def second_stage_train(self) -> Work:
+    def second_stage_train(self) -> TimedStep:
         """A training step of the denoiser on a batch, which is encoded first with
         ``encodes_anew``."""
         settings = self.config.diffusion
@@ -88,7 +88,7 @@ class SlicedSystem:
         batch = tuple(part.to(device()) for part in batches(0))
         step = self._training_step(training, batch, settings)
         if not self.encodes_anew:
-            return Work(step, self.volumes, "volume", _networks(bundle), settings.precision)
+            return TimedStep(step, self.volumes, "volume", _networks(bundle), settings.precision)
         autoencoder, volume = self._autoencoder().eval(), self._volume(self.grid.shape[2])
 
         def encode_and_step() -> None:
@@ -96,9 +96,11 @@ class SlicedSystem:
                 _encode(autoencoder, *volume, self.config.autoencoder.precision)
             step()
 
-        return Work(encode_and_step, self.volumes, "volume", _networks(bundle), settings.precision)
+        return TimedStep(
+            encode_and_step, self.volumes, "volume", _networks(bundle), settings.precision
+        )
 
-    def denoise(self) -> Work:
+    def denoise(self) -> TimedStep:
         """One evaluation of the denoiser and of the layout denoiser for one volume, as in
         sampling."""
         settings = self.config.diffusion
@@ -124,9 +126,9 @@ class SlicedSystem:
             known = bundle.condition(settings, vectors, ellipsoid, present, *anatomy)
             return bundle.estimate(process, x, sigma, known, precision)
 
-        return Work(call, 1, "volume", _networks(bundle), precision)
+        return TimedStep(call, 1, "volume", _networks(bundle), precision)
 
-    def decode(self) -> Work:
+    def decode(self) -> TimedStep:
         """Decode as many slices as are decoded at once."""
         settings, model = self.config.autoencoder, self._autoencoder().eval()
         count = self._at_once()
@@ -138,7 +140,7 @@ class SlicedSystem:
             with autocast(settings.precision, device()):
                 return model.decode(latents, positions)[0]
 
-        return Work(call, count, "slice", (model.decoder,), settings.precision)
+        return TimedStep(call, count, "slice", (model.decoder,), settings.precision)
 
     @property
     def evaluations(self) -> int:

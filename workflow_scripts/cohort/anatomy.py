@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from workflow_scripts.cohort.deformation import Frame, push_outwards
 from workflow_scripts.cohort.plan import Plan
-from workflow_scripts.cohort.sampling import Array, resize, sample, smooth_noise
+from workflow_scripts.cohort.random_fields import Array, resize, sample, smooth_noise
 from workflow_scripts.cohort.template import Template
 from workflow_scripts.cohort.tumour import tumour_burden, tumour_label
 

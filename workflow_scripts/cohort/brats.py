@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from workflow_scripts.cohort.cases import Case, cohort_folder
+from workflow_scripts.cohort.patient_files import Case, cohort_folder
 from workflow_scripts.common.files import UserError
 
 KINDS = {

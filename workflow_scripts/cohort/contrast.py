@@ -6,7 +6,7 @@ from scipy import ndimage
 from workflow_scripts.cohort.anatomy import Anatomy
 from workflow_scripts.cohort.modalities import MODALITIES
 from workflow_scripts.cohort.plan import Plan
-from workflow_scripts.cohort.sampling import Array, resize, smooth_noise
+from workflow_scripts.cohort.random_fields import Array, resize, smooth_noise
 from workflow_scripts.cohort.settings import PhantomSettings
 
 # Mean intensity of each tissue, white matter in T1 being 1. As in SynthSeg (Billot et al. 2023)

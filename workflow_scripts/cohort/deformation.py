@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from workflow_scripts.cohort.plan import Plan
-from workflow_scripts.cohort.sampling import Array, rotation, sample, voxel_points
+from workflow_scripts.cohort.random_fields import Array, rotation, sample, voxel_points
 from workflow_scripts.cohort.template import FLOOR_MM, LOW_MM, Template
 from workflow_scripts.common.grid import TEMPLATE_CENTRE_MM, Grid
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from workflow_scripts.cohort.brats import brats_cases
-from workflow_scripts.cohort.cases import Case
 from workflow_scripts.cohort.inspection import inspect_cases
 from workflow_scripts.cohort.msd import msd_cases
+from workflow_scripts.cohort.patient_files import Case
 from workflow_scripts.cohort.plan import phantom_ids, plan_phantom
 from workflow_scripts.cohort.problems import Problem, problem_table
 from workflow_scripts.cohort.settings import PhantomSettings

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from workflow_scripts.cohort.brats import brats_files
-from workflow_scripts.cohort.cases import Case
 from workflow_scripts.cohort.msd import msd_cases
+from workflow_scripts.cohort.patient_files import Case
 from workflow_scripts.cohort.settings import CohortSettings
 from workflow_scripts.cohort.table import table_cases
 from workflow_scripts.common.files import UserError

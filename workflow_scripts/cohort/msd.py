@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from workflow_scripts.cohort.cases import Case, cohort_folder
+from workflow_scripts.cohort.patient_files import Case, cohort_folder
 from workflow_scripts.common.files import UserError, read_json
 
 MODALITIES = {"flair": "flair", "t1w": "t1", "t1gd": "t1ce", "t2w": "t2"}

@@ -15,7 +15,7 @@ from workflow_scripts.cohort.contrast import ideal_image, scan
 from workflow_scripts.cohort.deformation import build_frame, grid_frame
 from workflow_scripts.cohort.modalities import reference_modality
 from workflow_scripts.cohort.plan import Plan
-from workflow_scripts.cohort.sampling import move, rotation
+from workflow_scripts.cohort.random_fields import move, rotation
 from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.cohort.template import load_template
 from workflow_scripts.common.grid import Grid

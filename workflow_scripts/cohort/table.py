@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from workflow_scripts.cohort.cases import Case
 from workflow_scripts.cohort.modalities import MODALITIES
+from workflow_scripts.cohort.patient_files import Case
 from workflow_scripts.common.files import UserError, read_text_table
 
 # Of a table's columns, those that are read.

@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from workflow_scripts.cohort.sampling import Array, voxel_points
+from workflow_scripts.cohort.random_fields import Array, voxel_points
 from workflow_scripts.common.mni152 import mni152
 
 SPACING_MM = 2.0

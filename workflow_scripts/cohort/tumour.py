@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from workflow_scripts.cohort.plan import Plan
-from workflow_scripts.cohort.sampling import Array, smooth_noise
+from workflow_scripts.cohort.random_fields import Array, smooth_noise
 
 GROWTH = 0.15  # per step
 DIFFUSION_WHITE, DIFFUSION_GREY = 0.15, 0.002  # voxels² of 2 mm per step

@@ -11,8 +11,8 @@ import torch
 
 from workflow_scripts.common.device import arithmetic, device
 from workflow_scripts.common.fit import fit
+from workflow_scripts.common.job_folder import kept_folder
 from workflow_scripts.common.job_words import log_start
-from workflow_scripts.common.keep import kept_folder
 from workflow_scripts.common.processes import local_rank
 from workflow_scripts.common.training import Training
 

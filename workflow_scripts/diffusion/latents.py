@@ -6,11 +6,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from workflow_scripts.common.choice import evenly_chosen
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.fold import Patch, fold, unfold
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.stored import StoredRows
+from workflow_scripts.common.subsets import evenly_chosen
 from workflow_scripts.diffusion.conditions import MAPS, draw_maps, latent_points
 from workflow_scripts.diffusion.correction import Surroundings, head_parts, slice_means
 from workflow_scripts.diffusion.settings import DenoiserSettings

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist, pdist
 
-from workflow_scripts.common.choice import evenly_chosen
+from workflow_scripts.common.subsets import evenly_chosen
 
 Features = NDArray[np.float64]
 # A kernel compares all pairs: larger sets are reduced to this many, evenly spaced.

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from monai.metrics import MultiScaleSSIMMetric
 
-from workflow_scripts.common.choice import evenly_chosen
 from workflow_scripts.common.patients import Patient
+from workflow_scripts.common.subsets import evenly_chosen
 
 PAIRS = 60
 KERNEL = 5

@@ -12,8 +12,8 @@ from workflow_scripts.common.files import read_table, staged_directory
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient, patient_folders
 from workflow_scripts.common.words import split_words
-from workflow_scripts.evaluation import plots, slices
-from workflow_scripts.evaluation.look import note, style
+from workflow_scripts.evaluation import plots, slice_figures
+from workflow_scripts.evaluation.figure_style import note, style
 
 PAIRS = 4
 # The first synthetic patients are a random sample, since requests are drawn at random.
@@ -92,7 +92,7 @@ def draw_sweeps(files, params, options: tuple) -> dict[str, Figure]:
             ]
         else:
             title += f" ({at[0]} mm)"
-        drawn[f"{kind}_sweep"] = slices.sweep(
+        drawn[f"{kind}_sweep"] = slice_figures.sweep(
             swept, headings, centres, *options, f"{title}, {split_words(params.shown)}"
         )
     return drawn
@@ -116,16 +116,16 @@ def draw_images(files, params, grid: Grid) -> dict[str, Figure]:
     if pairs := pair_by_volume(real, synthetic, grid, PAIRS):
         title = f"Held-out and synthetic patients, {words}"
         heads = HELD_OUT[params.phantoms], "SYNTHETIC"
-        drawn["real_and_synthetic"] = slices.side_by_side(pairs, *options, title, heads)
+        drawn["real_and_synthetic"] = slice_figures.side_by_side(pairs, *options, title, heads)
     if pairs := list(zip(synthetic[:SHEET:2], synthetic[1:SHEET:2], strict=False)):
         title = f"The first {2 * len(pairs)} synthetic patients, {words}"
-        drawn["synthetic_patients"] = slices.side_by_side(
+        drawn["synthetic_patients"] = slice_figures.side_by_side(
             pairs, *options, title, ALIKE, contours=False
         )
     training = {Path(p).parent.name: Patient(Path(p).parent) for p in files.training}
     if pairs := nearest_pairs(read_table(files.neighbours[0]), synthetic, training, PAIRS):
         title = f"Synthetic patients nearest to a training patient, {words}"
-        drawn["nearest_training_patients"] = slices.side_by_side(
+        drawn["nearest_training_patients"] = slice_figures.side_by_side(
             pairs, *options, title, NEAREST, same_cut=True
         )
     return drawn | draw_sweeps(files, params, options)

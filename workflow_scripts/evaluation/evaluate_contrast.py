@@ -7,7 +7,7 @@ import pandas as pd
 from workflow_scripts.common.files import read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import patient_folders
-from workflow_scripts.evaluation.contrast import GROUPS, contrast_rows, healthy_spread, steps
+from workflow_scripts.evaluation.tumour_contrast import GROUPS, contrast_rows, healthy_spread, steps
 
 
 def main(snakemake) -> None:

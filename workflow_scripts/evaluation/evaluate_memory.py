@@ -9,11 +9,11 @@ import pandas as pd
 import torch
 
 from workflow_scripts.autoencoder.codec import Codec
-from workflow_scripts.common.choice import evenly_chosen
 from workflow_scripts.common.files import read_table, write_table
 from workflow_scripts.common.nifti import load_volume
 from workflow_scripts.common.patients import patient_folders
 from workflow_scripts.common.stored import StoredRows
+from workflow_scripts.common.subsets import evenly_chosen
 from workflow_scripts.evaluation.memory import (
     COLUMNS,
     GROUPS,

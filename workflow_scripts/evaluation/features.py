@@ -11,12 +11,12 @@ from torch import nn
 
 from workflow_scripts.autoencoder.codec import Codec, build_model, encode_slices
 from workflow_scripts.autoencoder.settings import AutoencoderSettings
-from workflow_scripts.common.choice import evenly_chosen
 from workflow_scripts.common.device import device
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import collapse
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.common.prior import EMBEDDED, fitting_autoencoder
+from workflow_scripts.common.subsets import evenly_chosen
 from workflow_scripts.common.weights import load_config, settings_of
 
 # Maximum number of vectors per patient, evenly spaced.

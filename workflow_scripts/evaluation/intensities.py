@@ -10,7 +10,7 @@ from scipy.stats import wasserstein_distance
 
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient
-from workflow_scripts.evaluation.contrast import surroundings
+from workflow_scripts.evaluation.tumour_contrast import surroundings
 
 REGIONS = ("tumour", "surroundings", "rest")
 # Values per patient and region, evenly spaced, so that all patients count equally.

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from workflow_scripts.autoencoder.codec import Codec
-from workflow_scripts.common.choice import evenly_chosen
 from workflow_scripts.common.files import write_table
 from workflow_scripts.common.patients import Patient, patient_folders, save_patient
+from workflow_scripts.common.subsets import evenly_chosen
 from workflow_scripts.evaluation.quality import Groups, Row
 
 

@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
 from workflow_scripts.common.words import region_words, split_words
 from workflow_scripts.evaluation.adherence import fit_line, rows_with
-from workflow_scripts.evaluation.look import note
+from workflow_scripts.evaluation.figure_style import note
 from workflow_scripts.evaluation.statistics import crossed_mean, patients_by_seeds, per_patient
 
 # Okabe & Ito's colours, which are distinguishable with colour blindness.

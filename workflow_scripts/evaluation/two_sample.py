@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from workflow_scripts.common.choice import evenly_chosen
 from workflow_scripts.common.patients import Patient
+from workflow_scripts.common.subsets import evenly_chosen
 from workflow_scripts.evaluation.intervals import UNKNOWN, auc_interval
 
 # Side of a crop in voxels, or the slice's side if that is shorter.

@@ -9,12 +9,12 @@ from workflow_scripts.common.prior import PRIORS
 from workflow_scripts.common.words import MODALITIES, split_words
 from workflow_scripts.evaluation.adherence import MET
 from workflow_scripts.evaluation.comparisons import MAIN
-from workflow_scripts.evaluation.contrast import GROUPS
 from workflow_scripts.evaluation.in_short import PHANTOMS, in_short
 from workflow_scripts.evaluation.memory import memory_text
 from workflow_scripts.evaluation.native_scores import native_text
 from workflow_scripts.evaluation.table_words import ATTRIBUTES, MEASURES, UNITS, in_words
 from workflow_scripts.evaluation.tables import markdown, number, with_interval
+from workflow_scripts.evaluation.tumour_contrast import GROUPS
 from workflow_scripts.evaluation.verdicts import verdicts_text
 from workflow_scripts.synthesis.request_table import CENTROID
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from workflow_scripts.common.files import read_json, write_json, write_text
-from workflow_scripts.export.cases import SYNTHETIC, Case, copy_label
+from workflow_scripts.export.exported_patients import SYNTHETIC, Case, copy_label
 from workflow_scripts.synthesis.request_table import source_of
 
 VERSION = "1.10.0"

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from workflow_scripts.common.masks import foreground
-from workflow_scripts.segmentation.volumes import masks_to_classes
+from workflow_scripts.segmentation.blocks import masks_to_classes
 
 
 class Standardise:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from workflow_scripts.common.files import write_json
 from workflow_scripts.common.labels import class_count
-from workflow_scripts.export.cases import Case, copy_label
+from workflow_scripts.export.exported_patients import Case, copy_label
 
 
 def write_datalist(

@@ -5,8 +5,8 @@ from pathlib import Path
 from workflow_scripts.common.files import UserError, read_table, staged_directory
 from workflow_scripts.common.patients import patient_folders
 from workflow_scripts.export.bids import subject, write_bids
-from workflow_scripts.export.cases import SYNTHETIC, Case
 from workflow_scripts.export.datalist import write_datalist
+from workflow_scripts.export.exported_patients import SYNTHETIC, Case
 from workflow_scripts.export.nnunet import write_nnunet
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from workflow_scripts.common.files import write_json
 from workflow_scripts.common.labels import regions
-from workflow_scripts.export.cases import LEARNED, SYNTHETIC, Case, copy_label
+from workflow_scripts.export.exported_patients import LEARNED, SYNTHETIC, Case, copy_label
 
 # Numbers from 500 are free for custom data sets.
 REAL, MADE, BOTH = 501, 502, 503

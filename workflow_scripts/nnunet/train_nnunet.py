@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from workflow_scripts.common.files import read_json, read_table, staged_directory, write_json
-from workflow_scripts.common.keep import kept_folder
+from workflow_scripts.common.job_folder import kept_folder
 from workflow_scripts.common.progress import Progress
 from workflow_scripts.export.nnunet import BOTH, REAL, dataset_name
 from workflow_scripts.nnunet.commands import NNUNet

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.geometry import ASK, same_grid
-from workflow_scripts.preprocess.raw import Raw
+from workflow_scripts.preprocess.raw_patient import RawPatient
 from workflow_scripts.preprocess.registration import (
     LEAST_OVERLAP,
     register_rigid,
     register_to_template,
     turned_deg,
 )
+from workflow_scripts.preprocess.registration_target import load_template
 from workflow_scripts.preprocess.resample import resample_mask
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.preprocess.similarity import Comparison
@@ -25,7 +26,6 @@ from workflow_scripts.preprocess.skull_strip import (
     deepbet_mask,
     stripped_mask,
 )
-from workflow_scripts.preprocess.template import load_template
 from workflow_scripts.preprocess.volumes import canonical_volume, to_image
 
 # Overlap of brain and template below which registration may have failed.
@@ -56,7 +56,7 @@ class Aligned:
 
 
 def find_brain(
-    raw: Raw, way: str, row: dict, stripped: NDArray[np.bool_] | None
+    raw: RawPatient, way: str, row: dict, stripped: NDArray[np.bool_] | None
 ) -> NDArray[np.bool_]:
     """Brain mask on the reference's voxels, by the method of ``preprocess.skull_strip``;
     ``stripped`` is the mask of a volume that is already skull-stripped."""
@@ -87,7 +87,7 @@ def given_mask(row: dict, target: sitk.Image) -> NDArray[np.bool_]:
     return resample_mask(mask > 0, affine, target, sitk.Transform())
 
 
-def align(raw: Raw, settings: PreprocessSettings, row: dict) -> Aligned:
+def align(raw: RawPatient, settings: PreprocessSettings, row: dict) -> Aligned:
     """Register the modalities to the reference, and the reference to the template.
 
     Raises ``UserError`` if the brain does not fit the template (``check_overlap``).
@@ -110,7 +110,7 @@ def align(raw: Raw, settings: PreprocessSettings, row: dict) -> Aligned:
     return Aligned(transform, to_modality, brain, overlap, similarity, tuple(warnings))
 
 
-def register_modalities(raw: Raw, way: str, stripped: bool) -> dict[str, sitk.Transform]:
+def register_modalities(raw: RawPatient, way: str, stripped: bool) -> dict[str, sitk.Transform]:
     """Rigid transforms from points (mm) of the reference to those of each modality, by the way of
     ``preprocess.coregister``; ``stripped`` says whether the volumes are skull-stripped already."""
     volume, affine = raw.images[raw.reference], raw.affines[raw.reference]
@@ -128,7 +128,7 @@ def register_modalities(raw: Raw, way: str, stripped: bool) -> dict[str, sitk.Tr
 
 
 def compare_modalities(
-    raw: Raw, to_modality: dict[str, sitk.Transform], comparison: Comparison
+    raw: RawPatient, to_modality: dict[str, sitk.Transform], comparison: Comparison
 ) -> dict[str, float | None]:
     """The similarity of each other modality and the reference, with which all are compared."""
     others = {name: volume for name, volume in raw.images.items() if name != raw.reference}

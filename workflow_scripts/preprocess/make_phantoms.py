@@ -15,7 +15,7 @@ import torch
 from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.files import staged, staged_directory
 from workflow_scripts.common.grid import Grid
-from workflow_scripts.common.keep import kept_folder
+from workflow_scripts.common.job_folder import kept_folder
 from workflow_scripts.common.patients import ARRAYS, save_patient, save_tissue
 from workflow_scripts.common.processes import end_with_parent
 from workflow_scripts.common.progress import Progress

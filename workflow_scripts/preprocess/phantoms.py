@@ -11,7 +11,7 @@ from workflow_scripts.cohort.plan import plan_phantom
 from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.preprocess.align import Aligned
-from workflow_scripts.preprocess.raw import Raw
+from workflow_scripts.preprocess.raw_patient import RawPatient
 from workflow_scripts.preprocess.regrid import on_grid
 from workflow_scripts.preprocess.settings import PreprocessSettings
 
@@ -36,7 +36,7 @@ def phantom_on_grid(
     images = {m: image.astype(np.float32) for m, image in patient.images.items()}
     reference = reference_modality(modalities)
     affines = dict.fromkeys(modalities, patient.affine)
-    raw = Raw(images, affines, patient.label, patient.affine, reference, reference)
+    raw = RawPatient(images, affines, patient.label, patient.affine, reference, reference)
     at_rest = dict.fromkeys(modalities, sitk.Euler3DTransform())
     return on_grid(
         raw, Aligned(sitk.Euler3DTransform(), at_rest, patient.brain > 0, None), grid, preprocess

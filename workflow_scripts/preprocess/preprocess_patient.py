@@ -16,7 +16,7 @@ from workflow_scripts.common.nifti import load_volume
 from workflow_scripts.common.patients import save_patient, save_tissue
 from workflow_scripts.preprocess.align import Aligned, align
 from workflow_scripts.preprocess.picture import draw_picture
-from workflow_scripts.preprocess.raw import Raw, choose_reference, read_raw, row_of
+from workflow_scripts.preprocess.raw_patient import RawPatient, choose_reference, read_raw, row_of
 from workflow_scripts.preprocess.regrid import check_tumour, on_grid
 from workflow_scripts.preprocess.resample import resample_label
 from workflow_scripts.preprocess.settings import PreprocessSettings
@@ -24,7 +24,7 @@ from workflow_scripts.preprocess.tissue import tissue_maps
 from workflow_scripts.preprocess.volumes import to_array, to_image
 
 
-def before_picture(raw: Raw, aligned: Aligned) -> tuple:
+def before_picture(raw: RawPatient, aligned: Aligned) -> tuple:
     """The input of ``draw_picture`` for the raw patient, on the reference's voxels."""
     grid = raw.images[raw.reference].shape, raw.affines[raw.reference]
     target = to_image(raw.images[raw.reference], raw.affines[raw.reference])
@@ -61,7 +61,7 @@ def _holds(path: Path, transform: sitk.Transform) -> bool:
     return written.GetParameters() == transform.GetParameters()
 
 
-def write_transforms(folder: Path, raw: Raw, aligned: Aligned, row: dict) -> None:
+def write_transforms(folder: Path, raw: RawPatient, aligned: Aligned, row: dict) -> None:
     """Write the transforms; the raw reference's voxels and affine, which predictions need to return
     to native space; the modality that the label was drawn on; the overlap of brain and template;
     the similarity of the modalities; and warnings."""

@@ -10,14 +10,14 @@ from workflow_scripts.common.files import UserError
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.preprocess.align import Aligned
 from workflow_scripts.preprocess.normalise import correct_bias, normalise
-from workflow_scripts.preprocess.raw import Raw
+from workflow_scripts.preprocess.raw_patient import RawPatient
 from workflow_scripts.preprocess.resample import resample_image, resample_label, resample_mask
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.preprocess.volumes import grid_image, to_image
 
 
 def on_grid(
-    raw: Raw, aligned: Aligned, grid: Grid, settings: PreprocessSettings
+    raw: RawPatient, aligned: Aligned, grid: Grid, settings: PreprocessSettings
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]:
     """Normalised images (M, X, Y, Z), label and brain (X, Y, Z), resampled once from raw voxels."""
     target = grid_image(grid)
@@ -45,7 +45,7 @@ def on_grid(
 
 
 def check_tumour(
-    raw: Raw, aligned: Aligned, label: NDArray, brain: NDArray, grid: Grid, where: str
+    raw: RawPatient, aligned: Aligned, label: NDArray, brain: NDArray, grid: Grid, where: str
 ) -> None:
     """Raise ``UserError`` if the tumour was lost in resampling, or lies outside the brain;
     ``where`` names the label's file."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from workflow_scripts.common.labels import class_count, collapse, regions
 from workflow_scripts.common.nifti import load_volume
 from workflow_scripts.common.patients import Patient
-from workflow_scripts.evaluation.slices import REGION_COLOURS
+from workflow_scripts.evaluation.slice_figures import REGION_COLOURS
 from workflow_scripts.report.failures import Prediction
 
 

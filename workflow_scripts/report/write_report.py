@@ -14,12 +14,12 @@ from PIL import Image
 
 from workflow_scripts.cohort.problems import Problem
 from workflow_scripts.common.attributes import AXES
-from workflow_scripts.common.choice import evenly_chosen
 from workflow_scripts.common.files import read_json, read_table, read_text_table, staged_directory
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import regions
 from workflow_scripts.common.patients import Patient, patient_folders
 from workflow_scripts.common.provenance import package_versions
+from workflow_scripts.common.subsets import evenly_chosen
 from workflow_scripts.common.words import MODALITIES, region_words
 from workflow_scripts.configuration import Config, check
 from workflow_scripts.evaluation.captions import CAPTIONS

@@ -7,8 +7,8 @@ from workflow_scripts.common.weights import load_config, load_weights, settings_
 from workflow_scripts.rivals.gan3d import GAN3D
 from workflow_scripts.rivals.ldm3d import LDM3D
 from workflow_scripts.rivals.rival import Rival
+from workflow_scripts.rivals.rival_volumes import MASKS
 from workflow_scripts.rivals.settings import GAN3DSettings, LDM3DSettings
-from workflow_scripts.rivals.volumes import MASKS
 
 # Network and settings of each rival.
 RIVALS: dict[str, tuple[type[Rival], type[GAN3DSettings | LDM3DSettings]]] = {

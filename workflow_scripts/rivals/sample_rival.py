@@ -14,7 +14,7 @@ from workflow_scripts.common.progress import Progress
 from workflow_scripts.common.randomness import generator
 from workflow_scripts.rivals.catalogue import load_rival
 from workflow_scripts.rivals.rival import Rival
-from workflow_scripts.rivals.volumes import from_volume
+from workflow_scripts.rivals.rival_volumes import from_volume
 
 
 def draw_patient(

@@ -12,7 +12,7 @@ from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.job import training_job
 from workflow_scripts.common.weights import save_model
 from workflow_scripts.rivals.catalogue import build_rival
-from workflow_scripts.rivals.volumes import VolumeBatches, read_volume
+from workflow_scripts.rivals.rival_volumes import VolumeBatches, read_volume
 
 
 def with_validation(losses: pd.DataFrame, validation: dict[int, float]) -> pd.DataFrame:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workflow_scripts.common.patients import Patient
+from workflow_scripts.segmentation.blocks import read_block, reference_masks
 from workflow_scripts.segmentation.classical import ClassicalAugmentation
 from workflow_scripts.segmentation.mixing import Volume, mixing_of
 from workflow_scripts.segmentation.settings import ADDED, SegmentationSettings, words_of
-from workflow_scripts.segmentation.volumes import read_block, reference_masks
 
 Folders = Sequence[str | Path]
 

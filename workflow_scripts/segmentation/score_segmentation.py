@@ -12,11 +12,11 @@ from workflow_scripts.common.labels import regions
 from workflow_scripts.common.nifti import load_volume
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.preprocess.native import drawn_label
-from workflow_scripts.preprocess.raw import row_of
+from workflow_scripts.preprocess.raw_patient import row_of
 from workflow_scripts.preprocess.volumes import canonical_volume
+from workflow_scripts.segmentation.blocks import reference_masks, region_masks
 from workflow_scripts.segmentation.metrics import region_scores
 from workflow_scripts.segmentation.official_metrics import image_scores, lesion_scores
-from workflow_scripts.segmentation.volumes import reference_masks, region_masks
 
 # Scores that are also computed in native space, with the same definition.
 NATIVE = ("dice", "hd95_mm", "nsd")

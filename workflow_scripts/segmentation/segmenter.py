@@ -15,9 +15,9 @@ from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import regions
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.common.weights import load_config, load_weights, settings_of
+from workflow_scripts.segmentation.blocks import masks_to_classes, whole
 from workflow_scripts.segmentation.model import SegmentationNetwork
 from workflow_scripts.segmentation.settings import SegmentationSettings
-from workflow_scripts.segmentation.volumes import masks_to_classes, whole
 
 
 def network_of(settings: SegmentationSettings, modalities: list[str], labels: str) -> nn.Module:

@@ -13,9 +13,9 @@ from workflow_scripts.common.masks import dice
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.common.processes import local_rank
 from workflow_scripts.common.training import Training
+from workflow_scripts.segmentation.blocks import reference_masks, whole
 from workflow_scripts.segmentation.segmenter import predict_masks
 from workflow_scripts.segmentation.settings import SegmentationSettings
-from workflow_scripts.segmentation.volumes import reference_masks, whole
 
 
 def validation_steps(steps: int, checks: int) -> list[int]:

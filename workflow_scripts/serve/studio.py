@@ -13,7 +13,7 @@ from workflow_scripts.common.files import UserError, write_table
 from workflow_scripts.common.settings import Section
 from workflow_scripts.serve.choices import Limits
 from workflow_scripts.synthesis.model import SynthesisModel
-from workflow_scripts.synthesis.patients import make_patients
+from workflow_scripts.synthesis.patient_batches import make_patients
 from workflow_scripts.synthesis.request_table import CENTROID, PHANTOM
 from workflow_scripts.synthesis.requests import complete, reason_to_refuse
 from workflow_scripts.synthesis.settings import SamplingSettings

@@ -16,8 +16,8 @@ import pandas as pd
 
 from workflow_scripts.common.files import UserError, read_table
 from workflow_scripts.evaluation.tables import number
+from workflow_scripts.study.cells import CELL, RECORDS, Cell
 from workflow_scripts.study.run import Study, add_options, chosen
-from workflow_scripts.study.tables import CELL, RECORDS, Cell
 
 # Tolerance of mean Dice: the third digit.
 TOLERANCE = 0.0005

@@ -22,7 +22,7 @@ from pathlib import Path
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.provenance import machine
 from workflow_scripts.common.strict_yaml import read_yaml
-from workflow_scripts.study.tables import (
+from workflow_scripts.study.cells import (
     OF_ARMS,
     OF_GENERATORS,
     Cell,

@@ -21,8 +21,8 @@ from workflow_scripts.evaluation.statistics import (
     patients_by_seeds,
 )
 from workflow_scripts.evaluation.tables import number, p_text, replace_between, signed
+from workflow_scripts.study.cells import CELL, finished_arms, needs_generator
 from workflow_scripts.study.run import SETUPS, TABLES, wanted_cells
-from workflow_scripts.study.tables import CELL, finished_arms, needs_generator
 
 DOCUMENT = Path("docs/study.md")
 CONFIDENCE = 0.95

@@ -13,7 +13,7 @@ from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import canonical
 from workflow_scripts.preprocess.align import align
 from workflow_scripts.preprocess.normalise import normalise
-from workflow_scripts.preprocess.raw import Raw, choose_reference, label_frame
+from workflow_scripts.preprocess.raw_patient import RawPatient, choose_reference, label_frame
 from workflow_scripts.preprocess.regrid import on_grid
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.preprocess.skull_strip import stripped_mask
@@ -98,7 +98,7 @@ def read_brain(
     return Brain(volume, label, brain, tissue_maps(volume, brain, label, grid))
 
 
-def _read(folder: Path, modalities: list[str], settings: PreprocessSettings) -> Raw:
+def _read(folder: Path, modalities: list[str], settings: PreprocessSettings) -> RawPatient:
     """The files of a folder; without a label there is no tumour."""
     files = find_files(folder, modalities)
     images, affines = {}, {}
@@ -115,4 +115,4 @@ def _read(folder: Path, modalities: list[str], settings: PreprocessSettings) -> 
         label = canonical(values, scheme, str(path))
         shapes = {m: (images[m].shape, affines[m]) for m in [reference, *modalities]}
         frame = label_frame(label.shape, label_affine, shapes, str(path))
-    return Raw(images, affines, label, label_affine, frame, reference)
+    return RawPatient(images, affines, label, label_affine, frame, reference)

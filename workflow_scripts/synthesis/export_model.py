@@ -9,8 +9,8 @@ from workflow_scripts.common.attributes import CONDITIONS
 from workflow_scripts.common.files import read_table, staged, write_json, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.nifti import save_nifti
+from workflow_scripts.preprocess.registration_target import load_template
 from workflow_scripts.preprocess.resample import resample_image
-from workflow_scripts.preprocess.template import load_template
 from workflow_scripts.preprocess.volumes import grid_image
 from workflow_scripts.synthesis.folder import write_checksums
 

@@ -6,11 +6,11 @@ import torch
 
 from workflow_scripts.common.device import arithmetic, device
 from workflow_scripts.common.files import UserError, read_table, staged_directory, write_table
+from workflow_scripts.common.job_folder import kept_folder
 from workflow_scripts.common.job_words import log_start
-from workflow_scripts.common.keep import kept_folder
 from workflow_scripts.synthesis.folder import COPIES
 from workflow_scripts.synthesis.model import PARTS, SynthesisModel
-from workflow_scripts.synthesis.patients import make_patients, refuse_impossible
+from workflow_scripts.synthesis.patient_batches import make_patients, refuse_impossible
 from workflow_scripts.synthesis.settings import ImplantSettings, SamplingSettings
 from workflow_scripts.synthesis.training_copies import TrainingCopies
 

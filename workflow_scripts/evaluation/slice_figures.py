@@ -13,7 +13,7 @@ from workflow_scripts.common.labels import regions
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.common.words import MODALITIES, region_words
 from workflow_scripts.preprocess.picture import mark_sides
-from workflow_scripts.segmentation.volumes import reference_masks
+from workflow_scripts.segmentation.blocks import reference_masks
 
 REGION_COLOURS = {"WT": "#FFB000", "TC": "#FE6100", "ET": "#DC267F"}
 # Horizontal, vertical and cut axis of each plane. x points left: the patient's right is on the

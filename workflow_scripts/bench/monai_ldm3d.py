@@ -9,7 +9,7 @@ import torch
 from monai.networks.nets import AutoencoderKL, DiffusionModelUNet
 from torch import Tensor
 
-from workflow_scripts.bench.work import Work, optimiser_step
+from workflow_scripts.bench.timed_step import TimedStep, optimiser_step
 from workflow_scripts.common.device import autocast, device
 from workflow_scripts.common.labels import class_count
 from workflow_scripts.configuration import Config
@@ -50,7 +50,7 @@ class VolumeSystem:
         self.latent_shape = (LATENT_CHANNELS, *(n // DOWN for n in self.shape))
         self.process = Process(SCHEDULE)
 
-    def autoencoder_train(self) -> Work:
+    def autoencoder_train(self) -> TimedStep:
         """A training step of the autoencoder on a patch, or on the volume if that is smaller."""
         model = self.autoencoder().train()
         adam = torch.optim.Adam(model.parameters(), RATE)
@@ -59,15 +59,15 @@ class VolumeSystem:
 
         slices = x[0, 0].numel() / (self.shape[0] * self.shape[1])
         step = _step(model, adam, lambda: reconstruction_loss(model, x), self.precision)
-        return Work(step, slices, "slice", (model,), self.precision)
+        return TimedStep(step, slices, "slice", (model,), self.precision)
 
-    def encode(self) -> Work:
+    def encode(self) -> TimedStep:
         """Latents of a whole volume."""
         model, x = self.autoencoder().eval(), self._volume()
         call = self._inference(lambda: model.encode(x)[0])
-        return Work(call, self.shape[2], "slice", (model.encoder,), self.precision)
+        return TimedStep(call, self.shape[2], "slice", (model.encoder,), self.precision)
 
-    def second_stage_train(self) -> Work:
+    def second_stage_train(self) -> TimedStep:
         """A training step of the denoiser on a batch, which the example encodes in each step."""
         autoencoder, x = self.autoencoder().eval(), self._volume(self.volumes)
         denoiser = self.denoiser().train()
@@ -79,22 +79,22 @@ class VolumeSystem:
             return noise_loss(denoiser, self.process, latent, draw_generator(latent.device))
 
         step = _step(denoiser, adam, loss, self.precision)
-        return Work(step, self.volumes, "volume", (denoiser,), self.precision)
+        return TimedStep(step, self.volumes, "volume", (denoiser,), self.precision)
 
-    def denoise(self) -> Work:
+    def denoise(self) -> TimedStep:
         """One evaluation of the denoiser for one volume, as in sampling."""
         denoiser = self.denoiser().eval()
         x = torch.randn(1, *self.latent_shape, device=device())
         t = torch.tensor([500], device=device())
         call = self._inference(lambda: denoiser(x, t))
-        return Work(call, 1, "volume", (denoiser,), self.precision)
+        return TimedStep(call, 1, "volume", (denoiser,), self.precision)
 
-    def decode(self) -> Work:
+    def decode(self) -> TimedStep:
         """Decode the latents of a whole volume."""
         model = self.autoencoder().eval()
         x = torch.randn(1, *self.latent_shape, device=device())
         call = self._inference(lambda: model.decode(x))
-        return Work(call, self.shape[2], "slice", (model.decoder,), self.precision)
+        return TimedStep(call, self.shape[2], "slice", (model.decoder,), self.precision)
 
     def _volume(self, count: int = 1) -> Tensor:
         return torch.rand(count, self.channels, *self.shape, device=device())

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from workflow_scripts.common.keep import DONE, clear_stale_locks, kept_folder, remove_done
+from workflow_scripts.common.job_folder import DONE, clear_stale_locks, kept_folder, remove_done
 from workflow_scripts.common.script import attempt_log
 
 
@@ -38,9 +38,9 @@ def test_a_job_finds_what_it_kept_and_no_other_does(tmp_path):
 
 def test_the_time_of_earlier_attempts_counts(tmp_path, monkeypatch):
     earlier = []
-    monkeypatch.setattr("workflow_scripts.common.keep.count_earlier", earlier.append)
+    monkeypatch.setattr("workflow_scripts.common.job_folder.count_earlier", earlier.append)
     clock = iter([0.0, 40.0, 100.0, 102.0])
-    monkeypatch.setattr("workflow_scripts.common.keep.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("workflow_scripts.common.job_folder.time.monotonic", lambda: next(clock))
     with pytest.raises(RuntimeError), kept_folder(job(tmp_path)):
         raise RuntimeError("asked to stop")
     with kept_folder(job(tmp_path)):
@@ -65,7 +65,7 @@ def test_where_there_are_no_locks_a_run_starts_and_leaves_those_of_others(
     def without(*_):
         raise OSError(errno.ENOSYS, "Function not implemented")
 
-    monkeypatch.setattr("workflow_scripts.common.keep.fcntl.flock", without)
+    monkeypatch.setattr("workflow_scripts.common.job_folder.fcntl.flock", without)
     with kept_folder(job(tmp_path)) as folder:
         assert folder.is_dir()
     assert "the file system has no locks (Function not implemented)" in caplog.text

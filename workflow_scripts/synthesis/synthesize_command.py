@@ -123,7 +123,7 @@ def synthesize(
         import torch
 
         from workflow_scripts.synthesis.model import SynthesisModel
-        from workflow_scripts.synthesis.patients import make_patients, refuse_impossible
+        from workflow_scripts.synthesis.patient_batches import make_patients, refuse_impossible
         from workflow_scripts.synthesis.requests import complete
 
         torch.set_num_threads(threads)

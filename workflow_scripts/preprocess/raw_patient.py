@@ -14,7 +14,7 @@ from workflow_scripts.preprocess.volumes import canonical_volume
 
 
 @dataclass(frozen=True)
-class Raw:
+class RawPatient:
     """The raw volumes of a patient: images by modality with their affines, and labels (X, Y, Z),
     which were drawn in the frame of the modality ``label_frame``."""
 
@@ -48,7 +48,7 @@ def choose_reference(modalities: list[str], wanted: str) -> str:
     return wanted
 
 
-def read_raw(row: dict, modalities: list[str], reference: str) -> Raw:
+def read_raw(row: dict, modalities: list[str], reference: str) -> RawPatient:
     """Read the files in a patient's row. Raises ``UserError`` naming file and fault."""
     images, affines, geometry = {}, {}, row.get("geometry", ASK)
     for modality in modalities:
@@ -63,7 +63,7 @@ def read_raw(row: dict, modalities: list[str], reference: str) -> Raw:
         )
     grids = {m: (images[m].shape, affines[m]) for m in [reference, *modalities]}
     frame = label_frame(label.shape, label_affine, grids, row["label"])
-    return Raw(images, affines, label, label_affine, frame, reference)
+    return RawPatient(images, affines, label, label_affine, frame, reference)
 
 
 def label_frame(

@@ -13,7 +13,7 @@ STEPS = ("autoencoder_train", "encode", "second_stage_train", "denoise", "decode
 
 
 @dataclass(frozen=True)
-class Work:
+class TimedStep:
     """One step of a system: ``call`` processes ``count`` slices or volumes with ``networks`` in a
     ``precision``."""
 
