@@ -127,7 +127,7 @@ def repetition(factor: float) -> pd.DataFrame:
             row = {"system": system, "step": step, "seconds": factor * pace, "per": per}
             row |= {"peak_mb": 1000 * pace, "parameters": 5, "gflop": 2.0, "share_of_peak": 0.25}
             rows.append({**row, "evaluations": 3, "slices": 4, "geometry": "8x8x4"})
-    return pd.DataFrame(rows).assign(arithmetic="fp32")
+    return pd.DataFrame(rows).assign(precision="fp32")
 
 
 def test_a_sample_is_its_evaluations_and_the_decoding_of_its_slices():

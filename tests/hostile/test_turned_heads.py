@@ -10,7 +10,7 @@ from tests.hostile.conftest import rotation
 from workflow_scripts.cohort.phantom import make_phantom
 from workflow_scripts.cohort.plan import plan_phantom
 from workflow_scripts.preprocess.align import DOUBTFUL_OVERLAP, TURNED_DEG, align
-from workflow_scripts.preprocess.raw_patient import Raw
+from workflow_scripts.preprocess.raw_patient import RawPatient
 from workflow_scripts.preprocess.settings import PreprocessSettings
 
 pytestmark = pytest.mark.hostile
@@ -30,7 +30,7 @@ def phantom(phantom_settings):
     )
 
 
-def raw_of(images, affines) -> Raw:
+def raw_of(images, affines) -> RawPatient:
     """What is read of a patient's files: volumes with axes nearest to RAS+."""
     read = {
         name: nib.as_closest_canonical(nib.Nifti1Image(image.astype(np.float32), affines[name]))
@@ -39,7 +39,7 @@ def raw_of(images, affines) -> Raw:
     arrays = {name: np.asarray(image.dataobj) for name, image in read.items()}
     placed = {name: image.affine for name, image in read.items()}
     label = np.zeros(arrays["t1ce"].shape, np.uint8)
-    return Raw(arrays, placed, label, placed["t1ce"], "t1ce", "t1ce")
+    return RawPatient(arrays, placed, label, placed["t1ce"], "t1ce", "t1ce")
 
 
 def mapped(transform, points=POINTS) -> np.ndarray:

@@ -9,7 +9,7 @@ from workflow_scripts.autoencoder.codec import build_model, encode_slices
 from workflow_scripts.autoencoder.settings import AutoencoderConfig, AutoencoderSettings
 from workflow_scripts.autoencoder.slice_batches import SliceAugmentation, SliceBatches
 from workflow_scripts.autoencoder.train import AutoencoderTraining
-from workflow_scripts.common.device import arithmetic, device
+from workflow_scripts.common.device import device, resolve_precision
 from workflow_scripts.common.files import write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.job import training_job
@@ -68,7 +68,7 @@ def main(snakemake) -> None:
             "modalities": params.modalities,
             "labels": params.labels,
             "grid": params.grid,
-            "precision": arithmetic(settings.precision),
+            "precision": resolve_precision(settings.precision),
             "latent_scale": scale,
         }
         save_model(Path(snakemake.output.weights).parent, model, config)

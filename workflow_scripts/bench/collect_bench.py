@@ -15,7 +15,7 @@ KEYS = ["geometry", "system", "step"]
 MEASURED = ("seconds", "peak_mb", "share_of_peak")
 COLUMNS = [
     *KEYS, "seconds", "seconds_min", "seconds_max", "per", "peak_mb", "parameters", "gflop",
-    "share_of_peak", "arithmetic", "repetitions",
+    "share_of_peak", "precision", "repetitions",
 ]  # fmt: skip
 INTRODUCTION = """\
 # Speed and memory
@@ -154,7 +154,7 @@ def operations(table: pd.DataFrame) -> pd.DataFrame:
         row = {"million parameters; GFLOP; share of peak": f"{NAMES[step]}, a {unit}"}
         for system, of in by_system.items():
             size, gflop = significant(of["parameters"] / 1e6), significant(of["gflop"])
-            row[system] = f"{size}; {gflop}; {percent(of['share_of_peak'])} {of['arithmetic']}"
+            row[system] = f"{size}; {gflop}; {percent(of['share_of_peak'])} {of['precision']}"
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -10,7 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from workflow_scripts.bench.timed_step import TimedStep
-from workflow_scripts.common.device import arithmetic, device
+from workflow_scripts.common.device import device, resolve_precision
 from workflow_scripts.common.provenance import peak_mb
 
 # Size of the matrix product that measures the peak of a CPU or GPU, in one second.
@@ -67,7 +67,7 @@ def timed(work: TimedStep, seconds: float) -> dict:
         times = []
         while sum(times) < seconds:
             times.append(_time(work.call))
-    chosen = arithmetic(work.precision)
+    chosen = resolve_precision(work.precision)
     gflop = counter.get_total_flops() / 1e9
     each = sorted(times)[len(times) // 2]
     return {
@@ -76,7 +76,7 @@ def timed(work: TimedStep, seconds: float) -> dict:
         "peak_mb": _peak(),
         "parameters": work.parameters,
         "gflop": gflop / work.count,
-        "arithmetic": chosen,
+        "precision": chosen,
         "share_of_peak": gflop / each / machine_peak(chosen),
     }
 

@@ -10,7 +10,7 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def arithmetic(choice: str) -> str:
+def resolve_precision(choice: str) -> str:
     """The precision, ``fp32`` or ``bf16``, for a configured one, which may be ``auto``.
 
     ``auto`` is bf16 if the hardware supports it, since it is slower than fp32 otherwise.
@@ -27,7 +27,9 @@ def arithmetic(choice: str) -> str:
 
 def autocast(choice: str, torch_device: torch.device) -> AbstractContextManager:
     """A context in which networks on a device compute in the configured precision."""
-    return torch.autocast(torch_device.type, torch.bfloat16, enabled=arithmetic(choice) == "bf16")
+    return torch.autocast(
+        torch_device.type, torch.bfloat16, enabled=resolve_precision(choice) == "bf16"
+    )
 
 
 def exact(torch_device: torch.device) -> AbstractContextManager:

@@ -21,7 +21,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from workflow_scripts.common.callbacks import History, StagedCheckpoints, StopWhenAsked, TimeLeft
-from workflow_scripts.common.device import arithmetic, device
+from workflow_scripts.common.device import device, resolve_precision
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.machine import WRITING
 from workflow_scripts.common.processes import local_rank
@@ -70,7 +70,7 @@ def _trainer(
     return L.Trainer(
         max_epochs=1,
         max_steps=optimiser.steps,
-        precision=LIGHTNING[arithmetic(optimiser.precision)],
+        precision=LIGHTNING[resolve_precision(optimiser.precision)],
         gradient_clip_val=optimiser.clip,
         callbacks=callbacks,
         # A cluster's own environment would count its tasks; here Lightning starts the processes.

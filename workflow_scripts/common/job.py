@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from workflow_scripts.common.device import arithmetic, device
+from workflow_scripts.common.device import device, resolve_precision
 from workflow_scripts.common.fit import fit
 from workflow_scripts.common.job_folder import kept_folder
 from workflow_scripts.common.job_words import log_start
@@ -33,7 +33,7 @@ def training_job(
     log_start(training.optimiser.precision, f"starts from {start}; learns from {learns_from}")
     on_gpu = torch.cuda.is_available()
     devices = max(1, snakemake.resources.get("gpu", 1)) if on_gpu else 1
-    more = {"arithmetic": arithmetic(training.optimiser.precision), "devices": str(devices)}
+    more = {"precision": resolve_precision(training.optimiser.precision), "devices": str(devices)}
     more["device"] = device().type
     with kept_folder(snakemake, **more) as folder:
         losses = fit(

@@ -5,7 +5,7 @@ import os
 
 import torch
 
-from workflow_scripts.common.device import arithmetic
+from workflow_scripts.common.device import resolve_precision
 
 
 def device_words(choice: str) -> str:
@@ -15,7 +15,7 @@ def device_words(choice: str) -> str:
     else:
         threads = torch.get_num_threads()
         name = f"CPU, {threads} thread{'s'[: threads != 1]}"
-    return f"device {name}; precision {arithmetic(choice)}"
+    return f"device {name}; precision {resolve_precision(choice)}"
 
 
 def log_start(choice: str, more: str) -> None:

@@ -161,5 +161,5 @@ class OptimiserSettings(Section):
         lt=1,
     )
     precision: Precision = Field(
-        description="arithmetic; auto is bf16 where the device computes in it"
+        description="fp32, bf16, or auto: bf16 where the device computes in it"
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workflow_scripts.common.attributes import SHARES
-from workflow_scripts.common.device import arithmetic, device
+from workflow_scripts.common.device import device, resolve_precision
 from workflow_scripts.common.files import read_table, write_table
 from workflow_scripts.common.fold import fold, unfold
 from workflow_scripts.common.grid import Grid
@@ -137,7 +137,7 @@ def main(snakemake) -> None:
         bundle.cpu()
         config = {
             "settings": params.settings,
-            "precision": arithmetic(settings.precision),
+            "precision": resolve_precision(settings.precision),
             "grid": params.grid,
             "latent_shape": list(latents.shape[1:]),
             "modalities": params.modalities,

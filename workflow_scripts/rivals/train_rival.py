@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 
 from workflow_scripts.autoencoder.settings import WarpSettings
-from workflow_scripts.common.device import arithmetic
+from workflow_scripts.common.device import resolve_precision
 from workflow_scripts.common.files import UserError, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.job import training_job
@@ -48,7 +48,7 @@ def main(snakemake) -> None:
             "modalities": params.modalities,
             "labels": params.labels,
             "grid": params.grid,
-            "precision": arithmetic(model.settings.precision),
+            "precision": resolve_precision(model.settings.precision),
         }
         save_model(Path(snakemake.output.weights).parent, training.trained(), config)
         write_table(with_validation(losses, training.validation()), snakemake.output.history)

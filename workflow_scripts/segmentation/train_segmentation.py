@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from workflow_scripts.common.device import arithmetic
+from workflow_scripts.common.device import resolve_precision
 from workflow_scripts.common.files import write_table
 from workflow_scripts.common.job import training_job
 from workflow_scripts.common.patients import Patient, patient_folders
@@ -49,7 +49,7 @@ def main(snakemake) -> None:
             "modalities": params.modalities,
             "labels": params.labels,
             "grid": params.grid,
-            "precision": arithmetic(settings.precision),
+            "precision": resolve_precision(settings.precision),
             "validation_dice": training.kept_score(),
         }
         logging.info("validation Dice %.3f", config["validation_dice"])

@@ -4,7 +4,7 @@ import shutil
 
 import torch
 
-from workflow_scripts.common.device import arithmetic, device
+from workflow_scripts.common.device import device, resolve_precision
 from workflow_scripts.common.files import UserError, read_table, staged_directory, write_table
 from workflow_scripts.common.job_folder import kept_folder
 from workflow_scripts.common.job_words import log_start
@@ -41,7 +41,7 @@ def main(snakemake) -> None:
     refuse_impossible(requests, model)
     log_start(settings.precision, f"{len(requests)} requests")
     used = (model.codec.precision, settings.precision)
-    computed = {"arithmetic": " ".join(arithmetic(precision) for precision in used)}
+    computed = {"precision": " ".join(resolve_precision(precision) for precision in used)}
     with kept_folder(snakemake, **computed, device=device().type) as kept:
         table = make_patients(requests, model, settings, kept)
         with staged_directory(snakemake.output.patients) as folder:
