@@ -83,7 +83,7 @@ def test_make_s_commands_are_what_snakemake_takes(target, snakemake, tmp_path):
 
 def test_a_cell_of_the_study_is_what_snakemake_takes(snakemake, tmp_path):
     cell = Cell("phantoms", 5, 3)
-    command = command_of(SETUPS["phantoms"], None, cell, "real+classical+synthetic", "results")
+    command = command_of(SETUPS["phantoms"], None, cell, ["real+classical+synthetic"], "results")
     given = [str(ROOT / a) if a.startswith("config/") else a for a in command[3:]]
     done = snakemake(tmp_path, "--dry-run", *given, PYTHONPATH=str(ROOT / "terminal"))
     assert done.returncode == 0, done.stderr
