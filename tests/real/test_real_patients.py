@@ -55,6 +55,7 @@ def test_real_patients_are_each_tested_once(arm, target, real_data, snakemake, t
         assert tested and not tested & seen, record
 
 
+@pytest.mark.long
 def test_a_brats2023_patient_is_preprocessed(real_data, snakemake, tmp_path):
     root = real_data / "brats2023"
     target = "results-tiny/preprocess/BraTS-GLI-00000-000/picture.png"

@@ -144,10 +144,8 @@ def test_the_embedded_prior_is_what_its_set_up_makes(folder, default_values):
 @pytest.mark.parametrize("folder", PRIORS.values(), ids=PRIORS)
 def test_the_embedded_prior_makes_the_tumour_that_is_asked_for(folder):
     model = SynthesisModel.load(folder)
-    asked = pd.DataFrame({"volume_ml": [8.0, 20.0, 60.0, 30.0]})
-    asked[["centroid_x_mm", "centroid_y_mm", "centroid_z_mm"]] = [
-        [-30, 10, 30], [30, -40, 25], [-32, -10, 20], [35, 25, 15],
-    ]  # fmt: skip
+    asked = pd.DataFrame({"volume_ml": [8.0, 60.0]})
+    asked[["centroid_x_mm", "centroid_y_mm", "centroid_z_mm"]] = [[30, -40, 25], [-32, -10, 20]]
     settings = json.loads((folder / "sampling.json").read_text())
     sampling = SamplingSettings.model_validate({**settings, "attempts": 1, "precision": "fp32"})
     made = synthesise(complete(asked, model.generator.scaling, 0), model, sampling)
