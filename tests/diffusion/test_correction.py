@@ -11,6 +11,7 @@ from workflow_scripts.diffusion.conditions import Scaling, ellipsoid_of
 from workflow_scripts.diffusion.correction import (
     COUNT,
     FIRST,
+    HALF_OF_WIDE,
     LEVELS,
     PARTS,
     Correction,
@@ -22,6 +23,7 @@ from workflow_scripts.diffusion.correction import (
     inputs_per_part,
     neighbour_means,
     slice_means,
+    wide_part,
 )
 from workflow_scripts.diffusion.generator import build_bundle
 from workflow_scripts.diffusion.latents import fit_latent_space
@@ -147,6 +149,27 @@ def test_weights_are_interpolated_and_vanish_without_noise():
     torch.testing.assert_close(between, correction.weights[4:6].mean(0), rtol=1e-4, atol=1e-4)
     small = correction.at(torch.tensor([FIRST / 10]))[0]
     torch.testing.assert_close(small, correction.weights[0] / 100)
+
+
+def test_wide_detail_is_corrected_at_low_noise_and_fine_detail_at_any():
+    """Weights that add the rendered latents add less of their wide part, the more noise there
+    is."""
+    correction = Correction(CHANNELS)
+    first = 2 * CHANNELS * 6
+    correction.weights[:, :, first : first + CHANNELS] = torch.eye(CHANNELS)
+    smooth, around = sample(0)
+    wide = torch.linspace(-1, 1, SIZE[2]).expand(1, CHANNELS, *SIZE)
+    fine = torch.ones(SIZE) * torch.tensor([1.0, -1.0]).repeat(SIZE[2] // 2)
+    shares = {}
+    for name, detail in {"wide": wide, "fine": fine.expand_as(wide)}.items():
+        shown = Surroundings(around.parts, slice_means(detail))
+        for level in (0.1, HALF_OF_WIDE, 100.0):
+            added = correction(smooth, smooth, torch.tensor([level]), shown) - smooth
+            shares[name, level] = float((added * detail).sum() / detail.square().sum())
+    assert shares["wide", 0.1] > 0.99 and shares["wide", 100.0] < 0.15
+    assert shares["wide", HALF_OF_WIDE] == pytest.approx(0.5, abs=0.1)
+    assert all(shares["fine", level] > 0.9 for level in (0.1, HALF_OF_WIDE, 100.0))
+    torch.testing.assert_close(wide_part(torch.ones(1, 2, 5, 7, 3)), torch.ones(1, 2, 5, 7, 3))
 
 
 def test_a_sample_is_corrected_alike_in_any_batch():

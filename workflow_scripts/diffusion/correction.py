@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import linalg
 from torch import Tensor, nn
+from torch.nn import functional
 
 # Noise levels at which the weights are fitted, each ``RATIO`` times the one before.
 FIRST, RATIO, COUNT = 0.1, 1.8, 12
@@ -23,6 +24,11 @@ TUMOUR = 3
 # Means of neighbours that are inputs of the filter: each latent itself, its four neighbours in the
 # slice, and the four across corners; each of these in the same slice, and in the two next ones.
 RINGS, SLICES = 3, 2
+# Blocks of the head along each axis, some 24 mm wide, and the noise level at which half of what
+# changes from block to block is corrected. Few patients say little about such wide detail, and the
+# less, the noisier it is.
+BLOCKS = (8, 8, 6)
+HALF_OF_WIDE = 3.2
 # Added to the diagonal of the normal equations, as a share of its mean.
 RIDGE = 1e-3
 # Latents of a sample outside the tumour from which the weights are fitted, and above how much
@@ -68,6 +74,15 @@ def neighbour_means(latents: Tensor) -> Tensor:
     return torch.cat([near, sides / 4, corners / 4], 1)
 
 
+def wide_part(latents: Tensor) -> Tensor:
+    """What of latents (B, C, h, w, Z) changes from block to block: means over ``BLOCKS``, linearly
+    interpolated."""
+    size = latents.shape[2:]
+    blocks = tuple(min(pair) for pair in zip(BLOCKS, size, strict=True))
+    means = functional.adaptive_avg_pool3d(latents, blocks)
+    return functional.interpolate(means, size, mode="trilinear", align_corners=False)
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What the correction is told of samples: ``parts`` (B, 5, h, w, Z) of the head from
@@ -96,7 +111,8 @@ class Correction(nn.Module):
 
     ``weights`` (levels, parts, K, C) are those at ``LEVELS``. Between two levels they are
     interpolated in the logarithm of the noise level. Below the first they fall with its square, as
-    the error that can be corrected does; above the last they stay.
+    the error that can be corrected does; above the last they stay. Of the ``wide_part`` of what is
+    added, a share 1 / (1 + (sigma / ``HALF_OF_WIDE``)²) is kept.
     """
 
     def __init__(self, channels: int) -> None:
@@ -125,7 +141,9 @@ class Correction(nn.Module):
             around = Surroundings(surroundings.parts[one], surroundings.rendered[one])
             inputs = around.filter_inputs(estimate[one], noisy[one], sigma[one])
             by_part = torch.einsum("pkc,bkxyz->bpcxyz", weights, inputs)
-            corrected.append(estimate[one] + (by_part * around.parts[:, :, None]).sum(1))
+            added = (by_part * around.parts[:, :, None]).sum(1)
+            kept = 1 / (1 + (sigma[row] / HALF_OF_WIDE) ** 2)
+            corrected.append(estimate[one] + added - (1 - kept) * wide_part(added))
         return torch.cat(corrected)
 
 
