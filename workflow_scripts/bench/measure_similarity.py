@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from workflow_scripts.cohort.modalities import MODALITIES, reference_modality
 from workflow_scripts.common.files import read_table
+from workflow_scripts.common.modalities import MODALITIES, reference_modality
 from workflow_scripts.preprocess.align import (
     LEAST_SIMILARITY,
     compare_modalities,

@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from workflow_scripts.cohort.modalities import reference_modality
 from workflow_scripts.cohort.patient_files import Case
 from workflow_scripts.cohort.problems import Problem, report_errors, warn_of
 from workflow_scripts.common.files import InputError, UserError
 from workflow_scripts.common.geometry import ASK, TOLERANCE_MM, Geometry, same_grid
 from workflow_scripts.common.labels import canonical
+from workflow_scripts.common.modalities import reference_modality
 from workflow_scripts.common.nifti import (
     closest_canonical,
     load_volume,

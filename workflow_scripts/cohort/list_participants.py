@@ -11,11 +11,11 @@ from workflow_scripts.cohort.brats import brats_cases
 from workflow_scripts.cohort.inspection import inspect_cases
 from workflow_scripts.cohort.msd import msd_cases
 from workflow_scripts.cohort.patient_files import Case
-from workflow_scripts.cohort.plan import phantom_ids, plan_phantom
 from workflow_scripts.cohort.problems import Problem, problem_table
-from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.cohort.table import table_cases
 from workflow_scripts.common.files import UserError, write_table
+from workflow_scripts.phantoms.plan import phantom_ids, plan_phantom
+from workflow_scripts.phantoms.settings import PhantomSettings
 
 
 def phantom_participants(

@@ -3,11 +3,11 @@
 import logging
 from pathlib import Path
 
-from workflow_scripts.cohort.phantom import Phantom, make_phantom
-from workflow_scripts.cohort.plan import plan_phantom
-from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.files import write_json
 from workflow_scripts.common.nifti import save_nifti
+from workflow_scripts.phantoms.phantom import Phantom, make_phantom
+from workflow_scripts.phantoms.plan import plan_phantom
+from workflow_scripts.phantoms.settings import PhantomSettings
 
 
 def save_phantom(phantom: Phantom, folder: str | Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from workflow_scripts.cohort.modalities import MODALITIES
 from workflow_scripts.cohort.patient_files import Case
 from workflow_scripts.common.files import UserError, read_text_table
+from workflow_scripts.common.modalities import MODALITIES
 
 # Of a table's columns, those that are read.
 KNOWN = ("patient_id", *MODALITIES, "label", "brain_mask", "subject")

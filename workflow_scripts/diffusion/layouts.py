@@ -17,10 +17,10 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from workflow_scripts.cohort.tumour import largest_voxels
 from workflow_scripts.common.attributes import SHARES
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import from_nested
+from workflow_scripts.common.masks import largest_voxels
 from workflow_scripts.diffusion.conditions import VECTOR, ellipsoid_of
 from workflow_scripts.diffusion.model import StackDenoiser
 from workflow_scripts.diffusion.outlines import with_sphericity

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from workflow_scripts.cohort.tumour import largest_voxels
 from workflow_scripts.common.attributes import sphericity
 from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.masks import largest_voxels
 
 Mask = NDArray[np.bool_]
 

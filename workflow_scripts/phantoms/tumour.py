@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from workflow_scripts.cohort.plan import Plan
-from workflow_scripts.cohort.random_fields import Array, smooth_noise
+from workflow_scripts.common.masks import largest_voxels
+from workflow_scripts.phantoms.plan import Plan
+from workflow_scripts.phantoms.random_fields import Array, smooth_noise
 
 GROWTH = 0.15  # per step
 DIFFUSION_WHITE, DIFFUSION_GREY = 0.15, 0.002  # voxels² of 2 mm per step
@@ -94,17 +95,6 @@ def _seeds(rng: np.random.Generator, centre: NDArray, reach: float, shape: tuple
     seeds[tuple(line.T)] = True
     seeds[tuple(centre)] = True
     return seeds
-
-
-def largest_voxels(score: Array, allowed: Mask, count: int) -> Mask:
-    """The ``count`` allowed voxels of the highest positive score."""
-    if count <= 0:
-        return np.zeros_like(allowed)
-    values = score[allowed & (score > 0)]
-    if count >= len(values):
-        return allowed & (score > 0)
-    threshold = np.partition(values, len(values) - count)[len(values) - count]
-    return allowed & (score >= threshold)
 
 
 def tumour_label(plan: Plan, burden: Array, tissue: Mask, spacing_mm: float) -> NDArray[np.uint8]:

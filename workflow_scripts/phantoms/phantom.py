@@ -10,15 +10,15 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow_scripts.cohort.anatomy import Mass, build_anatomy
-from workflow_scripts.cohort.contrast import ideal_image, scan
-from workflow_scripts.cohort.deformation import build_frame, grid_frame
-from workflow_scripts.cohort.modalities import reference_modality
-from workflow_scripts.cohort.plan import Plan
-from workflow_scripts.cohort.random_fields import move, rotation
-from workflow_scripts.cohort.settings import PhantomSettings
-from workflow_scripts.cohort.template import load_template
 from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.modalities import reference_modality
+from workflow_scripts.phantoms.anatomy import Mass, build_anatomy
+from workflow_scripts.phantoms.contrast import ideal_image, scan
+from workflow_scripts.phantoms.deformation import build_frame, grid_frame
+from workflow_scripts.phantoms.plan import Plan
+from workflow_scripts.phantoms.random_fields import move, rotation
+from workflow_scripts.phantoms.settings import PhantomSettings
+from workflow_scripts.phantoms.template import load_template
 
 
 @dataclass(frozen=True)

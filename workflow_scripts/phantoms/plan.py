@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workflow_scripts.cohort.modalities import MODALITIES
-from workflow_scripts.cohort.settings import PhantomSettings
+from workflow_scripts.common.modalities import MODALITIES
+from workflow_scripts.phantoms.settings import PhantomSettings
 
 Vector = tuple[float, float, float]
 

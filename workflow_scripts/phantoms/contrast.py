@@ -3,11 +3,11 @@
 import numpy as np
 from scipy import ndimage
 
-from workflow_scripts.cohort.anatomy import Anatomy
-from workflow_scripts.cohort.modalities import MODALITIES
-from workflow_scripts.cohort.plan import Plan
-from workflow_scripts.cohort.random_fields import Array, resize, smooth_noise
-from workflow_scripts.cohort.settings import PhantomSettings
+from workflow_scripts.common.modalities import MODALITIES
+from workflow_scripts.phantoms.anatomy import Anatomy
+from workflow_scripts.phantoms.plan import Plan
+from workflow_scripts.phantoms.random_fields import Array, resize, smooth_noise
+from workflow_scripts.phantoms.settings import PhantomSettings
 
 # Mean intensity of each tissue, white matter in T1 being 1. As in SynthSeg (Billot et al. 2023)
 # they are drawn anew for each patient, but around what each modality looks like.

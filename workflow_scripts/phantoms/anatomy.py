@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from workflow_scripts.cohort.deformation import Frame, push_outwards
-from workflow_scripts.cohort.plan import Plan
-from workflow_scripts.cohort.random_fields import Array, resize, sample, smooth_noise
-from workflow_scripts.cohort.template import Template
-from workflow_scripts.cohort.tumour import tumour_burden, tumour_label
+from workflow_scripts.phantoms.deformation import Frame, push_outwards
+from workflow_scripts.phantoms.plan import Plan
+from workflow_scripts.phantoms.random_fields import Array, resize, sample, smooth_noise
+from workflow_scripts.phantoms.template import Template
+from workflow_scripts.phantoms.tumour import tumour_burden, tumour_label
 
 Box = tuple[slice, slice, slice]
 

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from workflow_scripts.cohort.plan import Plan
-from workflow_scripts.cohort.random_fields import Array, rotation, sample, voxel_points
-from workflow_scripts.cohort.template import FLOOR_MM, LOW_MM, Template
 from workflow_scripts.common.grid import TEMPLATE_CENTRE_MM, Grid
+from workflow_scripts.phantoms.plan import Plan
+from workflow_scripts.phantoms.random_fields import Array, rotation, sample, voxel_points
+from workflow_scripts.phantoms.template import FLOOR_MM, LOW_MM, Template
 
 DOUBLINGS = 5  # of a small step of the deformation
 STEP_MM = 4.0  # of the grid on which the deformation is computed

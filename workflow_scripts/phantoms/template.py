@@ -8,8 +8,8 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from workflow_scripts.cohort.random_fields import Array, voxel_points
 from workflow_scripts.common.mni152 import mni152
+from workflow_scripts.phantoms.random_fields import Array, voxel_points
 
 SPACING_MM = 2.0
 LOW_MM, HIGH_MM = np.array([-100.0, -140.0, -110.0]), np.array([100.0, 116.0, 112.0])
