@@ -1,4 +1,4 @@
-"""Make one embedded patient: a whole head with a brain tumour, and the truth about it."""
+"""Rule ``make_phantom``: one phantom patient, a whole head with a brain tumour, and its truth."""
 
 import logging
 from pathlib import Path
@@ -11,7 +11,8 @@ from workflow_scripts.phantoms.settings import PhantomSettings
 
 
 def save_phantom(phantom: Phantom, folder: str | Path) -> None:
-    """Write ``<modality>.nii.gz``, ``label.nii.gz``, ``brain_mask.nii.gz`` and ``truth.json``."""
+    """Write ``<modality>.nii.gz``, ``label.nii.gz``, ``brain_mask.nii.gz`` and ``truth.json`` of a
+    phantom to a folder."""
     folder = Path(folder)
     for modality, image in phantom.images.items():
         save_nifti(image, phantom.affine, folder / f"{modality}.nii.gz")
