@@ -9,7 +9,8 @@ from workflow_scripts.common.geometry import Geometry
 from workflow_scripts.common.settings import MOST_PATIENTS, Section, UserPath
 from workflow_scripts.phantoms.settings import PhantomSettings
 
-# Phantoms on the grid with a higher number choose settings or are reported on: no prior sees them.
+# Phantoms on the grid with a higher number are held out from priors: settings are chosen on them,
+# and results reported.
 MOST_ON_GRID = 9000
 
 LabelScheme = Literal[
@@ -64,22 +65,22 @@ class SplitSettings(Section):
 
     @property
     def names(self) -> list[str]:
-        """The splits."""
+        """Names of all splits."""
         if self.scheme == "folds":
             return [f"fold{k}-s{s}" for s in self.seeds for k in range(1, self.folds + 1)]
         return [f"n{n}-s{s}" for n in self.train_sizes for s in self.seeds]
 
     @property
     def shown(self) -> str:
-        """The split whose patients are drawn in figures: one of those that train on most."""
+        """The split whose patients figures show: one of those with the most training patients."""
         if self.scheme == "folds":
             return self.names[0]
         return f"n{max(self.train_sizes)}-s{self.seeds[0]}"
 
     @property
     def viewed(self) -> list[str]:
-        """The splits whose predictions the report's viewer shows: the split that is shown, and of
-        folds the others of its seed. Each test patient is in one of them."""
+        """The splits whose predictions the report's viewer shows: ``shown``, and with folds all of
+        the first seed. Each test patient is in one of them."""
         if self.scheme == "folds":
             return self.names[: self.folds]
         return [self.shown]
@@ -88,16 +89,17 @@ class SplitSettings(Section):
     def patients_needed(self) -> int:
         """The smallest cohort that these splits can be drawn from."""
         if self.scheme == "folds":
-            # The largest fold, the validation patients and one who trains.
+            # The smallest cohort that leaves a training patient beside the largest fold.
             return max(self.folds, next(n for n in itertools.count(2) if self._trains(n)))
         return max(self.train_sizes) + self.validation + self.test
 
     def _trains(self, patients: int) -> bool:
+        """Whether folds of so many patients leave at least one for training."""
         return patients - -(-patients // self.folds) - self.validation >= 1
 
     @property
     def needs(self) -> str:
-        """What the patients are needed for, in words."""
+        """What ``patients_needed`` is made up of, in words."""
         if self.scheme == "folds":
             return f"{self.folds} folds, {self.validation} for validation, one who trains"
         largest = max(self.train_sizes)
@@ -105,7 +107,7 @@ class SplitSettings(Section):
 
     @property
     def lower(self) -> str:
-        """What a user lowers where the cohort is too small."""
+        """The keys to lower if the cohort is too small, in words."""
         return (
             "folds or validation" if self.scheme == "folds" else "train_sizes, validation or test"
         )
@@ -141,7 +143,7 @@ class CohortSettings(Section):
 
     @property
     def made(self) -> bool:
-        """Whether the patients are made on the spot."""
+        """Whether the patients are phantoms, which the workflow simulates."""
         return self.source in ("phantom", "phantom_on_grid")
 
     @property
