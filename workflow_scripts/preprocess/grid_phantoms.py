@@ -1,4 +1,4 @@
-"""Phantoms generated directly on the grid, without a whole head or registration."""
+"""Phantoms as preprocessed patients: simulated on the grid, without a head or registration."""
 
 import numpy as np
 import SimpleITK as sitk
