@@ -1,7 +1,7 @@
 """The cohort: patients' files, splits, and the embedded phantoms."""
 
 from workflow_scripts.cohort.listing import listing_digest
-from workflow_scripts.cohort.settings import PhantomSettings
+from workflow_scripts.phantoms.settings import PhantomSettings
 
 COHORT = f"{RESULTS}/cohort"
 PHANTOMS = f"{COHORT}/phantoms"

@@ -1,7 +1,7 @@
 """The conditional denoiser of stacked latents, one per split."""
 
-from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.diffusion.settings import DiffusionSettings
+from workflow_scripts.phantoms.settings import PhantomSettings
 
 DIFFUSION = f"{RESULTS}/diffusion/{{split}}"
 

@@ -1,8 +1,8 @@
 """Thousands of phantoms, generated directly on the grid, to train a prior."""
 
-from workflow_scripts.cohort.plan import phantom_ids
-from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.patients import ARRAYS
+from workflow_scripts.phantoms.plan import phantom_ids
+from workflow_scripts.phantoms.settings import PhantomSettings
 
 PHANTOM_IDS = phantom_ids(CONFIG.cohort.phantom_count, on_grid=True)
 

@@ -1,6 +1,6 @@
 """The prior: networks from which other runs start, small enough for a repository: `make prior`."""
 
-from workflow_scripts.cohort.settings import PhantomSettings
+from workflow_scripts.phantoms.settings import PhantomSettings
 from workflow_scripts.synthesis.folder import FILES
 
 

@@ -16,11 +16,12 @@ import yaml
 from filelock import FileLock
 
 from workflow_scripts.cohort.make_phantom import save_phantom
-from workflow_scripts.cohort.phantom import Phantom, make_phantom
-from workflow_scripts.cohort.plan import Plan, plan_phantom
-from workflow_scripts.cohort.settings import CohortSettings, PhantomSettings
+from workflow_scripts.cohort.settings import CohortSettings
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import save_patient
+from workflow_scripts.phantoms.phantom import Phantom, make_phantom
+from workflow_scripts.phantoms.plan import Plan, plan_phantom
+from workflow_scripts.phantoms.settings import PhantomSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 MODALITIES = ["flair", "t1ce"]

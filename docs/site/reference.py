@@ -21,6 +21,7 @@ BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiv
 # In the order of the stages.
 PACKAGES = (
     "common",
+    "phantoms",
     "cohort",
     "preprocess",
     "autoencoder",

@@ -22,12 +22,12 @@ from workflow_scripts.bench.sampler_candidates import (
     setting_name,
     settings_grid,
 )
-from workflow_scripts.cohort.plan import phantom_ids
 from workflow_scripts.cohort.settings import MOST_ON_GRID
 from workflow_scripts.common.files import UserError, read_json, read_table, write_json
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import Patient, save_patient
 from workflow_scripts.configuration import check, read_config
+from workflow_scripts.phantoms.plan import phantom_ids
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = Grid((32, 32, 24), (5.0, 5.0, 6.0))

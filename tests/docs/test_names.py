@@ -1,11 +1,14 @@
-"""Variables have names that say what they hold."""
+"""Variables and modules have names that say what they hold."""
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 # They say that there is a value, and not which.
 REFUSED = {"found", "made", "given", "told", "asked", "place"}
+# Names of modules that several stages have.
+SHARED = {"__init__", "settings", "model", "train"}
 
 PLANTED = """\
 made = 1
@@ -71,3 +74,8 @@ def test_a_name_is_caught_wherever_it_is_assigned():
     assert refused(PLANTED) == sorted(CAUGHT)
     assert {"squares", "function"} & {name for _, name in assigned_names(PLANTED)} == {"squares"}
     assert not refused(LEFT)
+
+
+def test_no_two_modules_have_the_same_name():
+    names = Counter(path.stem for path in (ROOT / "workflow_scripts").rglob("*.py"))
+    assert {name for name, count in names.items() if count > 1} <= SHARED

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.hostile.conftest import rotation
-from workflow_scripts.cohort.phantom import make_phantom
-from workflow_scripts.cohort.plan import plan_phantom
+from workflow_scripts.phantoms.phantom import make_phantom
+from workflow_scripts.phantoms.plan import plan_phantom
 from workflow_scripts.preprocess.align import DOUBTFUL_OVERLAP, TURNED_DEG, align
 from workflow_scripts.preprocess.raw_patient import RawPatient
 from workflow_scripts.preprocess.settings import PreprocessSettings

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from workflow_scripts.cohort.phantom import make_phantom
-from workflow_scripts.cohort.plan import plan_phantom
+from workflow_scripts.phantoms.phantom import make_phantom
+from workflow_scripts.phantoms.plan import plan_phantom
 from workflow_scripts.preprocess.align import LEAST_SIMILARITY, check_similarity
 from workflow_scripts.preprocess.similarity import Comparison
 from workflow_scripts.preprocess.volumes import to_image

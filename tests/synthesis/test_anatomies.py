@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.nifti import save_nifti
-from workflow_scripts.preprocess.phantoms import phantom_on_grid
+from workflow_scripts.phantoms.settings import PhantomSettings
+from workflow_scripts.preprocess.grid_phantoms import phantom_on_grid
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.preprocess.tissue import tissue_maps
 from workflow_scripts.synthesis.anatomies import NoAnatomies, RequestedAnatomies

@@ -127,7 +127,7 @@ def test_code_is_stale_where_it_computes_otherwise(project, file, old, new, stal
 
 
 def test_no_stage_imports_from_downstream():
-    stages = ["cohort", "preprocess", "autoencoder", "diffusion", "synthesis", "rivals",
+    stages = ["phantoms", "cohort", "preprocess", "autoencoder", "diffusion", "synthesis", "rivals",
               "segmentation", "evaluation"]  # fmt: skip
     for position, stage in enumerate(stages):
         for file in (ROOT / "workflow_scripts" / stage).glob("*.py"):

@@ -10,8 +10,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.prior import PRIORS
+from workflow_scripts.phantoms.settings import PhantomSettings
 from workflow_scripts.synthesis.export_prior import WHOLE
 from workflow_scripts.synthesis.folder import check_model_folder
 from workflow_scripts.synthesis.model import SynthesisModel

@@ -12,12 +12,12 @@ import numpy as np
 
 from workflow_scripts.autoencoder.codec import Codec
 from workflow_scripts.bench.sampler_candidates import held_out
-from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.files import staged, write_text
 from workflow_scripts.common.patients import Patient, patient_folders
 from workflow_scripts.common.weights import load_config
 from workflow_scripts.evaluation.figure_style import style
 from workflow_scripts.evaluation.slice_figures import side_by_side
+from workflow_scripts.phantoms.settings import PhantomSettings
 from workflow_scripts.preprocess.make_phantoms import write_phantoms
 from workflow_scripts.preprocess.settings import PreprocessSettings
 

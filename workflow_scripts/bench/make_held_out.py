@@ -9,11 +9,11 @@ import torch
 
 from workflow_scripts.bench.sampler import image_measures
 from workflow_scripts.bench.sampler_candidates import PARTS, held_out
-from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.attributes import CONDITIONS, tumour_attributes
 from workflow_scripts.common.files import read_json, write_table
 from workflow_scripts.common.job_folder import kept_folder
 from workflow_scripts.common.patients import Patient, save_patient
+from workflow_scripts.phantoms.settings import PhantomSettings
 from workflow_scripts.preprocess.make_phantoms import write_phantoms
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.synthesis.model import PARTS as MODEL

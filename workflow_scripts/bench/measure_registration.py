@@ -1,5 +1,5 @@
 """Errors of registration to the template on the phantoms of a finished run, whose true transforms
-are known: the standard deviations that ``cohort/deformation.py`` draws from.
+are known: the standard deviations that ``phantoms/deformation.py`` draws from.
 
     python -m workflow_scripts.bench.measure_registration results
 """

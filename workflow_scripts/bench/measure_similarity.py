@@ -13,15 +13,15 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from workflow_scripts.cohort.modalities import MODALITIES, reference_modality
 from workflow_scripts.common.files import read_table
+from workflow_scripts.common.modalities import MODALITIES, reference_modality
 from workflow_scripts.preprocess.align import (
     LEAST_SIMILARITY,
     compare_modalities,
     find_brain,
     register_modalities,
 )
-from workflow_scripts.preprocess.raw_patient import Raw, read_raw
+from workflow_scripts.preprocess.raw_patient import RawPatient, read_raw
 from workflow_scripts.preprocess.similarity import Comparison
 from workflow_scripts.preprocess.skull_strip import stripped_mask
 from workflow_scripts.preprocess.volumes import to_image
@@ -42,7 +42,7 @@ def turns(image: sitk.Image) -> list[sitk.Transform]:
     return rotations
 
 
-def measure(raw: Raw, other: Raw | None, modality: str) -> list[tuple[str, float]]:
+def measure(raw: RawPatient, other: RawPatient | None, modality: str) -> list[tuple[str, float]]:
     """Similarities of a patient with the reference, each with its kind: of all own modalities, of
     a ``modality`` that is turned after registration, and of the same one of an ``other`` patient,
     registered."""
@@ -51,7 +51,7 @@ def measure(raw: Raw, other: Raw | None, modality: str) -> list[tuple[str, float
     brain = find_brain(raw, "auto", {}, stripped).astype(np.uint8)
     comparison = Comparison(to_image(volume, affine), to_image(brain, affine))
 
-    def compared(patient: Raw) -> list[float]:
+    def compared(patient: RawPatient) -> list[float]:
         to_modality = register_modalities(patient, "auto", stripped is not None)
         values = compare_modalities(patient, to_modality, comparison).values()
         return [value for value in values if value is not None]

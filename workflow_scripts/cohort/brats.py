@@ -21,7 +21,11 @@ SCAN = re.compile(r"-\d{3}$")
 
 
 def brats_files(root: str | Path) -> Iterator[tuple[Path, str, re.Match]]:
-    """Files under ``root`` that have a name of BraTS, with the years' scheme and what it says."""
+    """Files under ``root``, at any depth, that are named as in BraTS: each with the naming scheme
+    (a key of ``NAMES``) and the match, whose groups are the patient's ``id`` and the ``kind``.
+
+    Raises ``UserError`` if ``root`` is no folder.
+    """
     visited: set[str] = set()
     for folder, inner, names in os.walk(cohort_folder(root), followlinks=True):
         # A folder that links lead to more than once, or into itself, is read once.
@@ -39,9 +43,11 @@ def brats_files(root: str | Path) -> Iterator[tuple[Path, str, re.Match]]:
 
 
 def brats_cases(root: str | Path, modalities: Sequence[str]) -> list[Case]:
-    """Cases under ``root``, at any depth, named as in BraTS 2017–2021 or 2023 and later.
+    """Cases under ``root``, at any depth, named as in BraTS 2017–2021 or 2023 and later, sorted by
+    name.
 
-    The label scheme is what the names suggest. Raises ``UserError`` where nothing is found.
+    The label scheme follows from the names. A missing or double file is one of the case's
+    ``problems``. Raises ``UserError`` if no file is named as in BraTS.
     """
     files: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     schemes: dict[str, set[str]] = defaultdict(set)
@@ -62,6 +68,7 @@ def brats_cases(root: str | Path, modalities: Sequence[str]) -> list[Case]:
 def _brats_case(
     name: str, kinds: dict[str, list[str]], schemes: list[str], modalities: Sequence[str]
 ) -> Case:
+    """The case ``name`` from its files by kind (a modality or ``label``), with its problems."""
     missing = [kind for kind in (*modalities, "label") if kind not in kinds]
     problems = [f"has no {kind}" for kind in missing]
     twice = [kind for kind in (*modalities, "label") if len(kinds.get(kind, [])) > 1]

@@ -12,10 +12,10 @@ MOST_THREADS = 4
 
 
 def usable_patients(cohort: CohortSettings, modalities: list[str]) -> int:
-    """The number of patients, of real ones after a look into their files.
+    """The number of patients; real ones are counted after their files were checked.
 
-    Raises ``UserError`` naming each patient whose files cannot be used, and where there are fewer
-    than the splits need.
+    Raises ``UserError`` if there are fewer than the splits need, and, with ``on_error`` ``stop``,
+    one that lists each patient whose files cannot be used.
     """
     if cohort.made:
         count = cohort.phantom_count

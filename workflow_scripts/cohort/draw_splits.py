@@ -1,4 +1,4 @@
-"""Draw training, validation and test patients."""
+"""Rule ``draw_splits``: training, validation and test patients of each split."""
 
 import logging
 

@@ -1,4 +1,8 @@
-"""Every file of every case is checked before a second is spent on training."""
+"""Checks of every file of every case, before any training starts.
+
+Names and paths are checked first, then headers, then the values of images and labels, and at last
+the cohort as a whole: no image may belong to two persons.
+"""
 
 import hashlib
 import logging
@@ -14,12 +18,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from workflow_scripts.cohort.modalities import reference_modality
 from workflow_scripts.cohort.patient_files import Case
 from workflow_scripts.cohort.problems import Problem, report_errors, warn_of
 from workflow_scripts.common.files import InputError, UserError
 from workflow_scripts.common.geometry import ASK, TOLERANCE_MM, Geometry, same_grid
 from workflow_scripts.common.labels import canonical
+from workflow_scripts.common.modalities import reference_modality
 from workflow_scripts.common.nifti import (
     closest_canonical,
     load_volume,
@@ -29,23 +33,23 @@ from workflow_scripts.common.nifti import (
 )
 from workflow_scripts.common.progress import Progress
 
-# A patient's name becomes part of paths: no separators, and no leading dot.
-# File systems take names of 255 characters, with what is put before and behind them.
+# A patient's name becomes part of paths: no separators, and no leading dot. File systems take
+# names of 255 characters, of which 155 are left for prefixes and suffixes.
 LONGEST_ID = 100
 SAFE_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST_ID - 1}}}")
-# An image of which a smaller share of the voxels differs from the others is none.
+# An image in which a smaller share of the voxels differs from the most frequent value is no image.
 LEAST_VARIED = 0.002
-# Whole tumours of another volume are hardly ones.
+# Whole tumours outside these volumes are probably errors of the label.
 SMALLEST_ML, LARGEST_ML = 0.05, 400
-# Canonical values; of so many patients one has each.
+# Canonical values of the regions. Among so many patients, at least one has each region.
 REGION_NAMES = {1: "a core", 2: "oedema", 3: "enhancing tumour"}
 FEWEST_FOR_REGIONS = 3
-# What is done about an image or a label that is none.
+# Remedies for a file that is no image, and for one that is no label map.
 IMAGE = "name another file for this modality"
 LABEL = "name a label map, with the values of its scheme (cohort.label_scheme)"
 # Shape (X, Y, Z) and affine (4 × 4, voxel to mm) of a volume.
 Voxels = tuple[tuple[int, int, int], NDArray[np.float64]]
-# Schemes that share the names of 2023.
+# Label schemes whose files are named as in 2023.
 NAMED_2023 = {
     "brats2023": "1 core, 2 oedema, 3 enhancing",
     "brats2024": "after treatment: the same, 4 is the resection cavity",
@@ -54,17 +58,18 @@ NAMED_2023 = {
 
 
 def _grid(reference: str, geometry: Geometry) -> Voxels:
-    """Shape and affine of a volume with axes nearest to RAS+, from the header alone."""
+    """Shape and affine of a volume with axes nearest to RAS+, from the header alone. Raises
+    ``UserError`` as ``read_header`` does."""
     header = read_header(reference, geometry)
     return closest_canonical(header.shape, header.affine)
 
 
 def image_digests(references: Sequence[str], geometry: Geometry) -> dict[str, str]:
-    """Digests of the values of images, by file: the same for the same image in another file, with
-    its axes in another order or its numbers of another kind.
+    """SHA-256 of the values of each image, by its reference.
 
-    Raises ``UserError`` for an image that cannot be read, or that holds values that are not finite,
-    or hardly two that differ.
+    It is the same for the same image in another file, with another order of its axes or another
+    data type. Raises ``UserError`` for an image that cannot be read, that is constant, or that has
+    values that are not finite.
     """
     digests = {}
     for reference, array, affine in load_volumes(references, geometry):
@@ -74,18 +79,20 @@ def image_digests(references: Sequence[str], geometry: Geometry) -> dict[str, st
 
 
 def _values_digest(array: NDArray, affine: NDArray, dtype: type) -> str:
-    """Digest of the values of a volume with axes nearest to RAS+, as numbers of a type."""
+    """SHA-256 of the values of a volume (X, Y, Z), cast to ``dtype``, with axes nearest to
+    RAS+."""
     turned = nib.orientations.apply_orientation(array, nib.io_orientation(affine))
     # Arrays of NIfTI files lie in memory with x first.
     return hashlib.sha256(np.ascontiguousarray(turned.astype(dtype).T)).hexdigest()
 
 
 def check_values(array: NDArray, reference: str) -> None:
-    """Raise ``UserError`` for an image with values that are not finite, or hardly two that
-    differ."""
+    """Raise ``UserError`` for an image (X, Y, Z) with values that are not finite, or that is
+    constant but for a share of ``LEAST_VARIED`` of its voxels."""
     if not np.isfinite(array).all():
         raise InputError(reference, "holds values that are not finite", IMAGE)
-    # Outside the head most voxels are alike; inside, hardly any two.
+    # Most voxels outside the head have the same value, the smallest or the median; voxels inside
+    # differ from it.
     usual = array.min(), np.median(array[::2, ::2, ::2])
     differ = min(np.count_nonzero(array != value) for value in usual) / array.size
     if differ < LEAST_VARIED:
@@ -95,8 +102,8 @@ def check_values(array: NDArray, reference: str) -> None:
 
 @dataclass(frozen=True)
 class LabelContent:
-    """How many voxels have each value, 0 to 255, the volume of a voxel in mL, and a digest of the
-    values."""
+    """What a label file holds: numbers of voxels (256,) by value, the volume of a voxel in mL, and
+    a digest of the values."""
 
     counts: NDArray[np.int64]
     voxel_ml: float
@@ -104,7 +111,8 @@ class LabelContent:
 
     @classmethod
     def read(cls, path: str, geometry: Geometry = ASK) -> "LabelContent":
-        """Count the values of a label file. Raises ``UserError`` if they are no small integers."""
+        """Read a label file. Raises ``UserError`` for values that are not integers from 0 to 255,
+        and as ``load_volume`` does."""
         raw, affine = load_volume(path, geometry)
         whole = np.rint(raw)
         if not np.isfinite(raw).all() or np.abs(raw - whole).max() > 1e-3:
@@ -118,7 +126,8 @@ class LabelContent:
         return cls(counts, voxel_ml, _values_digest(whole, affine, np.uint8))
 
     def tumour_ml(self, scheme: str, path: str) -> float:
-        """Volume of the whole tumour in mL, the values checked against the scheme."""
+        """Volume of the whole tumour in mL. Raises ``UserError``, naming the file ``path``, for a
+        value that the label scheme does not have, and for a label without a tumour."""
         values = np.flatnonzero(self.counts)
         volume = self.counts[values[canonical(values, scheme, path) > 0]].sum() * self.voxel_ml
         if not volume:
@@ -130,8 +139,8 @@ class LabelContent:
 
 @dataclass(frozen=True)
 class Content:
-    """What the files of a scan hold: its label, digests of its images by file, and a digest of
-    everything that is read of them (``case_digest``)."""
+    """What the files of a scan hold: its label, digests of its images by file, and one digest of
+    all that preprocessing reads (``case_digest``)."""
 
     label: LabelContent
     digests: dict[str, str]
@@ -139,10 +148,11 @@ class Content:
 
 
 def case_digest(case: Case, values: dict[str, str], geometry: Geometry) -> str:
-    """Digest of what preprocessing reads of a case: the ``values`` (digests by file) of images and
-    label, where their voxels lie, and the file of the brain mask.
+    """Digest of all that preprocessing reads of a case: the ``values`` (digests by file) of images
+    and label, shapes and affines, and the file of the brain mask.
 
-    A file that is packed anew, or moved, gives the same one.
+    Files that are compressed again or moved have the same digest, so that nothing is computed
+    again. Raises ``UserError`` for a header, ``OSError`` for a brain mask that cannot be read.
     """
     digest = hashlib.sha256()
     for name, path in {**case.images, "label": case.label}.items():
@@ -157,14 +167,15 @@ def case_digest(case: Case, values: dict[str, str], geometry: Geometry) -> str:
 
 
 def real_path(reference: str) -> str:
-    """A volume's file as the file system knows it, whatever links lead there, with its number."""
+    """A volume's file with all links resolved, and its number in a 4-D file (``path#k``)."""
     path, index = split_index(reference)
     real = os.path.realpath(path)
     return real if index is None else f"{real}#{index}"
 
 
 def _difference(one: Voxels, other: Voxels) -> str:
-    """What differs between the voxels of two volumes, in words."""
+    """The first difference between the grids of two volumes, in words: shape, voxel size, position
+    or orientation."""
     (shape, affine), (other_shape, other_affine) = one, other
     if shape != other_shape:
         return f"it has {_times(shape)} voxels, that has {_times(other_shape)}"
@@ -178,14 +189,15 @@ def _difference(one: Voxels, other: Voxels) -> str:
 
 
 def _times(numbers: Iterable[float]) -> str:
+    """Numbers as in ``240 × 240 × 155``."""
     return " × ".join(f"{number:g}" for number in numbers)
 
 
 def case_problems(case: Case, names: Counter, files: Counter) -> Iterator[InputError]:
-    """What is wrong with a case before any of its files is opened: a bad or double name, and a file
-    that is missing, has a name that cannot be used, or is named twice.
+    """What is wrong with a case before any of its files is opened: a name that is invalid or not
+    unique, and files that are missing, named more than once, or have braces in their path.
 
-    ``names`` and ``files`` (``real_path``) count those of the whole cohort.
+    ``names`` (lower case) and ``files`` (``real_path``) count those of the whole cohort.
     """
     if not SAFE_ID.fullmatch(case.patient_id):
         yield InputError(
@@ -208,8 +220,8 @@ def case_problems(case: Case, names: Counter, files: Counter) -> Iterator[InputE
 
 
 def grid_problems(case: Case, geometry: Geometry) -> Iterator[UserError]:
-    """What is wrong with the headers of a case's files, and where its label or brain mask lies on
-    the voxels of no modality."""
+    """What is wrong with the headers of a case's files: those that cannot be read, a label on the
+    grid of no modality, and a brain mask that is not on the grid of the reference modality."""
     grids: dict[str, Voxels] = {}
     files = {**case.images, "label": case.label, "brain mask": case.brain_mask}
     for name, path in files.items():
@@ -234,9 +246,11 @@ def grid_problems(case: Case, geometry: Geometry) -> Iterator[UserError]:
 
 
 def read_content(case: Case, geometry: Geometry) -> tuple[Content | None, list[UserError]]:
-    """What the files of a case hold, or else what is wrong with them."""
+    """What the files of a case hold, and no problems; or ``None``, and all that is wrong with
+    them."""
     problems: list[UserError] = []
     digests: dict[str, str] = {}
+    # The volumes of a 4-D file are read together, so that it is decompressed once.
     by_file: dict[str, list[str]] = {}
     for path in case.images.values():
         by_file.setdefault(split_index(path)[0], []).append(path)
@@ -256,10 +270,11 @@ def read_content(case: Case, geometry: Geometry) -> tuple[Content | None, list[U
 
 
 def settled_schemes(cases: Sequence[Case], contents: dict[str, Content]) -> list[Case]:
-    """Cases of a BraTS folder with the scheme that their names and label values leave no doubt of.
+    """The cases, unless names and label values leave open which label scheme is theirs.
 
-    The names of 2023 are those of other schemes too. Raises ``UserError`` that asks for
-    ``cohort.label_scheme`` where the labels hold a 4, or the cases are paediatric.
+    Files of several schemes are named as in 2023 (``NAMED_2023``). Raises a ``UserError`` that asks
+    for ``cohort.label_scheme`` if one of these labels has the value 4, or one of these cases is
+    paediatric by its name.
     """
     recent = [case for case in cases if case.label_scheme == "brats2023"]
     fours = [case.patient_id for case in recent if contents[case.patient_id].label.counts[4]]
@@ -277,8 +292,8 @@ def settled_schemes(cases: Sequence[Case], contents: dict[str, Content]) -> list
 def _checked(
     cases: Sequence[Case], geometry: Geometry, threads: int
 ) -> tuple[list[Case], dict[str, Content], list[Problem]]:
-    """The scans whose files can be used, by name, what those hold, and why others are left out.
-    Every file is read, by several ``threads``."""
+    """Cases whose files can be used, sorted by ``patient_id``; their contents by ``patient_id``;
+    and the problems of the others. Every file is read, by ``threads`` threads."""
     names = Counter(case.patient_id.lower() for case in cases)
     files = Counter(real_path(path) for case in cases for path in case.scans)
     good: list[Case] = []
@@ -304,14 +319,15 @@ def _checked(
 
 
 class Seen:
-    """The images of the patients that were taken: nobody may be two of them."""
+    """The images of the patients that were accepted so far, to recognise a patient who is listed
+    twice."""
 
     def __init__(self) -> None:
         self.images: dict[str, tuple[str, Case]] = {}
 
     def check(self, case: Case, digests: dict[str, str]) -> None:
-        """Raise ``UserError`` where one of a patient's images (digests by file) holds the values of
-        another one, or of one of another person that was taken."""
+        """Raise ``UserError`` if two of a patient's images (digests by file) have the same values,
+        or if one has the values of an image of another person."""
         own: dict[str, str] = {}
         for path, digest in digests.items():
             if digest in own:
@@ -328,11 +344,12 @@ class Seen:
                 )
 
     def take(self, case: Case, digests: dict[str, str]) -> None:
-        """Remember a patient's images."""
+        """Add the images of an accepted patient (digests by file)."""
         self.images |= {digest: (path, case) for path, digest in digests.items()}
 
 
 def _person(case: Case) -> str:
+    """The person of a scan: the ``subject``, or else the ``patient_id``."""
     return case.subject or case.patient_id
 
 
@@ -343,15 +360,18 @@ def inspect_cases(
     geometry: Geometry = ASK,
     threads: int = 1,
 ) -> tuple[pd.DataFrame, list[Problem]]:
-    """Check every case and measure its tumour: the table of participants, sorted by name, and all
-    that is wrong with the others, or odd.
+    """Check every case and measure its tumour.
 
-    Of several scans of one person the first that can be used is taken: two of them on two sides of
-    a split would be a leak.
-    Columns: ``patient_id``, one a modality, ``label``, ``brain_mask``, ``label_scheme``,
-    ``volume_ml``, ``digest`` (``case_digest``). ``scheme`` overrules that of the cases, and
-    ``geometry`` says what counts where a header is ambiguous. With ``on_error`` ``stop``, raises
-    one ``UserError`` that lists all patients with something wrong; with ``skip`` they are left out.
+    Returns the participants that can be used, sorted by name, and all errors and warnings. The
+    table has the columns ``patient_id``, each modality, ``label``, ``brain_mask``,
+    ``label_scheme``, ``volume_ml`` (whole tumour, mL) and ``digest`` (``case_digest``). Of several
+    scans of one person the first that can be used is kept: two of them in different parts of a
+    split would be a leak.
+
+    ``scheme`` replaces the label scheme of the cases, ``geometry`` resolves ambiguous headers, and
+    ``threads`` cases are read at a time. With ``on_error`` ``stop``, one ``UserError`` lists all
+    patients with errors; with ``skip`` they are left out. Raises ``UserError`` in any case if no
+    patient can be used, or if the label scheme is open (``settled_schemes``).
     """
     if not cases:
         raise UserError("cohort.exclude leaves no patient; name fewer")
@@ -362,7 +382,7 @@ def inspect_cases(
         try:
             good = settled_schemes(good, contents)
         except UserError:
-            report_errors(problems, len(cases), on_error)  # what is wrong comes before what is open
+            report_errors(problems, len(cases), on_error)  # errors first, then the open question
             raise
     rows: list[dict] = []
     taken: dict[str, str] = {}
@@ -395,8 +415,8 @@ def inspect_cases(
 def odd_labels(
     cases: Sequence[Case], contents: dict[str, Content], volumes: dict[str, float]
 ) -> list[Problem]:
-    """What of the labels is possible, but hardly right: tumours of an absurd size (``volumes``, in
-    mL by patient), and a region that no patient has."""
+    """Warnings of labels that are valid, but probably wrong: whole tumours of unusual ``volumes``
+    (mL, by patient), and a region that no patient has."""
     odd = [
         Problem(
             "warning",

@@ -1,4 +1,4 @@
-"""List the cohort's patients, with their files and tumour volumes."""
+"""Rule ``list_participants``: the cohort's patients, with their files and tumour volumes."""
 
 import difflib
 import logging
@@ -11,18 +11,21 @@ from workflow_scripts.cohort.brats import brats_cases
 from workflow_scripts.cohort.inspection import inspect_cases
 from workflow_scripts.cohort.msd import msd_cases
 from workflow_scripts.cohort.patient_files import Case
-from workflow_scripts.cohort.plan import phantom_ids, plan_phantom
 from workflow_scripts.cohort.problems import Problem, problem_table
-from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.cohort.table import table_cases
 from workflow_scripts.common.files import UserError, write_table
+from workflow_scripts.phantoms.plan import phantom_ids, plan_phantom
+from workflow_scripts.phantoms.settings import PhantomSettings
 
 
 def phantom_participants(
     count: int, seed: int, modalities: Sequence[str], settings: PhantomSettings, folder: str | Path
 ) -> pd.DataFrame:
-    """The phantom patients that will be made, from their plans; ``folder`` is where the rule
-    ``make_phantom`` writes their files, "" where they are made on the grid."""
+    """Rows of ``participants.tsv`` for ``count`` phantoms, from their plans, before they exist.
+
+    ``folder`` is where the rule ``make_phantom`` writes their files. It is "" for phantoms that are
+    simulated on the grid, which have no files.
+    """
     rows = []
     for name in phantom_ids(count, on_grid=not folder):
         volumes = [*modalities, "label", "brain_mask"]
@@ -32,17 +35,18 @@ def phantom_participants(
                 **{v: str(Path(folder, name, f"{v}.nii.gz")) if folder else "" for v in volumes},
                 "label_scheme": "brats2023",
                 "volume_ml": plan_phantom(name, seed, settings).volume_ml,
-                "digest": "",  # Snakemake compares the contents of files that it makes
+                "digest": "",  # the rule that writes the files determines when they change
             }
         )
     return pd.DataFrame(rows)
 
 
 def real_cases(cohort, modalities: Sequence[str]) -> list[Case]:
-    """The cases of a ``brats``, ``msd`` or ``table`` cohort without those that are excluded.
-    ``cohort`` has the values of ``CohortSettings`` that say which.
+    """The cases of a ``brats``, ``msd`` or ``table`` cohort, without those in ``exclude``.
 
-    Raises ``UserError`` where a name to exclude is none of theirs.
+    ``cohort`` has ``source``, ``root``, ``table``, ``label_scheme`` and ``exclude`` of
+    ``CohortSettings`` as attributes. Raises ``UserError`` as the readers do, and if the cohort does
+    not have a patient that is to be excluded.
     """
     if cohort.source == "brats":
         cases = brats_cases(cohort.root, modalities)

@@ -1,4 +1,4 @@
-"""What changes when the files of a cohort do, told without reading images."""
+"""A digest that changes when the files of a cohort do, without reading images."""
 
 import hashlib
 import json
@@ -15,9 +15,11 @@ from workflow_scripts.common.nifti import split_index
 
 
 def listing_digest(cohort: CohortSettings, modalities: Sequence[str]) -> str:
-    """Digest of names, sizes and times of a cohort's files; "" where they cannot be listed.
+    """Digest of the names, sizes and times of a cohort's files; "" for phantoms, and if the files
+    cannot be listed.
 
-    The job that lists the cohort says then what is wrong.
+    It is a parameter of ``list_participants``, so that this job runs again when files change. That
+    job reports what is wrong with them; nothing is raised here.
     """
     try:
         files = sorted(set(_files(cohort, modalities)))
@@ -28,6 +30,7 @@ def listing_digest(cohort: CohortSettings, modalities: Sequence[str]) -> str:
 
 
 def _files(cohort: CohortSettings, modalities: Sequence[str]) -> Iterator[str]:
+    """Paths of all files of a cohort; none for phantoms."""
     if cohort.source == "brats":
         yield from (str(file) for file, _, _ in brats_files(cohort.root))
     elif cohort.source == "msd":
@@ -38,16 +41,17 @@ def _files(cohort: CohortSettings, modalities: Sequence[str]) -> Iterator[str]:
 
 
 def _of_cases(cases: Sequence[Case]) -> Iterator[str]:
+    """Paths of the cases' files, without the numbers of volumes in 4-D files."""
     for case in cases:
         for reference in case.files:
             yield split_index(reference)[0]
 
 
 def _stamp(file: str) -> list[int]:
-    """Size and times of a file; nothing where it is not there.
+    """Size, modification time and change time (ns) of a file; an empty list if it does not exist.
 
-    The time of its last change is the file system's own: programs that copy files set the time of
-    the last modification, as ``cp -p`` and ``rsync`` do, but cannot set this one.
+    Programs that copy files, such as ``cp -p`` and ``rsync``, set the modification time. The change
+    time is the file system's own, and shows that a file was replaced nevertheless.
     """
     try:
         status = Path(file).stat()

@@ -1,17 +1,18 @@
-"""Make one embedded patient: a whole head with a brain tumour, and the truth about it."""
+"""Rule ``make_phantom``: one phantom patient, a whole head with a brain tumour, and its truth."""
 
 import logging
 from pathlib import Path
 
-from workflow_scripts.cohort.phantom import Phantom, make_phantom
-from workflow_scripts.cohort.plan import plan_phantom
-from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.files import write_json
 from workflow_scripts.common.nifti import save_nifti
+from workflow_scripts.phantoms.phantom import Phantom, make_phantom
+from workflow_scripts.phantoms.plan import plan_phantom
+from workflow_scripts.phantoms.settings import PhantomSettings
 
 
 def save_phantom(phantom: Phantom, folder: str | Path) -> None:
-    """Write ``<modality>.nii.gz``, ``label.nii.gz``, ``brain_mask.nii.gz`` and ``truth.json``."""
+    """Write ``<modality>.nii.gz``, ``label.nii.gz``, ``brain_mask.nii.gz`` and ``truth.json`` of a
+    phantom to a folder."""
     folder = Path(folder)
     for modality, image in phantom.images.items():
         save_nifti(image, phantom.affine, folder / f"{modality}.nii.gz")

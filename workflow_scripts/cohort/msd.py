@@ -11,7 +11,12 @@ MODALITIES = {"flair": "flair", "t1w": "t1", "t1gd": "t1ce", "t2w": "t2"}
 
 
 def msd_cases(root: str | Path, modalities: Sequence[str]) -> list[Case]:
-    """Cases of Task01_BrainTumour: 4-D images, whose order of modalities ``dataset.json`` tells."""
+    """Cases in the training part of Task01_BrainTumour, as ``dataset.json`` lists them.
+
+    Images are 4-D: a modality is the volume ``path#k`` whose number ``dataset.json`` has. Raises
+    ``UserError`` for a listing that is missing or cannot be read, that lacks one of the
+    ``modalities``, or whose files lie outside its folder.
+    """
     folder = cohort_folder(root)
     if not (folder / "dataset.json").is_file() and (folder / "Task01_BrainTumour").is_dir():
         folder = folder / "Task01_BrainTumour"

@@ -1,4 +1,4 @@
-"""What is wrong with a cohort's patients: one list for `check`, the run and the report."""
+"""Problems of a cohort's patients: one list for `check`, the run and the report."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -9,14 +9,16 @@ import pandas as pd
 
 from workflow_scripts.common.files import InputError, UserError
 
-SHOWN = 100  # problems listed in a message
+SHOWN = 100  # largest number of problems in a message
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a patient, with which ``file`` ("" where it is none of them), and what
-    would be right. With an ``error`` the patient cannot be used; a ``warning`` is to be looked at.
-    ``patient_id`` is "" for the cohort as a whole."""
+    """What is wrong with a patient, and the remedy.
+
+    A patient with an ``error`` cannot be used; a ``warning`` should be looked at. ``file`` is "" if
+    no single file is wrong, ``patient_id`` is "" for the cohort as a whole.
+    """
 
     level: Literal["error", "warning"]
     patient_id: str
@@ -26,7 +28,7 @@ class Problem:
 
     @classmethod
     def of(cls, error: UserError, patient_id: str) -> "Problem":
-        """The problem that an error says."""
+        """A problem from the exception that reports it, as an ``error`` of the patient."""
         if isinstance(error, InputError):
             return cls("error", patient_id, error.file, error.problem, error.remedy)
         return cls("error", patient_id, "", str(error), "")
@@ -40,20 +42,23 @@ COLUMNS = [field.name for field in fields(Problem)]
 
 
 def problem_table(problems: Iterable[Problem]) -> pd.DataFrame:
-    """A row a problem, as ``problems.tsv`` has them."""
+    """Table with one row per problem and the columns ``COLUMNS``, as in ``problems.tsv``."""
     return pd.DataFrame([asdict(problem) for problem in problems], columns=COLUMNS)
 
 
 def warn_of(problems: Sequence[Problem]) -> None:
-    """Log each warning."""
+    """Log the problems that are warnings, one message each."""
     for problem in problems:
         if problem.level == "warning":
             logging.warning("%s", problem)
 
 
 def report_errors(problems: Sequence[Problem], total: int, on_error: str) -> None:
-    """Raise ``UserError``, or with ``skip`` log, one message that lists the errors of ``total``
-    patients."""
+    """List the errors of a cohort of ``total`` patients in one message, ``SHOWN`` of them at most.
+
+    With ``on_error`` ``stop`` it is raised as a ``UserError``, with ``skip`` it is logged. Without
+    errors nothing happens.
+    """
     errors = [problem for problem in problems if problem.level == "error"]
     if not errors:
         return

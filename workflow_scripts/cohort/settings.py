@@ -1,75 +1,21 @@
 """The ``cohort`` section of the configuration."""
 
 import itertools
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from workflow_scripts.common.geometry import Geometry
-from workflow_scripts.common.settings import MOST_PATIENTS, Section, UserPath, ordered_pair
+from workflow_scripts.common.settings import MOST_PATIENTS, Section, UserPath
+from workflow_scripts.phantoms.settings import PhantomSettings
 
-# Phantoms on the grid with a higher number choose settings or are reported on: no prior sees them.
+# Phantoms on the grid with a higher number are held out from priors: settings are chosen on them,
+# and results reported.
 MOST_ON_GRID = 9000
 
 LabelScheme = Literal[
     "brats2015", "brats2017", "brats2023", "brats2024", "brats_ped2024", "msd", "whole_tumour"
 ]  # fmt: skip
-
-
-class PhantomSettings(Section):
-    """What the embedded patients look like. Amounts of 0 switch an effect off."""
-
-    volume_ml: Annotated[
-        tuple[float, float],
-        ordered_pair(lambda low, high: 1 <= low <= high <= 200, "volumes from 1 to 200 mL"),
-    ] = Field(description="smallest and largest whole tumour in mL, log-uniform between them")
-    deformation_mm: float = Field(
-        description="sd of the smooth deformation of MNI152, in mm", ge=0, le=8
-    )
-    asymmetry: float = Field(
-        description="share of that sd that differs between the hemispheres; 0.71 deforms each by "
-        "itself",
-        ge=0,
-        le=1,
-    )
-    rotation_deg: float = Field(description="largest rotation of the head", ge=0, le=20)
-    displacement_mm: float = Field(
-        description="largest shift of a modality from the reference, along each axis", ge=0, le=15
-    )
-    displacement_deg: float = Field(
-        description="largest rotation of a modality from the reference, about each axis",
-        ge=0,
-        le=15,
-    )
-    mass_effect: float = Field(
-        description="largest push on the surroundings, as a share of the tumour's radius",
-        ge=0,
-        le=0.35,
-    )
-    visibility: Annotated[
-        tuple[float, float],
-        ordered_pair(lambda low, high: 0 < low <= high <= 2, "numbers above 0 and up to 2"),
-    ] = Field(description="range of the tumour's contrast, 1 being an obvious tumour")
-    core_share: Annotated[
-        tuple[float, float],
-        ordered_pair(lambda low, high: 0 <= low <= high <= 0.9, "numbers from 0 to 0.9"),
-    ] = Field(description="range of the share of the tumour that is core: enhancing, or dead")
-    confounders: float = Field(
-        description="amount of white-matter lesions and periventricular caps, never labelled",
-        ge=0,
-        le=5,
-    )
-    contrast: float = Field(description="sd of the log of each tissue's intensity", ge=0, le=0.4)
-    bias: float = Field(description="sd of the log of the bias field", ge=0, le=0.5)
-    texture: float = Field(description="sd of the tissue's texture, relative", ge=0, le=0.5)
-    noise: float = Field(
-        description="sd of the Rician noise, relative to white matter in T1", ge=0, le=0.3
-    )
-
-    slice_mm: Annotated[
-        tuple[float, float],
-        ordered_pair(lambda low, high: 1 <= low <= high <= 8, "numbers from 1 to 8"),
-    ] = Field(description="range of the thickness of a modality's slices, in mm")
 
 
 class PhantomSection(PhantomSettings):
@@ -119,22 +65,22 @@ class SplitSettings(Section):
 
     @property
     def names(self) -> list[str]:
-        """The splits."""
+        """Names of all splits."""
         if self.scheme == "folds":
             return [f"fold{k}-s{s}" for s in self.seeds for k in range(1, self.folds + 1)]
         return [f"n{n}-s{s}" for n in self.train_sizes for s in self.seeds]
 
     @property
     def shown(self) -> str:
-        """The split whose patients are drawn in figures: one of those that train on most."""
+        """The split whose patients figures show: one of those with the most training patients."""
         if self.scheme == "folds":
             return self.names[0]
         return f"n{max(self.train_sizes)}-s{self.seeds[0]}"
 
     @property
     def viewed(self) -> list[str]:
-        """The splits whose predictions the report's viewer shows: the split that is shown, and of
-        folds the others of its seed. Each test patient is in one of them."""
+        """The splits whose predictions the report's viewer shows: ``shown``, and with folds all of
+        the first seed. Each test patient is in one of them."""
         if self.scheme == "folds":
             return self.names[: self.folds]
         return [self.shown]
@@ -143,16 +89,17 @@ class SplitSettings(Section):
     def patients_needed(self) -> int:
         """The smallest cohort that these splits can be drawn from."""
         if self.scheme == "folds":
-            # The largest fold, the validation patients and one who trains.
+            # The smallest cohort that leaves a training patient beside the largest fold.
             return max(self.folds, next(n for n in itertools.count(2) if self._trains(n)))
         return max(self.train_sizes) + self.validation + self.test
 
     def _trains(self, patients: int) -> bool:
+        """Whether folds of so many patients leave at least one for training."""
         return patients - -(-patients // self.folds) - self.validation >= 1
 
     @property
     def needs(self) -> str:
-        """What the patients are needed for, in words."""
+        """What ``patients_needed`` is made up of, in words."""
         if self.scheme == "folds":
             return f"{self.folds} folds, {self.validation} for validation, one who trains"
         largest = max(self.train_sizes)
@@ -160,7 +107,7 @@ class SplitSettings(Section):
 
     @property
     def lower(self) -> str:
-        """What a user lowers where the cohort is too small."""
+        """The keys to lower if the cohort is too small, in words."""
         return (
             "folds or validation" if self.scheme == "folds" else "train_sizes, validation or test"
         )
@@ -196,7 +143,7 @@ class CohortSettings(Section):
 
     @property
     def made(self) -> bool:
-        """Whether the patients are made on the spot."""
+        """Whether the patients are phantoms, which the workflow simulates."""
         return self.source in ("phantom", "phantom_on_grid")
 
     @property

@@ -12,16 +12,19 @@ Roles = dict[str, list[str]]
 
 
 def _share(key: str) -> float:
-    """A number from 0 to 1 that follows from a text alone, evenly spread over texts."""
+    """A number from 0 to 1 from the SHA-256 of a text: the same on every machine, and uniformly
+    distributed over texts."""
     digest = hashlib.sha256(key.encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def keyed_order(participants: pd.DataFrame, key: str) -> list[str]:
-    """Patients in an order of which every beginning holds small and large tumours in proportion.
+    """All patients in a random order in which the first k, for any k, have small and large tumours
+    in proportion.
 
-    Tumours of a volume and its double are of one stratum; within it the hash of ``key`` and the
-    patient's name decides. So one more patient changes the places of others by one, and no more.
+    Strata are octaves of the volume: [1, 2) mL, [2, 4) mL, and so on. Within a stratum, patients
+    are ordered by a hash of ``key`` and their name; the strata are then interleaved by relative
+    rank. So one patient more in a cohort moves the others by one rank of their stratum at most.
     """
     strata = np.floor(np.log2(participants["volume_ml"].clip(lower=1e-3))).astype(int)
     places = []
@@ -33,7 +36,7 @@ def keyed_order(participants: pd.DataFrame, key: str) -> list[str]:
 
 
 def refuse_too_few(patients: int, settings: SplitSettings) -> None:
-    """Raise ``UserError`` where splits cannot be drawn from so few patients."""
+    """Raise ``UserError`` if the splits need more than so many patients."""
     if settings.patients_needed > patients:
         raise UserError(
             f"cohort.splits needs {settings.patients_needed} patients ({settings.needs}), the "
@@ -42,10 +45,10 @@ def refuse_too_few(patients: int, settings: SplitSettings) -> None:
 
 
 def draw_splits(participants: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
-    """Draw all splits from the columns ``patient_id`` and ``volume_ml``.
+    """Draw all splits of a cohort, from its columns ``patient_id`` and ``volume_ml``.
 
-    Returns ``split``, ``patient_id``, ``role`` (train, validation, test), by the scheme that the
-    settings name. Raises ``UserError`` for a cohort that is too small.
+    Returns a table with one row per split and patient and the columns ``split``, ``patient_id`` and
+    ``role`` (train, validation or test). Raises ``UserError`` for a cohort that is too small.
     """
     refuse_too_few(len(participants), settings)
     scheme = {"draws": _draws, "folds": _folds}[settings.scheme]
@@ -59,10 +62,11 @@ def draw_splits(participants: pd.DataFrame, settings: SplitSettings) -> pd.DataF
 
 
 def _draws(participants: pd.DataFrame, settings: SplitSettings) -> list[tuple[str, Roles]]:
-    """Test patients drawn once, then validation patients, both the same in all splits.
+    """Names and roles of the splits ``n<N>-s<seed>``.
 
-    For each seed the rest is put into one order, of which the training set of size n is the
-    beginning: the sets are nested, and a further size changes none of the others.
+    Test and validation patients are drawn once, and are the same in all splits. For each seed the
+    other patients have one order, and the first N of them train: the training sets are nested, and
+    a size more or less leaves the others as they are.
     """
     order = keyed_order(participants, f"test {settings.test_seed}")
     test, order = order[: settings.test], order[settings.test :]
@@ -78,9 +82,11 @@ def _draws(participants: pd.DataFrame, settings: SplitSettings) -> list[tuple[st
 
 
 def _folds(participants: pd.DataFrame, settings: SplitSettings) -> list[tuple[str, Roles]]:
-    """Every patient is tested once for each seed, by models that saw none of the fold.
+    """Names and roles of the splits ``fold<k>-s<seed>``: every patient is tested once per seed, by
+    models that were trained on none of its fold.
 
-    All folds train on the same number of patients: one with fewer to test has more to validate.
+    All folds train on the same number of patients: a fold with one test patient less has one
+    validation patient more.
     """
     largest = -(-len(participants) // settings.folds)
     splits = []
@@ -97,7 +103,8 @@ def _folds(participants: pd.DataFrame, settings: SplitSettings) -> list[tuple[st
 
 
 def training_sizes(splits: pd.DataFrame) -> dict[str, tuple[int, int]]:
-    """For each split, how many patients train, and how many validate and so are labelled too."""
+    """For each split, the number of training patients and that of validation patients. Both need a
+    label."""
     counts = splits.groupby(["split", "role"]).size()
     return {
         name: (int(counts[name, "train"]), int(counts[name, "validation"]))

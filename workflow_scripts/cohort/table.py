@@ -1,4 +1,4 @@
-"""Cohorts that a table of files lists."""
+"""Cohorts that are listed in a table of files."""
 
 import difflib
 from collections.abc import Iterator, Sequence
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from workflow_scripts.cohort.modalities import MODALITIES
 from workflow_scripts.cohort.patient_files import Case
 from workflow_scripts.common.files import UserError, read_text_table
+from workflow_scripts.common.modalities import MODALITIES
 
 # Of a table's columns, those that are read.
 KNOWN = ("patient_id", *MODALITIES, "label", "brain_mask", "subject")
@@ -18,11 +18,12 @@ KNOWN = ("patient_id", *MODALITIES, "label", "brain_mask", "subject")
 def table_cases(
     table: str | Path, root: str | None, label_scheme: str, modalities: Sequence[str]
 ) -> list[Case]:
-    """Cases of a table with ``patient_id``, a column a modality, ``label``, maybe ``brain_mask``
-    and ``subject``, which is the same for all scans of one person.
+    """Cases of a table (TSV) with the columns ``patient_id``, each modality, and ``label``.
 
-    Relative paths start at ``root`` where it is given, else at the table's folder. Raises
-    ``UserError`` for a table that lacks a column, or has one that is nearly called as one of those.
+    The columns ``brain_mask`` and ``subject`` (the same for all scans of one person) are optional,
+    others are ignored. Relative paths start at ``root``, or at the table's folder without one.
+    Raises ``UserError`` for a table that cannot be read or has no rows, that lacks a column, or
+    with a column whose name is probably a misspelling.
     """
     path = Path(table)
     if path.is_dir():
@@ -63,13 +64,13 @@ def table_cases(
 
 
 def _is_broken(path: str) -> bool:
-    """Whether a path holds a character that no program writes into one."""
+    """Whether a path holds a control character, such as the end of a line."""
     return any(ord(character) < 32 for character in path)
 
 
 def _check_columns(path: Path, rows: pd.DataFrame, required: Sequence[str]) -> None:
-    """Raise ``UserError`` where a column is missing, or one is not read whose name is near that of
-    a known one."""
+    """Raise ``UserError`` if a column is missing, or if one that is ignored has nearly the name of
+    one that is read."""
     if missing := [column for column in required if column not in rows]:
         near = _nearest(missing[0], [c for c in rows if c not in required], 0.4)
         hint = f" (is '{near}' meant for '{missing[0]}'?)" if near else ""
@@ -79,7 +80,7 @@ def _check_columns(path: Path, rows: pd.DataFrame, required: Sequence[str]) -> N
         )
     absent = [column for column in KNOWN if column not in rows]
     for column in rows:
-        # Of modalities, t1c and t1w are others than t1.
+        # t1c and t1w are near t1, but other images: of a modality, only the case may differ.
         near = _nearest(column, absent, 0.8)
         if near in MODALITIES and near != column.lower():
             near = None
@@ -91,7 +92,8 @@ def _check_columns(path: Path, rows: pd.DataFrame, required: Sequence[str]) -> N
 
 
 def _nearest(name: str, others: Sequence[str], cutoff: float) -> str | None:
-    """That of the ``others`` whose name is nearest, whatever its case."""
+    """The most similar of the names ``others``, in upper or lower case; ``None`` if none has a
+    similarity (``difflib``, 0 to 1) of at least ``cutoff``."""
     lower = {str(other).lower(): other for other in others}
     near = difflib.get_close_matches(str(name).lower(), list(lower), 1, cutoff)
     return lower[near[0]] if near else None

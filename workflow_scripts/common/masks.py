@@ -54,6 +54,22 @@ def large_pieces(mask: NDArray[np.bool_], least_voxels: int) -> int:
     return int((np.bincount(pieces.ravel())[1:] >= least_voxels).sum())
 
 
+def largest_voxels(score: NDArray, allowed: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
+    """Mask (X, Y, Z) of the ``count`` voxels in ``allowed`` (X, Y, Z) that have the highest
+    positive ``score`` (X, Y, Z).
+
+    Voxels that share the lowest score among them are all in it. It is empty for a ``count`` of 0
+    or less, and has all allowed voxels of a positive score where there are fewer than ``count``.
+    """
+    if count <= 0:
+        return np.zeros_like(allowed)
+    values = score[allowed & (score > 0)]
+    if count >= len(values):
+        return allowed & (score > 0)
+    threshold = np.partition(values, len(values) - count)[len(values) - count]
+    return allowed & (score >= threshold)
+
+
 def bright(image: NDArray) -> NDArray[np.bool_]:
     """Mask (X, Y, Z) of voxels of a skull-stripped image (M, X, Y, Z), 0 to 1, that are bright in
     any modality."""

@@ -1,4 +1,4 @@
-"""A trained denoiser as a generator of stacked latents."""
+"""The generator: a trained denoiser with its sampler, from requests to stacked latents."""
 
 import functools
 from collections.abc import Sequence
@@ -33,7 +33,8 @@ from workflow_scripts.diffusion.settings import DiffusionConfig, DiffusionSettin
 
 
 def build_model(settings: DiffusionSettings, space: LatentSpace, grid: Grid) -> StackDenoiser:
-    """The network that a configuration asks for, for latents of a space on a grid."""
+    """An untrained denoiser with the configured sizes, for the latents of a ``space`` on a
+    ``grid``."""
     channels, *size = space.folded_shape
     down = grid.shape[0] // space.shape[1]
     return StackDenoiser(
@@ -51,8 +52,9 @@ def build_model(settings: DiffusionSettings, space: LatentSpace, grid: Grid) -> 
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What a denoiser is told of samples: condition vectors (B, c), whether each is ``present``
-    (B,), maps (B, m, …) beside the folded latents, and the surroundings for a correction."""
+    """The denoiser's inputs beside the noisy latents: condition ``vectors`` (B, ``VECTOR``),
+    ``present`` (B,), False for the null condition, ``maps`` (B, m, h / px, w / py, Z / pz), and the
+    ``surroundings`` if there is a correction."""
 
     vectors: Tensor
     present: Tensor
@@ -61,9 +63,12 @@ class Conditioning:
 
 
 class Bundle(torch.nn.Module):
-    """What a diffusion model folder holds: the denoiser, the space it works in, the denoiser of
-    tumour layouts where those are drawn first, and the correction of the estimate where there is
-    one."""
+    """All networks and buffers of a diffusion model folder.
+
+    ``denoiser`` is that of latents, ``space`` the space it works in. ``layout`` is the denoiser of
+    tumour layouts, ``None`` if they are not drawn first (``diffusion.layout``). ``correction`` is
+    the linear correction of estimates, ``None`` without one (``diffusion.correction``).
+    """
 
     def __init__(
         self,
@@ -85,9 +90,12 @@ class Bundle(torch.nn.Module):
         tissue: Tensor,
         rendered: Tensor,
     ) -> Conditioning:
-        """The conditioning of samples with condition vectors (B, c), ellipsoids (B, 6), tissue maps
-        (B, 3, X, Y, Z), 0 to 255, and rendered latents (B, C, h, w, Z), both (B, 0) without an
-        anatomy."""
+        """The conditioning of B samples.
+
+        ``vectors`` (B, ``VECTOR``), ``ellipsoids`` (B, 6) and ``present`` (B,) are those of
+        ``conditions.py``. ``tissue`` (B, 3, X, Y, Z), 0 to 255, and ``rendered`` latents
+        (B, C, h, w, Z) are those of the anatomy, (B, 0) without one.
+        """
         maps = self.space.beside(ellipsoids, present, tissue, rendered, settings)
         surroundings = None
         if self.correction is not None:
@@ -97,8 +105,11 @@ class Bundle(torch.nn.Module):
     def estimate(
         self, process: Process, x: Tensor, sigma: Tensor, known: Conditioning, precision: str
     ) -> Tensor:
-        """The estimate of the latents behind folded noisy ones ``x`` (B, …) at noise levels (B,),
-        corrected where there is a correction."""
+        """The estimate of the clean latents, corrected if there is a correction, from folded noisy
+        latents ``x`` (B, C · patch, …) at noise levels ``sigma`` (B,). It is shaped like ``x``.
+
+        The network computes in ``precision``, the correction in fp32.
+        """
         with autocast(precision, x.device):
             estimate = process.denoised(
                 lambda scaled, level: self.denoiser(
@@ -118,15 +129,18 @@ class Bundle(torch.nn.Module):
 
 
 def build_bundle(settings: DiffusionSettings, space: LatentSpace, grid: Grid) -> Bundle:
-    """The untrained networks that a configuration asks for, in a space."""
+    """All networks with the configured sizes, untrained, for the latents of a ``space``."""
     layout = build_layout(settings.layout) if settings.layout else None
     correction = Correction(space.shape[0]) if settings.correction else None
     return Bundle(build_model(settings, space, grid), space, layout, correction)
 
 
 def load_bundle(folder: str | Path) -> tuple[Bundle, DiffusionSettings, Scaling]:
-    """What a model folder written by ``train_diffusion`` holds: the denoiser with its space, the
-    settings that built it, and the scaling of its conditions."""
+    """Networks, settings and scaling of the conditions from a model folder that
+    ``train_diffusion`` wrote, on the CPU.
+
+    Raises ``UserError`` for a folder whose files are missing or do not fit together.
+    """
     config = load_config(folder, DiffusionConfig)
     settings = settings_of(config, DiffusionSettings, folder)
     shape, grid = config["latent_shape"], Grid.from_settings(config["grid"])
@@ -138,9 +152,9 @@ def load_bundle(folder: str | Path) -> tuple[Bundle, DiffusionSettings, Scaling]
 
 @dataclass(frozen=True)
 class Generator:
-    """Requests to stacks of scaled latents.
+    """A trained model that turns requests into stacks of scaled latents.
 
-    ``regions`` tells whether the training patients' labels told regions of a tumour apart.
+    ``regions`` is whether the labels of the training patients distinguish regions of a tumour.
     """
 
     bundle: Bundle
@@ -151,7 +165,8 @@ class Generator:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Generator":
-        """Load a model folder written by ``train_diffusion``, onto the GPU where there is one."""
+        """Load a model folder that ``train_diffusion`` wrote, onto the GPU if there is one. Raises
+        ``UserError`` as ``load_bundle`` does."""
         bundle, settings, scaling = load_bundle(folder)
         bundle.eval().requires_grad_(False).to(device())
         config = load_config(folder)
@@ -160,7 +175,7 @@ class Generator:
 
     @property
     def draws_labels(self) -> bool:
-        """Whether tumours' labels are drawn before their images (``diffusion.layout``)."""
+        """Whether labels of tumours are drawn before their images (``diffusion.layout``)."""
         return self.bundle.layout is not None
 
     @torch.inference_mode()
@@ -173,11 +188,11 @@ class Generator:
         sampler: Sampler,
         precision: str,
     ) -> NDArray[np.uint8]:
-        """Canonical labels (N, X, Y, Z) of completed requests, one row each, in brains with tissue
-        maps (N, 3, X, Y, Z), 0 to 255, within the ``room`` (N, X, Y, Z) that there is; empty ones
-        where they are not drawn first.
+        """Canonical labels (N, X, Y, Z) for ``requests`` with all nine attributes, one row each;
+        all 0 if labels are not drawn first.
 
-        Noise is drawn as in ``sample``.
+        ``tissue`` (N, 3, X, Y, Z), 0 to 255, are the tissue maps of each anatomy, ``room``
+        (N, X, Y, Z) is the mask of voxels that can be tumour. Noise is drawn as in ``sample``.
         """
         network = self.bundle.layout
         if not self.draws_labels:
@@ -199,6 +214,8 @@ class Generator:
             drawn = [torch.randn(LAYOUT_SHAPE, generator=numbers) for numbers in random]
             return torch.stack(drawn).to(target)
 
+        # Layouts from noise, then labels from layouts. The outlines' noise is drawn after that of
+        # all steps, from the same generators.
         layouts = unscaled(sampler.sample(denoise, noise)).cpu().numpy()
         outlines = [torch.randn(self.grid.shape, generator=numbers).numpy() for numbers in random]
         rows = (row for _, row in requests.iterrows())
@@ -216,21 +233,25 @@ class Generator:
         precision: str,
         known: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        """Scaled latents (N, C, h, w, Z) for requests with all nine attributes, one row each.
+        """Scaled latents (N, C, h, w, Z), on the CPU, for ``requests`` with all nine attributes,
+        one row each.
 
-        ``tissue`` (N, 3, X, Y, Z), 0 to 255, is the anatomy of each, and ``rendered``
-        (N, C, h, w, Z) its scaled latents, with a tumour where its layout was drawn first; (N, 0)
-        for a denoiser that is told none. A sample's noise comes from its own of the ``random``
-        numbers, drawn on the CPU: it is the same in any batch. What is returned lies on the CPU.
+        ``tissue`` (N, 3, X, Y, Z), 0 to 255, are the tissue maps of each anatomy. ``rendered``
+        (N, C, h, w, Z) are the scaled latents of the anatomy, with the tumour if its label was
+        drawn first. Both are (N, 0) for a denoiser without an anatomy. Each sample has a random
+        number generator of its own in ``random``, on the CPU: its noise is the same in any batch
+        and on any device.
 
-        ``known`` are scaled latents (N, C, h, w, Z) that are kept, and how much of each place
-        (N, 1, h, w, Z) is made anew, 0 to 1.
+        With ``known``, only a part of existing latents is replaced: it holds scaled latents
+        (N, C, h, w, Z) ``k`` and the share (N, 1, h, w, Z) ``s``, 0 to 1, of each element that is
+        sampled. Each step's estimate ``e`` becomes ``k + s (e - k)``.
         """
         space, process = self.bundle.space, Process(self.settings)
         torch_device = space.mean.device
         vectors = self.scaling.vectors(requests).to(torch_device)
         ellipsoids = ellipsoid_of(requests).to(torch_device)
         tissue, rendered = tissue.to(torch_device), rendered.to(torch_device)
+        # The denoiser works on what is left of latents without the rendered ones.
         base = rendered if rendered.shape[1] else 0
 
         def noise() -> Tensor:

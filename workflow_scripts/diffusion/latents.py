@@ -1,4 +1,7 @@
-"""The space in which the denoiser works: centred latents, folded."""
+"""The space in which the denoiser works: centred latents, folded.
+
+Shapes: C channels, h × w elements of a slice, Z slices, and patches of px × py × pz elements.
+"""
 
 import numpy as np
 import torch
@@ -17,23 +20,25 @@ from workflow_scripts.diffusion.settings import DenoiserSettings
 from workflow_scripts.preprocess.contrasts import REGION_VALUES, TERMS
 from workflow_scripts.preprocess.tissue import TISSUES
 
-# A channel that hardly varies would otherwise be blown up without bound.
+# Smallest standard deviation of a channel, as a share of the largest one: a channel that hardly
+# varies would otherwise be scaled up without bound.
 SMALLEST_SHARE = 1e-3
-# Training samples whose contrasts are kept, for synthetic patients to have one of them.
+# Training samples whose contrasts are kept. Each synthetic patient has those of one of them.
 KEPT = 256
 
 
 class LatentSpace(nn.Module):
-    """Takes latents to where the denoiser works, and back.
+    """Maps latents into the space in which the denoiser works, and back.
 
-    Where an anatomy is given, latents here are what the ``rendered`` ones leave: those of the brain
-    without a tumour, or with its layout where that is drawn first. The voxelwise ``mean``
-    (C, h, w, Z) is subtracted, each channel is divided by its standard deviation ``sd`` (C), and
-    neighbouring latents, a ``patch`` along x, y and z, are folded into channels; a plain space
-    leaves latents as they are, but for folding. Mean and deviation come from the training latents
-    and are saved with the denoiser's weights, and so are the ``contrasts`` (``KEPT``, 3, ``TERMS``,
-    M) and the ``intensities`` of tumour regions (``KEPT``, 3, M) of training samples, where an
-    anatomy is given and images have M ``modalities``; none otherwise.
+    ``z = fold((latent - mean) / sd)``: the ``mean`` (C, h, w, Z) of each element is subtracted,
+    each channel is divided by its standard deviation ``sd`` (C), and the elements of a ``patch``
+    (px, py, pz) are folded into channels. In a plain space, mean is 0 and sd is 1. With an anatomy,
+    the latents here are differences from the ``rendered`` ones.
+
+    Mean and deviation are those of the training latents. They are saved with the denoiser's
+    weights. So are, with an anatomy and for images of M ``modalities``, the ``contrasts``
+    (``KEPT``, 3, ``TERMS``, M) of tissues and the ``intensities`` (``KEPT``, 3, M) of tumour
+    regions in training samples.
     """
 
     def __init__(self, shape: tuple[int, int, int, int], patch: Patch, modalities: int = 0) -> None:
@@ -45,22 +50,22 @@ class LatentSpace(nn.Module):
         kept = torch.zeros(KEPT if modalities else 0, len(TISSUES), TERMS, modalities)
         self.register_buffer("contrasts", kept)
         self.register_buffer("intensities", torch.zeros(len(kept), len(REGION_VALUES), modalities))
-        # They follow from the grid, and are not kept with the weights.
+        # Positions in mm. They follow from the grid, and are not saved with the weights.
         self.register_buffer("points", torch.zeros(3, *size), persistent=False)
 
     @property
     def folded_shape(self) -> tuple[int, int, int, int]:
-        """Channels and positions along x, y and z of what the denoiser sees."""
+        """Shape (C · px py pz, h / px, w / py, Z / pz) of the denoiser's input."""
         c, *size = self.shape
         positions = (n // p for n, p in zip(size, self.patch, strict=True))
         return c * int(np.prod(self.patch)), *positions
 
     def standardise(self, latent: Tensor) -> Tensor:
-        """Scaled latents (B, C, h, w, Z) to centred ones (B, C · patch, h / px, w / py, Z / pz)."""
+        """Scaled latents (B, C, h, w, Z) as the denoiser's (B, C · px py pz, h / px, …)."""
         return fold((latent - self.mean) / self.sd.view(-1, 1, 1, 1), self.patch)
 
     def restore(self, centred: Tensor) -> Tensor:
-        """The inverse of ``standardise``."""
+        """The inverse of ``standardise``: scaled latents (B, C, h, w, Z)."""
         return unfold(centred, self.patch) * self.sd.view(-1, 1, 1, 1) + self.mean
 
     def beside(
@@ -71,12 +76,13 @@ class LatentSpace(nn.Module):
         rendered: Tensor,
         settings: DenoiserSettings,
     ) -> Tensor:
-        """Maps (B, m, h / px, w / py, Z / pz) beside folded latents, as many as the settings want
-        (``map_channels``).
+        """Maps (B, m, h / px, w / py, Z / pz) beside the denoiser's latents, m as in
+        ``map_channels``.
 
-        Of ``draw_maps``, position and offset, which are linear, by their mean over a patch, and the
-        ellipsoid folded as the latents are; then, folded, the tissue maps (B, 3, X, Y, Z), 0 to
-        255, and the ``rendered`` latents (B, C, h, w, Z).
+        With ``settings.maps``, those of ``draw_maps`` for ``ellipsoid`` (B, 6) and ``present``
+        (B,): position and offset, which are linear, by their mean over a patch, the soft ellipsoid
+        folded. With an anatomy, the ``tissue`` maps (B, 3, X, Y, Z), 0 to 255, scaled to 0 … 1, and
+        the ``rendered`` latents (B, C, h, w, Z), both folded.
         """
         maps = [ellipsoid.new_zeros(len(ellipsoid), 0, *self.folded_shape[1:])]
         if settings.maps:
@@ -91,7 +97,7 @@ class LatentSpace(nn.Module):
         return torch.cat(maps, 1)
 
     def surroundings(self, ellipsoid: Tensor, tissue: Tensor, rendered: Tensor) -> Surroundings:
-        """What the correction is told of samples, from their ellipsoids (B, 6), tissue maps
+        """The correction's inputs beside the latents, from ellipsoids (B, 6), tissue maps
         (B, 3, X, Y, Z), 0 to 255, and rendered latents (B, C, h, w, Z)."""
         down = tissue.shape[2] // self.shape[1]
         fractions = functional.avg_pool3d(tissue.to(ellipsoid) / 255, (down, down, 1))
@@ -103,15 +109,19 @@ class LatentSpace(nn.Module):
     def keep_contrasts(
         self, contrasts: NDArray[np.float32], intensities: NDArray[np.float32]
     ) -> None:
-        """Keep contrasts (N, 3, ``TERMS``, M) and complete intensities of tumour regions (N, 3, M)
-        of training samples, evenly chosen, or again and again."""
+        """Store ``KEPT`` of N training samples: their contrasts (N, 3, ``TERMS``, M) and
+        intensities of tumour regions (N, 3, M), without gaps.
+
+        They are evenly spaced among the samples; if there are fewer, they are repeated.
+        """
         chosen = evenly_chosen(len(contrasts), KEPT)
         rows = np.resize(np.asarray(chosen), KEPT)
         self.contrasts.copy_(torch.from_numpy(contrasts[rows]))
         self.intensities.copy_(torch.from_numpy(intensities[rows]))
 
     def tumour(self, ellipsoid: Tensor) -> Tensor:
-        """Soft ellipsoids (B, h / px, w / py, Z / pz) of the tumours (``ellipsoid_of``)."""
+        """Soft ellipsoids (B, h / px, w / py, Z / pz), 0 to 1, of the tumours with ellipsoids
+        (B, 6), by their mean over a patch."""
         soft = draw_maps(ellipsoid, ellipsoid.new_ones(len(ellipsoid)), self.points)[:, -1:]
         return fold(soft, self.patch).mean(1)
 
@@ -119,7 +129,8 @@ class LatentSpace(nn.Module):
 def empty_space(
     shape: tuple[int, int, int, int], grid: Grid, modalities: int, settings: DenoiserSettings
 ) -> LatentSpace:
-    """A plain space for latents (C, h, w, Z) of a grid, of so many modalities."""
+    """A plain space for latents of ``shape`` (C, h, w, Z) on a grid, from images of so many
+    modalities."""
     anatomy_modalities = modalities if settings.anatomy == "tissue" else 0
     space = LatentSpace(shape, settings.patch, anatomy_modalities)
     space.points.copy_(latent_points(grid, grid.shape[0] // shape[1]))
@@ -133,11 +144,11 @@ def fit_latent_space(
     modalities: int,
     settings: DenoiserSettings,
 ) -> LatentSpace:
-    """The space of training latents (N, C, h, w, Z) of a grid, less those of the same patients
-    ``rendered``, where an anatomy is given; still without contrasts.
+    """The space of training latents (N, C, h, w, Z) on a grid, without contrasts so far.
 
-    They are read one by one. Raises ``UserError`` for a single patient without copies, who has no
-    spread.
+    ``rendered`` latents (N, C, h, w, Z) of the same patients are subtracted first, if there are
+    any. Latents are read one at a time. Raises ``UserError`` for a single training sample, which
+    has no standard deviation.
     """
     space = empty_space(latents.shape[1:], grid, modalities, settings)
     if settings.space == "plain":
@@ -147,6 +158,7 @@ def fit_latent_space(
             "the training latents are those of one patient without copies: they have no spread to "
             "learn; add patients or set autoencoder.copies"
         )
+    # Mean of each element; variance of each channel, as the mean over its elements.
     mean, square = np.zeros(space.shape), np.zeros(space.shape)
     for row, latent in enumerate(latents):
         exact = latent.astype(np.float64)
@@ -161,8 +173,8 @@ def fit_latent_space(
 
 
 def map_channels(settings: DenoiserSettings, down: int, channels: int) -> int:
-    """How many maps stand beside the latents of so many channels that the settings fold, of a grid
-    that is ``down`` times finer in x and y."""
+    """Number of maps beside the denoiser's latents (``LatentSpace.beside``), for latents of so many
+    ``channels`` whose elements are ``down`` × ``down`` × 1 voxels."""
     folded = int(np.prod(settings.patch))
     tumour = MAPS - 1 + folded if settings.maps else 0
     anatomy = (len(TISSUES) * down**2 + channels) * folded

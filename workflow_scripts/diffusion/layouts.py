@@ -1,10 +1,10 @@
 """Layouts: which regions a tumour has, and where they lie, before there is an image.
 
-A layout is made of soft nested masks (whole tumour, core, necrosis) in the frame of the requested
-ellipsoid: a cube of ``CELLS`` along each axis, centred on the ellipsoid, whose faces lie ``REACH``
-semi-axes from its centre. Tumours of all sizes are alike there. A network of its own denoises
-layouts, given the request and the tissue maps in the frame. They are rendered with the brain, and
-the denoiser of the latents adds what the rendering lacks (a cascade, Ho et al. 2022).
+A layout has soft nested masks (whole tumour, core, necrosis), (3, S, S, S), in the frame of the
+requested ellipsoid: S = ``CELLS`` along each axis, centred on the ellipsoid, with faces that lie
+``REACH`` semi-axes from its centre. There, tumours of all sizes are alike. A denoiser of their own
+draws layouts, conditioned on the request and on the tissue maps in the frame. Layouts are rendered
+with the brain; the denoiser of latents adds what the rendering lacks (a cascade, Ho et al. 2022).
 """
 
 import math
@@ -17,10 +17,10 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from workflow_scripts.cohort.tumour import largest_voxels
 from workflow_scripts.common.attributes import SHARES
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.labels import from_nested
+from workflow_scripts.common.masks import largest_voxels
 from workflow_scripts.diffusion.conditions import VECTOR, ellipsoid_of
 from workflow_scripts.diffusion.model import StackDenoiser
 from workflow_scripts.diffusion.outlines import with_sphericity
@@ -28,10 +28,10 @@ from workflow_scripts.diffusion.settings import CELLS, DenoiserSettings, LayoutS
 from workflow_scripts.preprocess.tissue import TISSUES
 
 REGIONS = 3
-REACH = 2.0
+REACH = 2.0  # semi-axes from the centre of the frame to its faces
 # Standard deviation of the Gaussian that softens masks, in cells.
 SOFTENING = 0.5
-# Corrections of a layout's position, until its centroid is the requested one.
+# Shifts of a layout by the error of its centroid, before and after its outline is changed.
 CORRECTIONS = 2
 LAYOUT_SHAPE = (REGIONS, CELLS, CELLS, CELLS)
 # Maps of the tissues and of the position, beside layouts.
@@ -39,7 +39,7 @@ MAPS_BESIDE = len(TISSUES) + 3
 
 
 def build_layout(settings: LayoutSettings) -> StackDenoiser:
-    """The denoiser of layouts (B, 3, S, S, S)."""
+    """An untrained denoiser of layouts (B, 3, S, S, S) with the configured sizes."""
     return StackDenoiser(
         channels=REGIONS,
         map_channels=MAPS_BESIDE,
@@ -54,14 +54,16 @@ def build_layout(settings: LayoutSettings) -> StackDenoiser:
 
 
 def layout_noise(settings: DenoiserSettings) -> DenoiserSettings:
-    """The process of layouts: EDM's, at noise levels of their own."""
+    """The settings of the layouts' diffusion process: EDM's preconditioning, whatever that of the
+    latents, and log-normal noise levels of their own."""
     own = settings.layout
     levels = {"noise": "lognormal", "noise_mean": own.noise_mean, "noise_sd": own.noise_sd}
     return settings.model_copy(update={"preconditioning": "edm", **levels})
 
 
 def frame_points(ellipsoids: Tensor) -> Tensor:
-    """Positions in mm (N, 3, S, S, S) of the cells of the ellipsoids' (N, 6) frames."""
+    """Positions (N, 3, S, S, S) in mm of the cells in the frames of ``ellipsoids`` (N, 6), centroid
+    and semi-axes in mm."""
     axis = (torch.arange(CELLS, device=ellipsoids.device) + 0.5) * (2 * REACH / CELLS) - REACH
     units = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"))
     shape = (-1, 3, 1, 1, 1)
@@ -69,18 +71,19 @@ def frame_points(ellipsoids: Tensor) -> Tensor:
 
 
 def in_frame(volumes: Tensor, points: Tensor, grid: Grid) -> Tensor:
-    """Volumes (N, C, X, Y, Z) on a grid at points in mm (N, 3, S, S, S), by trilinear
-    interpolation: (N, C, S, S, S). Outside the grid they are 0."""
+    """Values (N, C, S, S, S) of volumes (N, C, X, Y, Z) on a grid at points (N, 3, S, S, S) in mm,
+    by trilinear interpolation. Outside the grid they are 0."""
     inverse = torch.from_numpy(np.linalg.inv(grid.affine)).to(points)
     voxels = torch.einsum("ij,njxyz->nxyzi", inverse[:3, :3], points) + inverse[:3, 3]
     last = torch.tensor([n - 1 for n in grid.shape]).to(points)
-    # The library takes the axes in reverse order, -1 and 1 being the outermost voxels.
+    # grid_sample takes the last axis first, and the centres of the outermost voxels as -1 and 1.
     sites = (2 * voxels / last - 1).flip(-1)
     return functional.grid_sample(volumes, sites, align_corners=True)
 
 
 def soft_masks(masks: Tensor, points: Tensor, grid: Grid) -> Tensor:
-    """Layouts (N, 3, S, S, S), 0 to 1, of nested masks (N, 3, X, Y, Z) on a grid."""
+    """Layouts (N, 3, S, S, S), 0 to 1, of nested masks (N, 3, X, Y, Z) on a grid, at the cells'
+    ``points`` (N, 3, S, S, S) in mm; softened by a Gaussian of ``SOFTENING`` cells."""
     layouts = in_frame(masks.float(), points, grid)
     reach = math.ceil(3 * SOFTENING)
     offsets = torch.arange(-reach, reach + 1, device=layouts.device, dtype=layouts.dtype)
@@ -94,7 +97,7 @@ def soft_masks(masks: Tensor, points: Tensor, grid: Grid) -> Tensor:
 
 
 def scaled(layouts: Tensor) -> Tensor:
-    """What the network denoises, -1 to 1, of layouts (N, 3, S, S, S)."""
+    """Layouts (N, 3, S, S, S), 0 to 1, as the denoiser has them, -1 to 1."""
     return 2 * layouts - 1
 
 
@@ -104,8 +107,8 @@ def unscaled(x: Tensor) -> Tensor:
 
 
 def layout_maps(tissue: Tensor, points: Tensor, grid: Grid) -> Tensor:
-    """Maps (N, 6, S, S, S) beside layouts: tissue maps (N, 3, X, Y, Z), 0 to 255, in the frame, and
-    the position."""
+    """Maps (N, 6, S, S, S) beside layouts, at the cells' ``points`` (N, 3, S, S, S) in mm: tissue
+    maps (N, 3, X, Y, Z), 0 to 255, scaled to 0 … 1, and the position in units of 100 mm."""
     return torch.cat([in_frame(tissue.to(points) / 255, points, grid), points / 100], 1)
 
 
@@ -117,14 +120,14 @@ def label_of(
     grid: Grid,
     regions: bool,
 ) -> NDArray[np.uint8]:
-    """Canonical label (X, Y, Z) of a layout (3, S, S, S), laid into the ``room`` (X, Y, Z) that
-    there is.
+    """Canonical label (X, Y, Z) of a ``layout`` (3, S, S, S) for a ``request``, within the mask
+    ``room`` (X, Y, Z) of voxels that can be tumour.
 
-    The whole tumour is made of as many voxels as were requested, those where the layout is highest,
-    and the layout is moved until their centroid is the requested one, as far as there is room. The
-    outline is made as spherical as requested (``outlines.py``), from white ``noise`` (X, Y, Z).
-    Core and enhancing tumour have the requested shares of the whole, or the layout's
-    own: soft masks keep their volume. Without ``regions``, all of it is 2.
+    The whole tumour has the requested volume: the voxels of ``room`` where the layout is highest.
+    The layout is shifted until their centroid is the requested one, as far as ``room`` allows. The
+    outline gets the requested sphericity (``outlines.py``) from white ``noise`` (X, Y, Z). Core and
+    enhancing tumour have the requested shares of the whole tumour. Where a share is NaN it is the
+    layout's own, from the sum of the soft mask. Without ``regions``, all of the tumour is 2.
     """
     ellipsoid = ellipsoid_of(request.to_frame().T.infer_objects())[0].double().numpy()
     centre, axes = ellipsoid[:3].copy(), ellipsoid[3:]
@@ -134,7 +137,8 @@ def label_of(
 
     def values(channel: int) -> NDArray[np.float64]:
         cells = ((mm - centre) / axes + REACH) * (CELLS / (2 * REACH)) - 0.5
-        # Beyond the frame there is no tumour, and less and less of one.
+        # Beyond the frame there is no tumour. The score falls with the distance from the frame, so
+        # that voxels near it come first if the frame has too few.
         beyond = (cells - cells.clip(0, CELLS - 1)) ** 2
         inside = ndimage.map_coordinates(layout[channel], cells.T, order=1, mode="nearest")
         return inside - np.sqrt(beyond.sum(1))
@@ -147,12 +151,12 @@ def label_of(
         mask[tuple(voxels[whole].T)] = True
         return with_sphericity(mask, float(request["sphericity"]), room, noise, grid)[room]
 
+    # The whole tumour. Each shift changes which voxels are chosen, and so does each outline.
     everywhere = np.ones(len(voxels), bool)
     for _ in range(CORRECTIONS):
         whole = highest(values(0), everywhere, count)
         centre += ellipsoid[:3] - mm[whole].mean(0)
     for _ in range(CORRECTIONS):
-        # Another outline has another centroid.
         whole = outlined(highest(values(0), everywhere, count))
         centre += ellipsoid[:3] - mm[whole].mean(0)
     whole = outlined(highest(values(0), everywhere, count))
@@ -161,7 +165,7 @@ def label_of(
     if regions:
         size, (core, enhancing) = int(whole.sum()), (float(request[name]) for name in SHARES)
         scores = values(1), values(2)
-        # Of the tumour alone: errors around it would add up.
+        # Sums over the tumour alone: small errors of many voxels around it would add up.
         soft_core, soft_necrosis = (score[whole].clip(0, 1).sum() for score in scores)
         if np.isnan(core):
             core = max(soft_core / size, np.nan_to_num(enhancing))

@@ -6,19 +6,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Frequencies at which the noise level is embedded, and the lowest and the highest of them.
+# Number of frequencies at which the noise level is embedded, with the lowest and the highest.
 FREQUENCIES = 32
 LOWEST, HIGHEST = 0.25, 16.0
+# Channels of one head of the self-attention.
 HEAD_CHANNELS = 32
 
 
 class StackDenoiser(nn.Module):
     """A 3-D U-Net over a stack of slice latents (section 2.3 of Kebaili et al., ISBI 2024).
 
-    It works in the ``LatentSpace``. The conditions go through an MLP and modulate each block
-    together with the noise level, with a learned vector for the null. Maps of the requested tumour
-    and of the anatomy stand beside the latents. With ``positions``, the blocks below the first
-    resolution learn a vector for each position: patients lie in template space.
+    It works in the ``LatentSpace``. Noise level and condition vector go through an MLP each; their
+    sum modulates every block. A learned vector replaces that of the condition for the null
+    condition. Maps of the requested tumour and of the anatomy are further input channels. With
+    ``positions``, blocks below the first resolution add a learned vector at each position, since
+    all patients lie in the same template space.
     """
 
     def __init__(
@@ -33,8 +35,11 @@ class StackDenoiser(nn.Module):
         attention: list[bool],
         positions: bool,
     ) -> None:
-        """``size`` are the positions along x, y and z of the latents, which halve from one of
-        ``widths`` to the next."""
+        """``channels`` of the latents and ``map_channels`` of the maps beside them, ``conditions``
+        numbers in a condition vector, and the latents' ``size`` along x, y and z, which halves from
+        one resolution to the next. ``widths`` (channels), ``blocks`` and ``attention`` have one
+        value per resolution.
+        """
         super().__init__()
         embedding = 4 * max(widths)
         self.level = nn.Sequential(
@@ -43,7 +48,8 @@ class StackDenoiser(nn.Module):
         self.condition = nn.Sequential(
             nn.Linear(conditions, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
         )
-        # The last condition tells patients from a prior's phantoms: no difference to begin with.
+        # The last condition distinguishes patients from a prior's phantoms. Before training it has
+        # no effect, so a prior treats patients as phantoms.
         with torch.no_grad():
             self.condition[0].weight[:, -1] = 0
         self.null = nn.Parameter(torch.zeros(embedding))
@@ -75,19 +81,22 @@ class StackDenoiser(nn.Module):
     def forward(
         self, x: Tensor, level: Tensor, conditions: Tensor, present: Tensor, maps: Tensor
     ) -> Tensor:
-        """Prediction (B, K, h, w, z) for scaled noisy latents of that shape.
+        """The prediction (B, C, h, w, z) for scaled noisy latents ``x`` (B, C, h, w, z).
 
         ``level`` (B,) is the embedded noise level (``Process.output``), ``conditions`` (B, c) are
-        those of ``Scaling.vectors``, ``present`` (B,) is False where the null stands in their
-        place, ``maps`` (B, m, h, w, z) may have no channel.
+        those of ``Scaling.vectors``, ``present`` (B,) is False for the null condition, and ``maps``
+        (B, m, h, w, z) can have no channels. ``Process.preconditioning`` defines what is predicted.
         """
+        # Embedding of noise level and condition, (B, e).
         angle = level[:, None] * self.frequencies
         embedding = self.level(torch.cat([angle.cos(), angle.sin()], 1))
         condition = torch.where(present[:, None], self.condition(conditions), self.null)
         embedding = functional.silu(embedding + condition)
+        # Down the resolutions and up again, with a skip connection at each.
         h = torch.cat([x, maps.to(x.dtype)], 1)
         if h.device.type == "cpu":
-            # All layers keep this layout. In fp32 a training step takes some 15 % less time so.
+            # All layers keep this memory layout, with which a training step in fp32 on a CPU takes
+            # some 15 % less time.
             h = h.contiguous(memory_format=torch.channels_last_3d)
         h = self.down[0](self.first(h), embedding)
         skipped = []
@@ -100,7 +109,7 @@ class StackDenoiser(nn.Module):
 
 
 class Blocks(nn.Module):
-    """Residual blocks of one resolution, and self-attention after each where it is wanted."""
+    """The residual blocks of one resolution, each followed by self-attention with ``attention``."""
 
     def __init__(
         self,
@@ -121,15 +130,17 @@ class Blocks(nn.Module):
                 self.parts.append(Attention(width, norm_groups))
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """(B, channels, h, w, z) to (B, width, h, w, z)."""
+        """Features ``x`` (B, channels, h, w, z) to (B, width, h, w, z), with ``embedding``
+        (B, e)."""
         for part in self.parts:
             x = part(x, embedding)
         return x
 
 
 class Block(nn.Module):
-    """Two convolutions with a residual connection, the second modulated by the embedding
-    (Dhariwal & Nichol 2021, adaptive group normalisation)."""
+    """Two convolutions with a residual connection: ``skip(x) + conv2(silu(norm(h) (1 + gain) +
+    shift))``, where h is the first one's output, and gain and shift follow from the embedding
+    (adaptive group normalisation, Dhariwal & Nichol 2021)."""
 
     def __init__(
         self, channels: int, width: int, embedding: int, norm_groups: int, size: list[int] | None
@@ -145,7 +156,8 @@ class Block(nn.Module):
         self.position = nn.Parameter(torch.zeros(1, width, *size)) if size else None
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """(B, channels, h, w, z) to (B, width, h, w, z)."""
+        """Features ``x`` (B, channels, h, w, z) to (B, width, h, w, z), with ``embedding``
+        (B, e)."""
         h = self.conv1(functional.silu(self.norm1(x)))
         if self.position is not None:
             h = h + self.position.to(h.dtype)
@@ -165,7 +177,7 @@ class Attention(nn.Module):
         _silence(self.out)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """(B, width, h, w, z) to the same; the embedding is not used."""
+        """Features (B, width, h, w, z) to the same shape; ``embedding`` (B, e) is not used."""
         tokens = self.norm(x).flatten(2).transpose(1, 2)
         q, k, v = (
             part.unflatten(2, (self.heads, -1)).transpose(1, 2)
@@ -176,6 +188,6 @@ class Attention(nn.Module):
 
 
 def _silence(layer: nn.Module) -> None:
-    """Let a layer give 0 until it has learned something: each block starts as its shortcut."""
+    """Set a layer's weights to 0, so that each block is its skip connection before training."""
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)

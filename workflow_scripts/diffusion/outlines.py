@@ -1,15 +1,15 @@
-"""Outlines: a tumour's mask made rougher or smoother, until it is as spherical as requested.
+"""Outlines: a tumour's mask becomes rougher or smoother until it is as spherical as requested.
 
-A layout is coarser than the grid, and its outline is smoother than a tumour's.
+A layout is coarser than the grid, so its outline is smoother than a tumour's.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from workflow_scripts.cohort.tumour import largest_voxels
 from workflow_scripts.common.attributes import sphericity
 from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.masks import largest_voxels
 
 Mask = NDArray[np.bool_]
 
@@ -20,12 +20,12 @@ ROUGHNESS_MM, ROUGHNESS = 6.0, 0.25
 MOST = 0.8
 # Halvings of the interval in which the amount is sought.
 HALVINGS = 7
-# How often pieces that lie apart are taken away, and as many voxels added elsewhere.
+# How often detached pieces are removed, and as many voxels added elsewhere.
 ATTEMPTS = 3
 
 
 def _part_around(mask: Mask, reach_mm: float, grid: Grid) -> tuple[slice, ...]:
-    """The box of a mask (X, Y, Z), widened by ``reach_mm``."""
+    """The box of a mask (X, Y, Z), wider by ``reach_mm`` on each side within the volume."""
     voxels = np.argwhere(mask)
     reach = np.ceil(reach_mm / np.array(grid.spacing_mm)).astype(int) + 1
     low, high = (voxels.min(0) - reach).clip(0), voxels.max(0) + reach + 1
@@ -33,7 +33,7 @@ def _part_around(mask: Mask, reach_mm: float, grid: Grid) -> tuple[slice, ...]:
 
 
 def _strays(changed: Mask, count: int) -> Mask:
-    """All pieces of a mask but the ``count`` largest."""
+    """All connected pieces of a mask (X, Y, Z) except the ``count`` largest, as a mask."""
     pieces, number = ndimage.label(changed)
     sizes = np.bincount(pieces.ravel(), minlength=number + 1)[1:]
     return np.isin(pieces, 1 + np.argsort(-sizes, kind="stable")[count:])
@@ -42,8 +42,9 @@ def _strays(changed: Mask, count: int) -> Mask:
 def _balanced(
     noise: NDArray[np.float32], near: Mask, spacing: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Noise (X, Y, Z) without its linear trend ``near`` the outline, which would move the tumour,
-    and with a standard deviation of 1 there."""
+    """Noise (X, Y, Z) without its linear trend, which would shift the tumour, and with a standard
+    deviation of 1. Trend and deviation are those of the voxels ``near`` the outline, a mask
+    (X, Y, Z); ``spacing`` is in mm."""
     positions = np.stack(np.indices(noise.shape), -1) * spacing
     terms = np.concatenate([np.ones((*noise.shape, 1)), positions], axis=-1)
     trend, *_ = np.linalg.lstsq(terms[near], noise[near], rcond=None)
@@ -54,14 +55,17 @@ def _balanced(
 def with_sphericity(
     mask: Mask, target: float, room: Mask, noise: NDArray[np.float32], grid: Grid
 ) -> Mask:
-    """A mask (X, Y, Z) of as many voxels in the ``room`` (X, Y, Z), whose sphericity is the target.
+    """A mask (X, Y, Z) with as many voxels as ``mask`` (X, Y, Z), within ``room`` (X, Y, Z), whose
+    sphericity is ``target`` (0 to 1).
 
-    Voxels are ordered by their signed distance to the outline, d(v) in mm. Where the mask is too
-    spherical, d + a f takes its place, where f is white ``noise`` (X, Y, Z), smoothed, of standard
-    deviation 1, so that a is how far the outline moves, in mm. Where it is not spherical enough, d
-    is smoothed by a Gaussian of a standard deviation of a mm. The amount a is sought by bisection.
-    A target that is out of reach is met as nearly as ``MOST`` allows.
+    The voxels with the highest score are chosen, where the score starts as d, the signed distance
+    to the outline in mm, positive inside. If ``mask`` is too spherical, the score is d + a f, where
+    f is smoothed ``noise`` (X, Y, Z) with a standard deviation of 1: a is how far the outline
+    moves, in mm. If it is not spherical enough, the score is d, smoothed by a Gaussian with a
+    standard deviation of a mm. The amount a is the result of a bisection between 0 and ``MOST``
+    radii; a target that is out of reach is met as nearly as possible.
     """
+    # All is computed in the box that the outline can reach.
     count, spacing = int(mask.sum()), np.array(grid.spacing_mm)
     radius = (3 * count * float(spacing.prod()) / (4 * np.pi)) ** (1 / 3)
     most = MOST * radius
@@ -79,7 +83,7 @@ def with_sphericity(
         score = distance + amount * field
         if not roughen:
             score = ndimage.gaussian_filter(distance, amount / spacing)
-        # Noise breaks the ties of symmetric masks.
+        # Symmetric masks have equal scores, which a little noise separates.
         score += 1e-6 * field
         score += 1 - score.min()
         result = largest_voxels(score, allowed, count)
@@ -96,7 +100,7 @@ def with_sphericity(
         middle = (low + high) / 2
         outlined = changed(middle)
         reached = sphericity(outlined, spacing)
-        # Sphericity need not fall with every step.
+        # Sphericity is not monotonous in the amount, so the best outline is kept.
         best = min(best, (abs(reached - target), outlined), key=lambda pair: pair[0])
         enough = (reached > target) != roughen
         low, high = (low, middle) if enough else (middle, high)

@@ -18,7 +18,7 @@ from workflow_scripts.common.settings import (
 
 # Cells of a tumour's layout along each axis.
 CELLS = 24
-# A tumour's conditions, as ``common.attributes`` has them, which takes long to import.
+# Number of a tumour's conditions, those of ``common.attributes``, whose import would take long.
 CONDITIONS = 9
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -99,8 +99,8 @@ class DenoiserSettings(NoiseSettings):
 
 
 def _check_widths(widths: list[int], norm_groups: int, **lists: list) -> None:
-    """Raise ``ValueError`` where lists do not have a value for each width, or the groups do not
-    divide them."""
+    """Raise ``ValueError`` if one of the ``lists`` does not have a value for each width, or if
+    ``norm_groups`` does not divide every width."""
     for name, values in lists.items():
         if len(values) != len(widths):
             raise ValueError(f"{name} needs one value for each of widths")
@@ -141,7 +141,7 @@ class DiffusionSettings(DenoiserSettings, OptimiserSettings):
 
 
 class ScalingValues(Section):
-    """Of ``conditions.Scaling``."""
+    """The values of ``conditions.Scaling`` in ``config.json``."""
 
     mean: list[float] = Field(min_length=CONDITIONS, max_length=CONDITIONS)
     sd: list[PositiveFloat] = Field(min_length=CONDITIONS, max_length=CONDITIONS)

@@ -1,4 +1,4 @@
-"""Training of the denoiser."""
+"""Training of the denoisers: batches and losses. The loop is that of ``common/fit.py``."""
 
 import math
 from collections.abc import Sequence
@@ -33,7 +33,8 @@ from workflow_scripts.diffusion.settings import DiffusionSettings
 # rendered latents (B, C, h, w, Z), each (B, 0) where no anatomy is given, and nested masks of the
 # tumour (B, 3, X, Y, Z), (B, 0) where layouts are not learned.
 Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
-# Share of samples in which a share of the tumour is not told, as in most requests.
+# Probability that a share of the tumour is hidden from the denoiser in a training sample. Most
+# requests do not have it either.
 FORGOTTEN = 0.5
 # Widths, in latents, of the cubes and of the squares of one slice over which errors are averaged
 # (``coarse_error``).
@@ -41,11 +42,15 @@ CUBES, SQUARES = (2, 4), (4, 8)
 
 
 class LatentBatches:
-    """``batches(step)`` gives a ``Batch`` of training latents, in a random order of the step's own.
+    """Batches of training samples: ``batches(step)`` is the ``Batch`` of a step.
 
-    ``latents`` (N, C, h, w, Z), the ``anatomy``, tissue maps (N, 3, X, Y, Z), 0 to 255, with
-    rendered latents (N, C, h, w, Z), and the ``tumours``, packed nested masks, may lie on disk;
-    those of the batch are read.
+    Its samples are drawn with replacement, from the seed and the step alone, so that a resumed
+    training has the same batches.
+
+    ``latents`` (N, C, h, w, Z), ``conditions`` (N, c), ``ellipsoids`` (N, 6), the ``anatomy``
+    (tissue maps (N, 3, X, Y, Z), 0 to 255, and rendered latents (N, C, h, w, Z)) and the
+    ``tumours`` (packed nested masks) have one row per training sample. Arrays can lie on disk; only
+    the rows of a batch are read.
     """
 
     def __init__(
@@ -66,7 +71,7 @@ class LatentBatches:
         return self.rows(rng.integers(len(self.latents), size=self.batch))
 
     def rows(self, chosen: Sequence[int]) -> Batch:
-        """The training latents with the ``chosen`` indices."""
+        """The batch of the training samples with the indices ``chosen``."""
 
         def read(rows: NDArray | StoredRows) -> Tensor:
             return torch.from_numpy(np.stack([rows[i] for i in chosen]))
@@ -84,16 +89,20 @@ class LatentBatches:
 
 
 def coarse_error(difference: Tensor, patch: Patch, down: int, power: int) -> Tensor:
-    """Mean of ``|mean difference|^power`` over blocks of latents, of a folded ``difference``
-    (B, C · patch, …) of outputs and targets whose latents are ``down`` voxels wide and one thick.
+    """Loss of errors that are smooth: the mean of ``|√n · mean of the difference|^power`` over
+    blocks of n latent elements, averaged over the kinds of blocks.
 
-    Errors as smooth as a bias field hardly count among single latents, most of whose error cannot
-    be known; averaged over cubes they stand out (Hoogeboom et al. 2023, section 3.3). Averaged over
-    squares of a slice, so do differences in brightness between neighbouring slices, which become
-    stripes. Each block is scaled by its number of latents, so that white noise counts as much as
-    latent by latent.
+    ``difference`` (B, C · px py pz, …) is that of outputs and targets, folded by ``patch``; an
+    element is ``down`` × ``down`` × 1 voxels. Blocks are cubes in voxels (``CUBES``) and squares in
+    a slice (``SQUARES``).
+
+    The error of single elements is mostly noise that no denoiser can predict, among which errors as
+    smooth as a bias field hardly count. Averages over cubes show them (Hoogeboom et al. 2023,
+    section 3.3). Averages over squares show errors in the brightness of single slices, which look
+    like stripes. With the factor √n, white noise counts as much as in single elements.
     """
     latents = unfold(difference, patch)
+    # Elements are wider than slices are thick, so a cube has more of them along z.
     blocks = [(width, width, width * down) for width in CUBES] + [(w, w, 1) for w in SQUARES]
     errors = []
     for block in blocks:
@@ -104,7 +113,7 @@ def coarse_error(difference: Tensor, patch: Patch, down: int, power: int) -> Ten
 
 
 class Denoisers(nn.Module):
-    """What is trained: the denoiser of the latents, and that of layouts where there is one."""
+    """The networks that are trained: the denoiser of latents, and that of layouts or ``None``."""
 
     def __init__(self, denoiser: StackDenoiser, layout: StackDenoiser | None = None) -> None:
         super().__init__()
@@ -112,13 +121,17 @@ class Denoisers(nn.Module):
 
 
 class DiffusionTraining(Training):
-    """Distance between the networks' outputs and their targets at random noise levels.
+    """Denoising at random noise levels: the distance between the networks' outputs and their
+    targets.
 
-    In the output's units every noise level counts alike (Karras et al. 2022, equation 8). The
-    tumour has a share ``tumour_share`` of the loss, whatever its size: a small one would hardly
-    count among all voxels. ``coarse_share`` of the loss is that of mean errors over several latents
-    (``coarse_error``). A share ``drop`` of the samples is trained on the null condition, each drawn
-    by itself.
+    In units of the output every noise level has the same weight (Karras et al. 2022, equation 8).
+    With t = ``tumour_share`` and c = ``coarse_share``, the loss of latents is
+
+        ``(1 - c) ((1 - t) E + t T) + c S``
+
+    where E is the mean error of all elements and T that of the tumour's, which would hardly count
+    in E if the tumour is small. S is the loss of smooth errors (``coarse_error``). Each sample has
+    the null condition with probability ``drop``, for guidance (Ho & Salimans 2022).
     """
 
     def __init__(
@@ -131,24 +144,28 @@ class DiffusionTraining(Training):
         seed: int,
         regions: bool = True,
     ) -> None:
-        """``regions`` is whether labels tell regions of a tumour apart."""
+        """``regions`` is whether the training labels distinguish regions of a tumour."""
         super().__init__(model, settings)
         self.process, self.space, self.grid, self.seed = process, space, grid, seed
         self.settings, self.regions = settings, regions
         self.power = {"l1": 1, "l2": 2}[settings.loss]
 
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Loss of one batch: of the latents, and of the layouts where they are learned."""
+        """The loss of a batch at a ``step``, and its parts (of latents and of layouts) if layouts
+        are trained. Random numbers follow from the seed and the step."""
         latent, conditions, ellipsoids, tissue, rendered, masks = batch
+        # Noisy latents x = x0 + sigma n; x0 is what is left of latents without the rendered ones.
         known = rendered.float() if rendered.shape[1] else 0
         x0 = self.space.standardise(latent.float() - known)
         random = self.random(self.seed, step)
         drawn = {"generator": random, "device": x0.device}
         sigma = self.process.noise_levels(len(x0), random, x0.device)
         x = x0 + sigma.view(-1, 1, 1, 1, 1) * torch.randn(x0.shape, **drawn)
+        # Drop the condition of some samples, and single shares of the tumour of others.
         present = torch.rand(len(x0), **drawn) >= self.settings.drop
         forgotten = torch.rand(len(x0), len(SHARES), **drawn) < FORGOTTEN
         conditions = forget_shares(conditions, forgotten)
+        # The network's output F against its target (equation 8), (B, C · px py pz, …).
         maps = self.space.beside(ellipsoids, present, tissue, rendered, self.settings)
         output = self.process.output(
             lambda scaled, level: self.model.denoiser(scaled, level, conditions, present, maps),
@@ -156,6 +173,7 @@ class DiffusionTraining(Training):
             sigma,
         )
         difference = output - self.process.preconditioning(sigma, x).target(x0, x)
+        # Errors by position, (B, …); those of the tumour are weighted by its soft ellipsoid.
         error = (difference.abs() ** self.power).mean(1)
         tumour = self.space.tumour(ellipsoids)
         inside = (error * tumour).sum((1, 2, 3)) / tumour.sum((1, 2, 3)).clamp_min(1e-6)
@@ -179,8 +197,12 @@ class DiffusionTraining(Training):
         masks: Tensor,
         random: torch.Generator,
     ) -> Tensor:
-        """Mean squared error of the denoiser of layouts, each at several noise levels; of the whole
-        tumour alone where labels tell no regions apart."""
+        """Mean squared error of the denoiser of layouts, for each layout at ``layout_repeats``
+        noise levels.
+
+        The inputs are those of the batch; ``masks`` (B, 3, X, Y, Z) are nested. If labels do not
+        distinguish regions, only the first channel, the whole tumour, counts.
+        """
         repeats, process = self.settings.layout_repeats, Process(layout_noise(self.settings))
         with exact(ellipsoids.device):
             points = frame_points(ellipsoids)

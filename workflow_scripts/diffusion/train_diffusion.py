@@ -1,4 +1,4 @@
-"""Rule ``train_diffusion``: weights of the conditional denoiser from one split's latents."""
+"""Rule ``train_diffusion``: the conditional denoiser, trained on one split's latents."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,8 +30,11 @@ from workflow_scripts.preprocess.tissue import mean_quantiles
 
 
 def rows_to_fit(copies: Sequence[int], count: int, seed: int) -> NDArray[np.int64]:
-    """Indices of ``count`` training samples, given which copy each is: patients as they are (0)
-    first, then first copies, and so on, in random order within each."""
+    """Indices (``count``,) of training samples for the correction, at most all.
+
+    ``copies`` has the number of the copy of each sample, 0 for the patient as it is. Patients come
+    first, then first copies, and so on; the order within each is random.
+    """
     order = np.random.default_rng(seed).permutation(len(copies))
     return order[np.argsort(np.asarray(copies)[order], kind="stable")][:count]
 
@@ -45,8 +48,14 @@ def from_nothing(
     modalities: int,
     patients: int,
 ) -> tuple[Bundle, Scaling]:
-    """An untrained denoiser, the space of the training latents (N, C, h, w, Z) and those that were
-    ``rendered``, and the scaling of the conditions; ``patients`` is 0 for a prior's phantoms."""
+    """Untrained networks for a training without a prior, with the space of the training ``latents``
+    and the scaling of the conditions.
+
+    ``latents`` and ``rendered`` are (N, C, h, w, Z), ``rendered`` is ``None`` without an anatomy.
+    ``attributes`` has one row per training sample; images have ``modalities`` channels.
+    ``patients`` is 1 for a cohort's patients, and 0 for a prior's phantoms. Raises ``UserError`` as
+    ``fit_latent_space`` does.
+    """
     space = fit_latent_space(latents, rendered, grid, modalities, settings)
     return build_bundle(settings, space, grid), Scaling.fit(attributes, patients)
 
@@ -58,8 +67,8 @@ def correct(
     rows: Sequence[int],
     seed: int,
 ) -> Correction:
-    """The linear correction of a trained denoiser's estimates, fitted to training samples with the
-    indices ``rows``."""
+    """The linear correction of a trained denoiser's estimates (``correction.py``), fitted to the
+    training samples with the indices ``rows``, on the device."""
     bundle, process = bundle.to(device()), Process(settings)
     present = torch.ones(1, dtype=torch.bool, device=device())
     patch = bundle.space.patch
@@ -94,7 +103,7 @@ def main(snakemake) -> None:
     rendered = StoredRows(snakemake.input.rendered) if settings.anatomy == "tissue" else None
     grid = Grid.from_settings(params.grid)
     if prior := snakemake.input.prior:
-        # The denoiser comes with the space and the scaling that it knows.
+        # A trained denoiser works only in the space and with the scaling that it was trained with.
         start, _, scaling = load_bundle(Path(prior).parent)
         scaling = replace(scaling, patients=params.patients)
     else:
@@ -110,13 +119,14 @@ def main(snakemake) -> None:
         start.space.keep_contrasts(contrasts, fill_intensities(intensities, contrasts, volumes))
         tissue = StoredRows(snakemake.input.tissue)
         anatomy = tissue, rendered
-        # The prior's phantoms are of the same kind as those of synthetic patients' anatomies.
+        # Phantoms' tissue maps are matched to these quantiles when they are anatomies of synthetic
+        # patients. A prior, trained on phantoms, needs no matching.
         if params.patients:
             own = np.flatnonzero(attributes["copy"] == 0)
             quantiles = mean_quantiles(tissue[row] / 255 for row in own).round(4).tolist()
     process = Process(settings)
     networks = Denoisers(start.denoiser, start.layout)
-    # Whether the training patients' labels tell regions of a tumour apart.
+    # Whether the training patients' labels distinguish regions of a tumour.
     regions = bool(attributes[list(SHARES)].notna().any(axis=None))
     training = DiffusionTraining(
         networks, process, start.space, settings, grid, params.seed, regions
@@ -143,9 +153,9 @@ def main(snakemake) -> None:
             "modalities": params.modalities,
             "scaling": scaling.to_dict(),
             "regions": regions,
-            # How much of each tissue the training patients' voxels hold.
+            # Quantiles of each tissue's fraction over the training patients' voxels.
             "tissue_quantiles": quantiles,
-            # Of whose brains the anatomies of its synthetic patients are.
+            # The phantoms whose brains are anatomies of synthetic patients.
             "phantom": params.phantom,
             "preprocess": params.preprocess,
         }

@@ -12,14 +12,14 @@ from typing import Any
 import SimpleITK as sitk
 import torch
 
-from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.files import staged, staged_directory
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.job_folder import kept_folder
 from workflow_scripts.common.patients import ARRAYS, save_patient, save_tissue
 from workflow_scripts.common.processes import end_with_parent
 from workflow_scripts.common.progress import Progress
-from workflow_scripts.preprocess.phantoms import phantom_on_grid
+from workflow_scripts.phantoms.settings import PhantomSettings
+from workflow_scripts.preprocess.grid_phantoms import phantom_on_grid
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.preprocess.tissue import tissue_maps
 

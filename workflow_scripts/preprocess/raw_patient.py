@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow_scripts.cohort.modalities import reference_modality
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.geometry import ASK, same_grid
 from workflow_scripts.common.labels import canonical
+from workflow_scripts.common.modalities import reference_modality
 from workflow_scripts.preprocess.volumes import canonical_volume
 
 

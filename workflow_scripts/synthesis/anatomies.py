@@ -12,13 +12,13 @@ import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 
-from workflow_scripts.cohort.anatomy import Mass
-from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.common.patients import steps_of
 from workflow_scripts.common.processes import end_with_parent
-from workflow_scripts.preprocess.phantoms import phantom_on_grid
+from workflow_scripts.phantoms.anatomy import Mass
+from workflow_scripts.phantoms.settings import PhantomSettings
+from workflow_scripts.preprocess.grid_phantoms import phantom_on_grid
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.preprocess.tissue import tissue_maps, with_quantiles
 from workflow_scripts.synthesis.anatomy_folder import Brain, read_brain

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from workflow_scripts.autoencoder.codec import Codec
 from workflow_scripts.autoencoder.settings import AutoencoderConfig, AutoencoderSettings
-from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.files import UserError
 from workflow_scripts.common.geometry import same_grid
 from workflow_scripts.common.grid import Grid
@@ -21,6 +20,7 @@ from workflow_scripts.common.provenance import checksum
 from workflow_scripts.common.weights import load_config, settings_of
 from workflow_scripts.diffusion.generator import Generator
 from workflow_scripts.diffusion.settings import DiffusionConfig
+from workflow_scripts.phantoms.settings import PhantomSettings
 from workflow_scripts.preprocess.contrasts import draw_contrasts, paint_regions
 from workflow_scripts.preprocess.settings import PreprocessSettings
 from workflow_scripts.synthesis.anatomies import Anatomies, NoAnatomies, RequestedAnatomies

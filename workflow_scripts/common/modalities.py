@@ -1,4 +1,4 @@
-"""The modalities that the workflow knows, and the one whose frame a patient's label lies in."""
+"""The modalities that the workflow knows, and the one in whose frame a patient's label lies."""
 
 from collections.abc import Sequence
 

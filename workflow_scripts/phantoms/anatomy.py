@@ -1,4 +1,8 @@
-"""A phantom's tissues: brain with its tumour, lesions, skull, scalp."""
+"""A phantom's tissues: brain with tumour and lesions, fluid, skull and scalp.
+
+Tissues are fractions of each voxel, so that images have partial volume at every border. The half
+grid and the whole grid are those of the ``Frame``.
+"""
 
 from dataclasses import dataclass
 
@@ -6,48 +10,56 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from workflow_scripts.cohort.deformation import Frame, push_outwards
-from workflow_scripts.cohort.plan import Plan
-from workflow_scripts.cohort.random_fields import Array, resize, sample, smooth_noise
-from workflow_scripts.cohort.template import Template
-from workflow_scripts.cohort.tumour import tumour_burden, tumour_label
+from workflow_scripts.phantoms.deformation import Frame, push_outwards
+from workflow_scripts.phantoms.plan import Plan
+from workflow_scripts.phantoms.random_fields import Array, resize, sample, smooth_noise
+from workflow_scripts.phantoms.template import Template
+from workflow_scripts.phantoms.tumour import tumour_burden, tumour_label
 
 Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Fractions of tissue, 0 to 1; those of the brain lie in ``box`` of the whole grid.
+    """Fractions of tissues, 0 to 1, on the whole grid (X, Y, Z) and in a ``box`` (x, y, z) of it
+    that holds the brain.
 
-    ``brain`` and ``label`` (X, Y, Z) are the truth: brain mask, and canonical tumour labels.
+    ``brain`` (mask) and ``label`` (canonical) are the truth that the images are made from.
     """
 
     box: Box
     outer: dict[str, Array]  # (X, Y, Z) each; what remains is air
-    inner: dict[str, Array]  # in the box; they sum to 1
-    inside: Array  # in the box: share of a voxel that is brain
+    inner: dict[str, Array]  # (x, y, z) each; they sum to 1
+    inside: Array  # (x, y, z): share of a voxel that is brain, where ``inner`` replaces ``outer``
     brain: NDArray[np.uint8]
     label: NDArray[np.uint8]
 
 
 def _rise(value: Array, width: float = 1.0) -> Array:
-    """A ramp from 0 to 1 as ``value`` (mm) passes 0, ``width`` mm wide: partial volume."""
+    """A ramp from 0 to 1 as ``value`` passes 0, ``width`` wide in the same unit: the share of a
+    voxel beyond a border at distance ``value``."""
     return np.clip(value * np.float32(1 / width) + np.float32(0.5), 0, 1)
 
 
 def outer_tissues(plan: Plan, frame: Frame, from_brain: Array, under_skin: Array) -> dict:
-    """Fluid, bone, marrow, fat and muscle around the brain, from distances on the half grid."""
+    """Fractions (X, Y, Z) of fluid, bone, marrow, fat and muscle around the brain.
+
+    ``from_brain`` and ``under_skin`` (x, y, z) are distances in mm on the half grid, from the
+    brain's surface and from the skin. The layers have the planned thicknesses, with noise.
+    """
     rng = plan.generator(4)
     half = frame.half_shape
     uneven = [np.exp(0.25 * smooth_noise(rng, half, 8)) for _ in range(3)]
     bone_start = from_brain - plan.csf_mm * uneven[0]
     bone_end = bone_start - plan.bone_mm * uneven[1]
     fat_depth = under_skin - 1.8 - plan.fat_mm * uneven[2]
-    # Streaks of fat between the muscles of neck and face, and dark sinuses in front.
+    # Streaks of fat between the muscles of neck and face.
     streaks = smooth_noise(rng, half, 4)
     start, end, skin, deep, streaks = resize(
         np.stack([bone_start, bone_end, under_skin, fat_depth, streaks]), frame.shape
     )
+    # From the brain outwards: fluid up to ``start``, bone with marrow in its middle up to ``end``,
+    # then soft tissue, of which the layer under the skin is fat.
     head = _rise(skin)
     bone_in, bone_out = _rise(start), _rise(end)
     skull = (bone_in - bone_out) * head
@@ -65,10 +77,12 @@ def outer_tissues(plan: Plan, frame: Frame, from_brain: Array, under_skin: Array
 
 
 def brain_tissues(plan: Plan, maps: Array, spacing_mm: float) -> dict[str, Array]:
-    """Fluid, grey and white matter (each x, y, z) from the warped maps of grey and white matter.
+    """Fractions (x, y, z) of fluid, grey and white matter, which sum to 1, from the warped maps
+    (2 or more, x, y, z) of grey and white matter, with voxels of ``spacing_mm``.
 
-    The template is an average of many brains. Sharpening it, and favouring one tissue or another
-    at random where it is undecided, gives each patient folds of its own.
+    The template is an average of many brains, in which folds are blurred. Squaring the maps
+    sharpens them; log-normal noise then favours one tissue or another where they are mixed, so
+    that each patient has folds of its own.
     """
     rng = plan.generator(5)
     grey, white = maps[0], maps[1]
@@ -82,7 +96,8 @@ def brain_tissues(plan: Plan, maps: Array, spacing_mm: float) -> dict[str, Array
 
 
 def _site(plan: Plan, white: Array, from_brain: Array, template_mm: Array) -> tuple:
-    """The half-grid voxel where the tumour starts: white matter of the hemispheres."""
+    """The half-grid voxel where the tumour starts, the planned one of all white matter that lies in
+    the hemispheres and at least 4 mm deep in the brain."""
     x, y, z = template_mm
     cerebrum = (z > -22) & ((y > -38) | (z > 0)) & (np.abs(x) > 8)
     places = np.argwhere(cerebrum & (white > 0.6) & (from_brain < -4))
@@ -90,7 +105,7 @@ def _site(plan: Plan, white: Array, from_brain: Array, template_mm: Array) -> tu
 
 
 def _brain_box(from_brain: Array) -> tuple[Box, Box]:
-    """Box around the brain on the half grid, and the same box on the whole grid."""
+    """The box of the brain with a margin of 4 mm on the half grid, and on the whole grid."""
     inside = np.argwhere(from_brain < 4)
     low, high = inside.min(0), inside.max(0)
     half = tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
@@ -98,12 +113,14 @@ def _brain_box(from_brain: Array) -> tuple[Box, Box]:
 
 
 def _lesions(plan: Plan, white: Array, spacing_mm: float) -> Array:
-    """White-matter lesions (0 to 1): small bright blobs that are not tumour."""
+    """White-matter lesions (x, y, z), 0 to 1: the planned number of small blobs in white matter
+    (x, y, z). They are not labelled."""
     rng = plan.generator(6)
     result = np.zeros(white.shape, np.float32)
     places = np.argwhere(white > 0.85)
     for _ in range(plan.lesion_count):
         centre = places[rng.integers(len(places))]
+        # Ellipsoids with radii of some 3 mm, each drawn in its own box.
         radii = (rng.gamma(4.0, 0.55) * np.exp(rng.normal(0, 0.25, 3)) + 0.6) / spacing_mm
         reach = np.ceil(radii + 2).astype(int)
         low = np.maximum(centre - reach, 0)
@@ -117,7 +134,9 @@ def _lesions(plan: Plan, white: Array, spacing_mm: float) -> Array:
 
 
 def _caps(plan: Plan, from_ventricles: Array, template_mm: Array, half_mm: float) -> Array:
-    """Periventricular caps and rims (0 to 1), brightest at the ventricles' horns."""
+    """Periventricular caps and rims (x, y, z) on the half grid, 0 or more, from the distance to the
+    ventricles in mm and template points (3, x, y, z). They are highest at the ventricles' horns,
+    before and behind the plane y = -8 mm."""
     uneven = 4 * np.exp(0.4 * smooth_noise(plan.generator(7), from_ventricles.shape, 16 / half_mm))
     horns = np.clip((np.abs(template_mm[1] + 8) - 15) / 20, 0.15, 1)
     band = np.exp(-np.clip(from_ventricles, 0, None) / (uneven * (0.4 + horns)))
@@ -127,8 +146,11 @@ def _caps(plan: Plan, from_ventricles: Array, template_mm: Array, half_mm: float
 def _place_tumour(
     inner: dict[str, Array], label: NDArray[np.uint8], border: float, edge: float
 ) -> dict[str, Array]:
-    """Replace tissue by oedema, enhancing tumour and necrosis; the oedema's ``border`` is soft,
-    the core has an ``edge`` (voxels)."""
+    """Fractions (x, y, z) with oedema, enhancing tumour and necrosis in place of tissue.
+
+    ``border`` and ``edge`` are standard deviations, in voxels, of the Gaussians that soften the
+    outline of the oedema and that of the core.
+    """
     whole = ndimage.gaussian_filter((label > 0).astype(np.float32), border)
     core = ndimage.gaussian_filter(((label == 1) | (label == 3)).astype(np.float32), edge)
     dead = np.minimum(ndimage.gaussian_filter((label == 1).astype(np.float32), edge), core)
@@ -145,8 +167,8 @@ def _place_tumour(
 
 @dataclass(frozen=True)
 class Mass:
-    """A tumour that pushes tissue aside and is not drawn: its centre (mm of the frame's grid), and
-    its volume."""
+    """A tumour that only displaces tissue, without being drawn: its centre, in mm of the frame's
+    grid, and its volume."""
 
     centre_mm: tuple[float, float, float]
     volume_ml: float
@@ -160,13 +182,19 @@ def build_anatomy(
     mass: Mass | None = None,
     tumour: bool = True,
 ) -> Anatomy:
-    """All tissues of a planned phantom, the tumour grown and its surroundings pushed away; the
-    brain alone, in fluid, without a ``head``; without a ``tumour`` the healthy brain, pushed away
-    by a ``mass`` if there is one."""
+    """All tissues of a planned phantom.
+
+    The tumour grows on the half grid and displaces its surroundings; the tissues are then drawn on
+    the whole grid. Without a ``head``, the brain lies in fluid. Without a ``tumour`` the brain is
+    healthy; a ``mass`` displaces it nevertheless.
+    """
+    # Distances (mm) and tissues at the nodes of the half grid, before anything is displaced.
     points = template.distance_voxels(frame.template_mm)
     from_brain, under_skin, _ = sample(template.distance, points)
     half_maps = sample(template.tissue, template.tissue_voxels(frame.template_mm), "zeros")
     tissue = (half_maps[0] + half_maps[1] > 0.6) & (half_maps[2] > 0.5)
+    # Growth, on grey and white matter, and the mass effect: each node takes what lies at the point
+    # that its tissue came from.
     burden, template_mm = np.zeros_like(from_brain), frame.template_mm
     centre, volume_ml = None, 0.0
     if tumour:
@@ -181,6 +209,8 @@ def build_anatomy(
         origin = push_outwards(frame, from_brain, np.array(centre), radius_mm, push_mm)
         template_mm, burden = sample(template_mm, origin), sample(burden[None], origin)[0]
 
+    # The brain's tissues on the whole grid, in the brain's box. Template points are interpolated in
+    # place of tissues, so that these keep the template's resolution.
     half_box, box = _brain_box(from_brain)
     shape = tuple(s.stop - s.start for s in box)
     at = (slice(None), *half_box)
@@ -192,6 +222,7 @@ def build_anatomy(
     caps = _caps(plan, from_ventricles[0], template_mm[at], frame.half_mm)
     _add_confounders(plan, inner, resize(caps[None], shape)[0], mm)
 
+    # The tumour takes no fluid: ``solid`` leaves out the ventricles and the wider folds.
     brain = maps[2] > 0.5
     label = np.zeros(shape, np.uint8)
     if tumour:
@@ -209,7 +240,8 @@ def build_anatomy(
 
 
 def _add_confounders(plan: Plan, inner: dict[str, Array], caps: Array, spacing_mm: float) -> None:
-    """Turn some white matter into lesions and caps, and some fluid into vessels."""
+    """Turn some white matter into lesions and caps (x, y, z), and some fluid into vessels. This
+    changes ``inner`` itself; its fractions still sum to 1."""
     white = inner["white"]
     lesion = np.maximum(_lesions(plan, white, spacing_mm), np.clip(caps, 0, 1) * white)
     lesion = np.minimum(lesion, white)

@@ -1,15 +1,19 @@
-"""A tumour grown by reaction and diffusion, and its regions."""
+"""A tumour grown by reaction and diffusion, and its regions.
+
+It grows on the half grid (voxels of 2 mm in a whole head); its label is on the whole grid.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from workflow_scripts.cohort.plan import Plan
-from workflow_scripts.cohort.random_fields import Array, smooth_noise
+from workflow_scripts.common.masks import largest_voxels
+from workflow_scripts.phantoms.plan import Plan
+from workflow_scripts.phantoms.random_fields import Array, smooth_noise
 
-GROWTH = 0.15  # per step
-DIFFUSION_WHITE, DIFFUSION_GREY = 0.15, 0.002  # voxels² of 2 mm per step
-LARGEST_DIFFUSION = 0.16  # voxels² per step; below 1/6 the scheme is stable
+GROWTH = 0.15  # r, per step
+DIFFUSION_WHITE, DIFFUSION_GREY = 0.15, 0.002  # D, in voxels² of 2 mm per step
+LARGEST_DIFFUSION = 0.16  # voxels² per step; explicit steps in 3-D are stable below 1/6
 VISIBLE = 0.25  # cell density from which a voxel counts as tumour while it grows
 MAX_STEPS = 900
 
@@ -17,21 +21,28 @@ Mask = NDArray[np.bool_]
 
 
 def grow(seeds: Mask, tissue: Mask, diffusion: Array, voxels: float) -> Array:
-    """Tumour burden (X, Y, Z): cell density summed over time, until ``voxels`` are visible.
+    """Tumour burden (X, Y, Z): cell density ``u`` (0 to 1) summed over time, until that of
+    ``voxels`` voxels exceeds ``VISIBLE``, or for ``MAX_STEPS`` steps.
 
-    Fisher–KPP (Swanson et al. 2000): ``du/dt = div(D grad u) + r u (1 - u)``, on ``tissue`` only
-    with no flux through its boundary. The burden orders voxels from the oldest part outwards.
+    Fisher–KPP equation (Swanson et al. 2000): ``du/dt = div(D grad u) + r u (1 - u)``, on
+    ``tissue`` (X, Y, Z) without flux through its boundary, from ``u = 1`` at the ``seeds``
+    (X, Y, Z). ``diffusion`` (X, Y, Z) is D in voxels² per step; r is ``GROWTH``. Time steps are
+    explicit, space is discretised by finite volumes. The burden falls from the oldest part of the
+    tumour outwards.
     """
     mobility = np.where(tissue, diffusion, 0).astype(np.float32)
+    # Diffusivity at the face between two voxels: their harmonic mean, which is 0 at a boundary.
     faces = []
     for axis in range(3):
         a, b = _pair(mobility, axis)
-        faces.append(2 * a * b / np.maximum(a + b, 1e-6))  # harmonic mean: 0 at a wall
+        faces.append(2 * a * b / np.maximum(a + b, 1e-6))
     density = (seeds & tissue).astype(np.float32)
     burden = np.zeros_like(density)
     for _ in range(MAX_STEPS):
         change = GROWTH * density * (1 - density)
         change[~tissue] = 0
+        # What flows through a face enters one voxel and leaves the other. The views change
+        # ``change`` itself.
         for axis in range(3):
             low, high = _pair(density, axis)
             flux = faces[axis] * (high - low)
@@ -46,18 +57,22 @@ def grow(seeds: Mask, tissue: Mask, diffusion: Array, voxels: float) -> Array:
 
 
 def _pair(volume: Array, axis: int) -> tuple[Array, Array]:
-    """Views of a volume without its last, and without its first, layer along an axis."""
+    """Views of a volume (X, Y, Z) without its last, and without its first, layer along an axis:
+    neighbours at the same index."""
     low, high = [slice(None)] * 3, [slice(None)] * 3
     low[axis], high[axis] = slice(None, -1), slice(1, None)
     return volume[tuple(low)], volume[tuple(high)]
 
 
 def tumour_burden(plan: Plan, white: Array, tissue: Mask, site: tuple, spacing_mm: float) -> Array:
-    """Grow the planned tumour on the half grid from ``site``, and fill it in a box.
+    """Burden (x, y, z) of the planned tumour, as ``log(1 + burden)``, grown from the voxel
+    ``site``.
 
-    ``white`` is the white-matter fraction. Outside the tissue the burden of the nearest tissue
-    is taken, so that it can be interpolated up to the edge.
+    ``white`` (x, y, z) is the fraction of white matter, in which tumours spread faster; ``tissue``
+    (x, y, z) is where they can be. Outside the tissue the burden is that of the nearest tissue, so
+    that it can be interpolated up to the edge.
     """
+    # Growth is computed in a box of about twice the radius of a ball of the planned volume.
     target = plan.volume_ml * 1000 / spacing_mm**3
     reach = int(np.ceil(2.0 * (3 * target / (4 * np.pi)) ** (1 / 3))) + 6
     box = tuple(
@@ -65,6 +80,7 @@ def tumour_burden(plan: Plan, white: Array, tissue: Mask, site: tuple, spacing_m
         for c, n in zip(site, tissue.shape, strict=True)
     )
     inside = tissue[box]
+    # Diffusivity: between that of grey and that of white matter, times log-normal noise.
     rng = plan.generator(2)
     coarse, fine = (smooth_noise(rng, inside.shape, mm / spacing_mm) for mm in (10, 5))
     noise = 0.8 * coarse + 0.6 * fine
@@ -76,6 +92,7 @@ def tumour_burden(plan: Plan, white: Array, tissue: Mask, site: tuple, spacing_m
     seeds = _seeds(
         rng, centre, plan.elongation * (3 * target / (4 * np.pi)) ** (1 / 3), inside.shape
     )
+    # It grows beyond the planned volume: some voxels are lost when the label is cut to tissue.
     burden = grow(seeds, inside, diffusion, 1.3 * target)
     nearest = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
     result = np.zeros(tissue.shape, np.float32)
@@ -84,7 +101,8 @@ def tumour_burden(plan: Plan, white: Array, tissue: Mask, site: tuple, spacing_m
 
 
 def _seeds(rng: np.random.Generator, centre: NDArray, reach: float, shape: tuple[int, ...]) -> Mask:
-    """First cells along a stretch of random direction, ``reach`` voxels to either side."""
+    """Mask of ``shape`` with the tumour's first cells: a line through the voxel ``centre`` in a
+    random direction, ``reach`` voxels to either side."""
     direction = rng.standard_normal(3)
     direction /= np.linalg.norm(direction)
     steps = np.linspace(-reach, reach, 2 * int(np.ceil(reach)) + 1)
@@ -96,22 +114,13 @@ def _seeds(rng: np.random.Generator, centre: NDArray, reach: float, shape: tuple
     return seeds
 
 
-def largest_voxels(score: Array, allowed: Mask, count: int) -> Mask:
-    """The ``count`` allowed voxels of the highest positive score."""
-    if count <= 0:
-        return np.zeros_like(allowed)
-    values = score[allowed & (score > 0)]
-    if count >= len(values):
-        return allowed & (score > 0)
-    threshold = np.partition(values, len(values) - count)[len(values) - count]
-    return allowed & (score >= threshold)
-
-
 def tumour_label(plan: Plan, burden: Array, tissue: Mask, spacing_mm: float) -> NDArray[np.uint8]:
-    """Canonical labels (X, Y, Z): 1 necrotic core, 2 oedema, 3 enhancing rim.
+    """Canonical labels (X, Y, Z) of the planned tumour: 1 necrotic core, 2 oedema, 3 enhancing rim.
 
-    The whole tumour has the planned volume: the voxels of ``tissue`` with the highest burden.
-    Its oldest part is the core; what lies deeper in the core than the rim is thick is dead.
+    The whole tumour has the planned volume (mL): it is made of the voxels of ``tissue`` (X, Y, Z)
+    with the highest ``burden`` (X, Y, Z). The part of highest burden is the core. What lies deeper
+    in the core than its rim is thick is necrotic. The rim's thickness varies, and is at most 0.6 of
+    the core's depth, so that no core is all rim.
     """
     whole = largest_voxels(burden, tissue, round(plan.volume_ml * 1000 / spacing_mm**3))
     rng = plan.generator(3)

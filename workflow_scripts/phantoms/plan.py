@@ -1,64 +1,79 @@
-"""What is decided about a phantom patient before any image is made."""
+"""The plan of a phantom patient: all parameters that are drawn before any image is computed."""
 
 import zlib
 from dataclasses import dataclass
 
 import numpy as np
 
-from workflow_scripts.cohort.modalities import MODALITIES
-from workflow_scripts.cohort.settings import PhantomSettings
+from workflow_scripts.common.modalities import MODALITIES
+from workflow_scripts.phantoms.settings import PhantomSettings
 
 Vector = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The parameters of a phantom patient, drawn from its name and the seed."""
+    """The parameters of a phantom patient, drawn from its name and the seed.
+
+    Lengths are in mm, angles in degrees, volumes in mL. Vectors are along, or about, x, y and z.
+    """
 
     patient_id: str
     seed: int
     volume_ml: float  # whole tumour
-    site: float  # 0 to 1, place of the first tumour cell among all places allowed
-    unevenness: float  # of the tissue's permeability: a rounder or a more ragged tumour
-    elongation: float  # length of the stretch it starts from, as a share of the tumour's
-    core_share: float  # of the whole tumour
+    site: float  # 0 to 1: rank of the tumour's first voxel among all that are allowed
+    unevenness: float  # sd of the log of the tissue's diffusivity: higher, more ragged tumours
+    elongation: float  # half length of the line it starts from, as a share of the tumour's radius
+    core_share: float  # volume of the core, as a share of the whole tumour's
     rim_mm: float  # thickness of the enhancing rim
-    border_mm: float  # softness of the oedema's edge
-    visibility: float  # contrast of the tumour, 1 being obvious
+    border_mm: float  # sd of the Gaussian that softens the oedema's edge
+    visibility: float  # contrast of the tumour with its surroundings; at 1 it is obvious
     mass_effect: float  # largest push, as a share of the tumour's radius
     head_scale: Vector  # head to template, along x, y, z
     head_shear: Vector  # xy, xz, yz
     head_rotation_deg: Vector
-    ventricle_mm: float  # growth of the ventricles' walls
-    csf_mm: float  # under the skull
-    bone_mm: float
-    fat_mm: float  # under the skin
+    ventricle_mm: float  # outward shift of the ventricles' walls
+    csf_mm: float  # thickness of the fluid under the skull
+    bone_mm: float  # thickness of the skull
+    fat_mm: float  # thickness of the fat under the skin
     lesion_count: int  # white-matter lesions
-    caps: float  # brightness of the periventricular caps
+    caps: float  # periventricular caps, 0 to 1
     scanner_rotation_deg: Vector  # obliqueness of the voxel axes
     scanner_origin_mm: Vector
-    flips: tuple[int, int, int]  # direction of the voxel axes, 1 or -1
+    flips: tuple[int, int, int]  # directions of the voxel axes, 1 or -1
     shift_mm: dict[str, Vector]  # of each modality from the reference
-    turn_deg: dict[str, Vector]
+    turn_deg: dict[str, Vector]  # the same, as a rotation
     slice_mm: dict[str, float]  # thickness of each modality's slices
 
     def generator(self, *purpose: int) -> np.random.Generator:
-        """Random numbers for one purpose, the same whatever was drawn for the others."""
+        """A random number generator for one ``purpose``, named by numbers of its own.
+
+        It depends on seed, patient and purpose alone, so that a change in how many numbers one part
+        of the simulation draws leaves the other parts as they are.
+        """
         return np.random.default_rng([self.seed, zlib.crc32(self.patient_id.encode()), *purpose])
 
 
 def phantom_ids(count: int, on_grid: bool = False) -> list[str]:
-    """Names of the phantom patients. Those made on the grid have others than those with a head,
-    and are so other patients, whatever the seed: a prior has seen none of them."""
+    """Names of ``count`` phantom patients: four digits with a head, five if simulated ``on_grid``.
+
+    A patient follows from its name and the seed. With different names, the phantoms of a cohort are
+    never those that a prior was trained on, for any seed.
+    """
     return [f"phantom-{k:0{5 if on_grid else 4}d}" for k in range(1, count + 1)]
 
 
 def _vector(rng: np.random.Generator, largest: float) -> Vector:
+    """Three numbers, uniform from ``-largest`` to ``largest``."""
     return tuple(float(v) for v in rng.uniform(-largest, largest, 3))
 
 
 def plan_phantom(patient_id: str, seed: int, settings: PhantomSettings) -> Plan:
-    """Decide what a phantom patient is like, without any image work."""
+    """Draw the parameters of a phantom patient from its name and the seed.
+
+    It takes no image computation, so a cohort's volumes are known before its images exist. The
+    order of the draws is part of the result: a new parameter belongs after all others.
+    """
     rng = np.random.default_rng([seed, zlib.crc32(patient_id.encode())])
     low, high = np.log(settings.volume_ml)
     size = rng.normal(1.10, 0.03)

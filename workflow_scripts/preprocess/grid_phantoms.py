@@ -1,15 +1,15 @@
-"""Phantoms generated directly on the grid, without a whole head or registration."""
+"""Phantoms as preprocessed patients: simulated on the grid, without a head or registration."""
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from workflow_scripts.cohort.anatomy import Mass
-from workflow_scripts.cohort.modalities import reference_modality
-from workflow_scripts.cohort.phantom import make_brain
-from workflow_scripts.cohort.plan import plan_phantom
-from workflow_scripts.cohort.settings import PhantomSettings
 from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.modalities import reference_modality
+from workflow_scripts.phantoms.anatomy import Mass
+from workflow_scripts.phantoms.phantom import make_brain
+from workflow_scripts.phantoms.plan import plan_phantom
+from workflow_scripts.phantoms.settings import PhantomSettings
 from workflow_scripts.preprocess.align import Aligned
 from workflow_scripts.preprocess.raw_patient import RawPatient
 from workflow_scripts.preprocess.regrid import on_grid

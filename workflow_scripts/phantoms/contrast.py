@@ -3,11 +3,11 @@
 import numpy as np
 from scipy import ndimage
 
-from workflow_scripts.cohort.anatomy import Anatomy
-from workflow_scripts.cohort.modalities import MODALITIES
-from workflow_scripts.cohort.plan import Plan
-from workflow_scripts.cohort.random_fields import Array, resize, smooth_noise
-from workflow_scripts.cohort.settings import PhantomSettings
+from workflow_scripts.common.modalities import MODALITIES
+from workflow_scripts.phantoms.anatomy import Anatomy
+from workflow_scripts.phantoms.plan import Plan
+from workflow_scripts.phantoms.random_fields import Array, resize, smooth_noise
+from workflow_scripts.phantoms.settings import PhantomSettings
 
 # Mean intensity of each tissue, white matter in T1 being 1. As in SynthSeg (Billot et al. 2023)
 # they are drawn anew for each patient, but around what each modality looks like.
@@ -37,9 +37,11 @@ TUMOUR = ("oedema", "enhancing", "necrosis")
 
 
 def tissue_means(plan: Plan, modality: str, spread: float) -> dict[str, float]:
-    """Mean intensities of one patient: log-normal around ``MEANS``, with sd ``spread``.
+    """Mean intensity of each tissue in one patient's image of a ``modality``, white matter in T1
+    being about 1.
 
-    A tumour of low visibility lies nearer to the tissue it grew in.
+    They are log-normal around ``MEANS``; ``spread`` is the standard deviation of the logarithm. The
+    planned visibility scales the tumour's contrast with the tissue that it grew in.
     """
     rng = plan.generator(10, MODALITIES.index(modality))
     means = {k: v * float(np.exp(rng.normal(0, spread))) for k, v in MEANS[modality].items()}
@@ -50,6 +52,7 @@ def tissue_means(plan: Plan, modality: str, spread: float) -> dict[str, float]:
 
 
 def _weighted(fractions: dict[str, Array], means: dict[str, float]) -> Array:
+    """Sum (X, Y, Z) of the tissues' fractions (X, Y, Z), each times its mean intensity."""
     total = np.zeros_like(next(iter(fractions.values())))
     for name, fraction in fractions.items():
         total += fraction * np.float32(means[name])
@@ -59,7 +62,8 @@ def _weighted(fractions: dict[str, Array], means: dict[str, float]) -> Array:
 def ideal_image(
     plan: Plan, anatomy: Anatomy, modality: str, settings: PhantomSettings, spacing_mm: float
 ) -> Array:
-    """The image (X, Y, Z) before the scanner: tissue means, texture, partial volume."""
+    """The image (X, Y, Z) of a ``modality`` before the scanner: mean intensities, partial volume,
+    texture, and a blur of 0.3 to 0.6 mm (standard deviation)."""
     means = tissue_means(plan, modality, settings.contrast)
     rng = plan.generator(11, MODALITIES.index(modality))
     image = _weighted(anatomy.outer, means)
@@ -74,15 +78,20 @@ def ideal_image(
 def scan(
     plan: Plan, image: Array, modality: str, settings: PhantomSettings, spacing_mm: float
 ) -> np.ndarray:
-    """What the scanner stores (int16): bias field, Rician noise (Gudbjartsson 1995), gain.
+    """What the scanner stores (X, Y, Z), int16, of an ideal ``image`` (X, Y, Z).
 
-    The noise is that of voxels of 1 mm; larger ones have as much less as they average over more.
-    Slices are as thick as planned, along z: Gaussians of that full width at half maximum.
+    Slices along z have a Gaussian profile whose full width at half maximum is the planned
+    thickness. The bias field is log-normal and smooth. Noise is Rician (Gudbjartsson & Patz 1995):
+    ``|A + n|`` of the signal A and complex Gaussian noise n. Its standard deviation is set for
+    voxels of 1 mm and falls with the square root of the voxel's volume. The gain, 250 to 600, is
+    arbitrary, as on scanners.
     """
+    # The full width at half maximum is 2.355 standard deviations. Voxels have a thickness already.
     thick = np.sqrt(max(plan.slice_mm[modality] ** 2 - spacing_mm**2, 0)) / (2.355 * spacing_mm)
     if thick > 0.2:
         image = ndimage.gaussian_filter1d(image, thick, axis=2)
     rng = plan.generator(12, MODALITIES.index(modality))
+    # The bias field is drawn at nodes about 8 mm apart, and is smooth over some 80 mm.
     nodes = tuple(max(4, int(n * spacing_mm) // 8) for n in image.shape)
     bias = resize(np.exp(settings.bias * smooth_noise(rng, nodes, 10))[None], image.shape)[0]
     image = image * bias

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from workflow_scripts.cohort.plan import plan_phantom
 from workflow_scripts.common.grid import Grid
+from workflow_scripts.phantoms.plan import plan_phantom
+from workflow_scripts.preprocess.grid_phantoms import phantom_on_grid
 from workflow_scripts.preprocess.make_phantoms import write_phantoms
-from workflow_scripts.preprocess.phantoms import phantom_on_grid
 from workflow_scripts.preprocess.settings import PreprocessSettings
 
 MODALITIES = ["flair", "t1ce"]

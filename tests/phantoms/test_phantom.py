@@ -4,12 +4,19 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from workflow_scripts.cohort.deformation import integrate, symmetric
 from workflow_scripts.cohort.make_phantom import save_phantom
-from workflow_scripts.cohort.phantom import displacement, make_phantom
-from workflow_scripts.cohort.plan import plan_phantom
-from workflow_scripts.cohort.random_fields import move, rotation, sample, smooth_noise, voxel_points
-from workflow_scripts.cohort.tumour import grow, largest_voxels
+from workflow_scripts.common.masks import largest_voxels
+from workflow_scripts.phantoms.deformation import integrate, symmetric
+from workflow_scripts.phantoms.phantom import displacement, make_phantom
+from workflow_scripts.phantoms.plan import plan_phantom
+from workflow_scripts.phantoms.random_fields import (
+    move,
+    rotation,
+    sample,
+    smooth_noise,
+    voxel_points,
+)
+from workflow_scripts.phantoms.tumour import grow
 
 
 def bytes_of(folder):

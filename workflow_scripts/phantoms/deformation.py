@@ -1,4 +1,7 @@
-"""From a phantom's voxels to the template: affine, smooth diffeomorphism, field of view."""
+"""From a phantom's voxels to the template: affine, smooth diffeomorphism, field of view.
+
+A phantom is the template read at deformed points: each of its voxels has a point in template space.
+"""
 
 from dataclasses import dataclass
 
@@ -6,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from workflow_scripts.cohort.plan import Plan
-from workflow_scripts.cohort.random_fields import Array, rotation, sample, voxel_points
-from workflow_scripts.cohort.template import FLOOR_MM, LOW_MM, Template
 from workflow_scripts.common.grid import TEMPLATE_CENTRE_MM, Grid
+from workflow_scripts.phantoms.plan import Plan
+from workflow_scripts.phantoms.random_fields import Array, rotation, sample, voxel_points
+from workflow_scripts.phantoms.template import FLOOR_MM, LOW_MM, Template
 
-DOUBLINGS = 5  # of a small step of the deformation
+DOUBLINGS = 5  # compositions of a small step of the deformation with itself
 STEP_MM = 4.0  # of the grid on which the deformation is computed
 # What registration to the template leaves: standard deviations of the turn about x, y and z, of the
 # scale, of the shear of xy, xz and yz, and of the shift, over the demo's phantoms
@@ -21,20 +24,20 @@ RESIDUAL_DEG = (1.0, 0.3, 0.3)
 RESIDUAL_SCALE = 0.02
 RESIDUAL_SHEAR = (0.005, 0.005, 0.016)
 RESIDUAL_MM = (0.3, 0.9, 0.7)
-HEAD_MM = 1.0  # of the voxels of a whole head
-GRID_MM = 1.5  # at most, of the voxels of a brain that is made on a grid
+HEAD_MM = 1.0  # width of the voxels of a whole head
+GRID_MM = 1.5  # largest width of the voxels of a brain that is simulated on a grid
 MARGIN_MM = 5.0  # of air around the head
-REACH_MM = 140.0  # from the middle of the head, all that could be in view
+REACH_MM = 140.0  # from the middle of the head to the farthest point that can be in view
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A phantom's grid, and the way from there to the template.
+    """A phantom's whole grid and half grid, and their transforms to the template.
 
-    ``shape`` is odd, so that ``half_shape``, with a node at every second voxel, spans the same.
-    ``template_mm`` (3, x, y, z) is the template point of each node of that half grid.
-    ``affine`` takes voxels to the scanner's mm, ``to_template`` the scanner's mm to the
-    template's, but for the deformation.
+    ``shape`` is odd along each axis, so that the half grid, with a node at every second voxel, ends
+    at the same points. ``template_mm`` (3, x, y, z) is the template point of each of its nodes,
+    with the deformation. ``affine`` (4 × 4) takes stored voxels to scanner mm, ``to_template``
+    (4 × 4) takes scanner mm to template mm without the deformation.
     """
 
     shape: tuple[int, int, int]
@@ -46,12 +49,13 @@ class Frame:
 
     @property
     def half_mm(self) -> float:
-        """Spacing of the half grid, on which the tumour grows."""
+        """Spacing of the half grid in mm. The tumour grows there, at an eighth of the cost."""
         return 2 * self.spacing_mm
 
 
 def head_matrix(plan: Plan) -> NDArray[np.float64]:
-    """Millimetres from the middle of the head to template millimetres, 4 × 4."""
+    """Matrix (4 × 4) from mm relative to the middle of the head to template mm: rotation, shear and
+    scale as planned."""
     shear = np.eye(3)
     shear[0, 1], shear[0, 2], shear[1, 2] = plan.head_shear
     matrix = np.eye(4)
@@ -61,10 +65,12 @@ def head_matrix(plan: Plan) -> NDArray[np.float64]:
 
 
 def integrate(velocity: Array) -> Array:
-    """Displacement (3, X, Y, Z) in voxels of the flow of a stationary velocity field at time 1.
+    """Displacement (3, X, Y, Z) in voxels of the flow of a stationary velocity field (3, X, Y, Z),
+    in voxels per unit of time, at time 1.
 
-    Scaling and squaring (Arsigny et al. 2006): a small step is composed with itself ``DOUBLINGS``
-    times, which keeps the map invertible.
+    Scaling and squaring (Arsigny et al. 2006): with ``u = velocity / 2^DOUBLINGS`` for the first
+    small step, ``u(x) <- u(x) + u(x + u(x))`` doubles the time, ``DOUBLINGS`` times. A smooth
+    velocity gives an invertible map, whose inverse is the flow of ``-velocity``.
     """
     points = voxel_points(velocity.shape[1:])
     displacement = velocity / 2**DOUBLINGS
@@ -74,12 +80,13 @@ def integrate(velocity: Array) -> Array:
 
 
 def symmetric(velocity: Array, asymmetry: float) -> Array:
-    """A velocity field (3, x, y, z) of noise on a grid that is centred on x = 0, of which a share
-    ``asymmetry`` of the standard deviation differs between the hemispheres.
+    """A velocity field (3, x, y, z), more alike in both hemispheres, from one of noise on a grid
+    that is centred on x = 0.
 
-    A person's hemispheres are more alike than two persons' brains. The field is split into its
-    symmetric and its antisymmetric part, which have the same variance, and these are weighted: the
-    variance of the whole stays as it is.
+    A person's hemispheres are more alike than two persons' brains. The symmetric part S and the
+    antisymmetric part A of noise v, ``v = (S + A) / √2``, have its variance. The result is
+    ``√(1 - a²) S + a A`` with a = ``asymmetry`` (0 to 1), which keeps the variance. With
+    ``a = √½`` it is the noise itself.
     """
     mirrored = velocity[:, ::-1] * np.array([-1, 1, 1], velocity.dtype)[:, None, None, None]
     same, different = velocity + mirrored, velocity - mirrored
@@ -88,10 +95,11 @@ def symmetric(velocity: Array, asymmetry: float) -> Array:
 
 
 def random_displacement(plan: Plan, template: Template, sd_mm: float, asymmetry: float) -> Array:
-    """Displacement in mm (3, x, y, z) on a grid of 4 mm that starts at ``LOW_MM``.
+    """Displacement (3, x, y, z) in mm on a grid of ``STEP_MM`` that starts at ``LOW_MM``.
 
-    Two scales of smooth noise, made more or less symmetric (``symmetric``), and the ventricles'
-    walls moved outwards.
+    The velocity is smooth noise of two scales, standard deviations of 20 and 8 mm, symmetric as far
+    as ``asymmetry`` says, plus an outward shift of the ventricles' walls by the planned mm.
+    ``sd_mm`` is the standard deviation of the velocity's coarse part along each axis.
     """
     rng = plan.generator(1)
     distance = template.distance[2, ::2, ::2, ::2]
@@ -104,12 +112,15 @@ def random_displacement(plan: Plan, template: Template, sd_mm: float, asymmetry:
     velocity = symmetric(velocity, asymmetry)
     outwards = np.stack(np.gradient(distance)) / STEP_MM
     fade = np.exp(-np.abs(distance) / 8) * (plan.ventricle_mm / STEP_MM)
-    # A point beyond the wall reads the fluid inside: the walls move outwards.
+    # The displacement leads from the phantom to the template. Walls move outwards where a point
+    # beyond the wall takes the fluid that is farther inside: hence the minus.
     velocity -= (outwards * fade).astype(np.float32)
     return integrate(velocity) * np.float32(STEP_MM)
 
 
 def _template_points(head_mm: Array, matrix: NDArray, displacement: Array) -> Array:
+    """Template points (3, x, y, z) in mm of points (3, x, y, z) in mm: ``matrix`` (4 × 4), then the
+    displacement."""
     flat = matrix[:3, :3] @ head_mm.reshape(3, -1) + matrix[:3, 3:]
     points = flat.reshape(head_mm.shape).astype(np.float32)
     low = LOW_MM.astype(np.float32)[:, None, None, None]
@@ -117,15 +128,20 @@ def _template_points(head_mm: Array, matrix: NDArray, displacement: Array) -> Ar
 
 
 def _half_points(low_mm: NDArray, half_shape: tuple[int, ...], spacing_mm: float) -> Array:
-    """Millimetres of the half grid's nodes, the first at ``low_mm``."""
+    """Nodes (3, x, y, z) in mm of the half grid of a grid of ``spacing_mm``, the first at
+    ``low_mm``."""
     points = voxel_points(half_shape) * np.float32(2 * spacing_mm)
     return points + low_mm.astype(np.float32)[:, None, None, None]
 
 
 def build_frame(plan: Plan, template: Template, sd_mm: float, asymmetry: float) -> Frame:
-    """Deform the head as planned, and crop the field of view to it."""
+    """The grid of a whole head, deformed as planned, with a field of view that fits it.
+
+    The deformation is that of ``random_displacement``.
+    """
     matrix = head_matrix(plan)
     displacement = random_displacement(plan, template, sd_mm, asymmetry)
+    # Find the head on a coarse grid: all points under the skin, above the lower end of the view.
     nodes = int(2 * REACH_MM / STEP_MM) + 1
     head_mm = voxel_points((nodes,) * 3) * np.float32(STEP_MM) - np.float32(REACH_MM)
     points = _template_points(head_mm, matrix, displacement)
@@ -138,6 +154,8 @@ def build_frame(plan: Plan, template: Template, sd_mm: float, asymmetry: float) 
     shape = tuple(2 * n - 1 for n in half_shape)
     half_mm = _half_points(low, half_shape, HEAD_MM)
 
+    # Stored voxels to scanner mm: axes in the planned directions, then the head's position, then
+    # the scanner's oblique axes and origin.
     to_head = np.eye(4)  # voxels to mm from the middle of the head
     to_head[:3, 3] = low
     flips = np.array(plan.flips, float)
@@ -158,8 +176,12 @@ def build_frame(plan: Plan, template: Template, sd_mm: float, asymmetry: float) 
 
 
 def grid_frame(plan: Plan, template: Template, sd_mm: float, asymmetry: float, grid: Grid) -> Frame:
-    """A deformed brain on the grid of template space, at about ``GRID_MM`` and over its whole
-    extent: what preprocessing would have made of a head, but for what registration leaves."""
+    """The grid of a deformed brain in template space, over the extent of ``grid``, with voxels of
+    ``GRID_MM`` at most.
+
+    The brain lies where preprocessing would have brought that of a head, with the errors that
+    registration leaves (``residual_matrix``).
+    """
     displacement = random_displacement(plan, template, sd_mm, asymmetry)
     spacing = max(min(*grid.spacing_mm, 2 * GRID_MM) / 2, HEAD_MM / 2)
     low = grid.affine[:3, 3] - np.array(grid.spacing_mm) / 2
@@ -179,9 +201,12 @@ def grid_frame(plan: Plan, template: Template, sd_mm: float, asymmetry: float, g
 
 
 def residual_matrix(plan: Plan) -> NDArray[np.float64]:
-    """Grid millimetres to template millimetres (4 × 4) as an affine registration leaves them, drawn
-    from the plan: off by ``RESIDUAL_DEG``, ``RESIDUAL_SCALE``, ``RESIDUAL_SHEAR`` and
-    ``RESIDUAL_MM``."""
+    """Matrix (4 × 4) from grid mm to template mm, close to the identity: the error that an affine
+    registration leaves.
+
+    It is normally distributed, with the standard deviations ``RESIDUAL_DEG``, ``RESIDUAL_SCALE``,
+    ``RESIDUAL_SHEAR`` and ``RESIDUAL_MM``, about the centre of the template.
+    """
     rng = plan.generator(20)
     shear = np.eye(3)
     shear[0, 1], shear[0, 2], shear[1, 2] = rng.normal(0, RESIDUAL_SHEAR)
@@ -195,10 +220,11 @@ def residual_matrix(plan: Plan) -> NDArray[np.float64]:
 def push_outwards(
     frame: Frame, from_brain: Array, centre: NDArray, radius_mm: float, push_mm: float
 ) -> Array:
-    """Half-grid points (3, x, y, z) that tissue came from, after a mass pushed it away.
+    """Half-grid points (3, x, y, z), in voxels, that tissue came from before a mass displaced it.
 
-    The push grows to ``push_mm`` at ``radius_mm`` from the ``centre`` (half-grid voxels), fades
-    beyond, and ends at the skull.
+    The displacement is radial from the ``centre`` (half-grid voxels). At r radii of
+    ``radius_mm`` it is ``push_mm · r exp(1 - r)``, with its maximum at the radius. Over the outer
+    10 mm of the brain, of depth ``-from_brain`` (x, y, z), it fades to 0.
     """
     points = voxel_points(frame.half_shape)
     offset = points - np.asarray(centre, np.float32)[:, None, None, None]

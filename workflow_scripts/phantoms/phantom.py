@@ -1,7 +1,11 @@
-"""Phantom patients: whole heads with brain tumours, made from the MNI152 maps of nilearn.
+"""Phantom patients: heads with brain tumours, simulated from the MNI152 maps of nilearn.
 
-The recipe is that of synthetic training data (SynthSeg, Billot et al. 2023) with a tumour grown
-by a reaction–diffusion model (Swanson et al. 2000); the truth is known for every voxel.
+The method is that of synthetic training data (SynthSeg, Billot et al. 2023) with a tumour grown by
+a reaction–diffusion model (Swanson et al. 2000). The truth is known for every voxel.
+
+The steps: a plan (``plan.py``), the grid with its deformation from the template
+(``deformation.py``), tissues with the tumour (``anatomy.py``, ``tumour.py``), images
+(``contrast.py``).
 """
 
 from collections.abc import Sequence
@@ -10,24 +14,24 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow_scripts.cohort.anatomy import Mass, build_anatomy
-from workflow_scripts.cohort.contrast import ideal_image, scan
-from workflow_scripts.cohort.deformation import build_frame, grid_frame
-from workflow_scripts.cohort.modalities import reference_modality
-from workflow_scripts.cohort.plan import Plan
-from workflow_scripts.cohort.random_fields import move, rotation
-from workflow_scripts.cohort.settings import PhantomSettings
-from workflow_scripts.cohort.template import load_template
 from workflow_scripts.common.grid import Grid
+from workflow_scripts.common.modalities import reference_modality
+from workflow_scripts.phantoms.anatomy import Mass, build_anatomy
+from workflow_scripts.phantoms.contrast import ideal_image, scan
+from workflow_scripts.phantoms.deformation import build_frame, grid_frame
+from workflow_scripts.phantoms.plan import Plan
+from workflow_scripts.phantoms.random_fields import move, rotation
+from workflow_scripts.phantoms.settings import PhantomSettings
+from workflow_scripts.phantoms.template import load_template
 
 
 @dataclass(frozen=True)
 class Phantom:
-    """A patient's whole head on a grid of 1 mm, or a brain in template space.
+    """A patient's whole head with voxels of 1 mm, or a brain in template space.
 
-    ``images``: int16 (X, Y, Z) a modality; ``label`` (canonical, uint8) and ``brain`` (uint8) in
-    the frame of the reference modality; ``affine``: voxels to scanner mm, the same for all;
-    ``truth``: parameters and transforms, as ``truth.json`` holds them.
+    ``images`` (X, Y, Z) are int16, by modality. ``label`` (canonical) and ``brain`` (mask), both
+    (X, Y, Z), lie in the frame of the reference modality. ``affine`` (4 × 4) takes voxels to mm,
+    and is the same for all. ``truth`` has the parameters and transforms that ``truth.json`` holds.
     """
 
     images: dict[str, NDArray[np.int16]]
@@ -38,10 +42,10 @@ class Phantom:
 
 
 def displacement(plan: Plan, modality: str, centre_mm: NDArray) -> NDArray[np.float64]:
-    """Scanner mm of ``modality`` to scanner mm of the reference (4 × 4), a turn and a shift.
+    """Rigid transform (4 × 4) from scanner mm of ``modality`` to scanner mm of the reference.
 
-    The same point of the head lies at ``m`` in the image of ``modality`` and at
-    ``displacement @ m`` in the reference's. The turn is about ``centre_mm``.
+    A point of the head that lies at ``m`` in the image of ``modality`` lies at ``displacement @ m``
+    in that of the reference. The planned rotation is about ``centre_mm``.
     """
     matrix = np.eye(4)
     matrix[:3, :3] = rotation(plan.turn_deg[modality])
@@ -50,10 +54,11 @@ def displacement(plan: Plan, modality: str, centre_mm: NDArray) -> NDArray[np.fl
 
 
 def make_phantom(plan: Plan, modalities: Sequence[str], settings: PhantomSettings) -> Phantom:
-    """Make the images and the truth of a planned patient; the same plan gives the same bytes.
+    """The images and the truth of a planned patient, with a whole head. The same plan gives the
+    same bytes.
 
-    The reference modality (T1ce, else T1, else the first) is at rest; the others were scanned after
-    the head had moved a little.
+    The reference modality (``reference_modality``) is at rest. The others are scanned after the
+    head has moved a little, as in patients.
     """
     template = load_template()
     frame = build_frame(plan, template, settings.deformation_mm, settings.asymmetry)
@@ -87,10 +92,10 @@ def make_brain(
     mass: Mass | None = None,
     tumour: bool = True,
 ) -> Phantom:
-    """A planned patient without skull and scalp, at rest in template space, where registration
-    would have taken it: over the extent of ``grid``, on finer voxels, in a tenth of the time.
+    """A planned patient without skull and scalp, in template space, all modalities at rest.
 
-    Without a ``tumour`` the brain is healthy, pushed aside by a ``mass`` if there is one.
+    It spans the extent of ``grid`` with finer voxels, and takes a tenth of the time of a head.
+    Without a ``tumour`` the brain is healthy; a ``mass`` displaces it nevertheless.
     """
     template = load_template()
     frame = grid_frame(plan, template, settings.deformation_mm, settings.asymmetry, grid)
