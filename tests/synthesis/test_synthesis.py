@@ -20,7 +20,14 @@ from workflow_scripts.synthesis.draw_requests import draw
 from workflow_scripts.synthesis.draw_sweep import Room, places, sizes
 from workflow_scripts.synthesis.patient_batches import make_patients
 from workflow_scripts.synthesis.request_table import CENTROID
-from workflow_scripts.synthesis.requests import complete, load_brain, reason_to_refuse
+from workflow_scripts.synthesis.requests import (
+    SHIFT_MM,
+    complete,
+    ellipsoid_in_brain,
+    has_room,
+    load_brain,
+    reason_to_refuse,
+)
 from workflow_scripts.synthesis.sampling import misfits, synthesise
 from workflow_scripts.synthesis.settings import SamplingSettings
 from workflow_scripts.synthesis.synthesise_patients import check_model
@@ -132,6 +139,20 @@ def test_impossible_places_and_sizes_are_refused(table, brain):
     assert "more than 25%" in reason_to_refuse(too_big, brain, GRID)
 
 
+def test_a_tumour_that_the_brain_s_border_cuts_is_not_drawn(table, brain):
+    scaling = Scaling.fit(table)
+    whole, cut = (
+        complete(asked(volume_ml=[60.0], centroid_x_mm=[x]), scaling, 0).iloc[0]
+        for x in (0.0, 46.0)
+    )
+    assert all(reason_to_refuse(request, brain, GRID) is None for request in (whole, cut))
+    assert has_room(whole, brain, GRID) and not has_room(cut, brain, GRID)
+    # What is left of it lies nearer to the middle of the brain.
+    assert ellipsoid_in_brain(cut, brain, GRID).mean(0)[0] < 46 - SHIFT_MM
+    inside = len(ellipsoid_in_brain(whole, brain, GRID)) * GRID.voxel_ml
+    assert inside == pytest.approx(60, rel=0.05)
+
+
 def test_drawn_requests_are_possible_seeded_and_near_the_training_patients(table, brain):
     scaling = Scaling.fit(table)
     first = draw(table, scaling, brain, GRID, 20, (0.2, 2), seed=1)
@@ -139,7 +160,7 @@ def test_drawn_requests_are_possible_seeded_and_near_the_training_patients(table
     assert first.equals(again)
     assert first["patient_id"].is_unique
     assert first["seed"].is_unique
-    assert all(reason_to_refuse(row, brain, GRID) is None for _, row in first.iterrows())
+    assert all(has_room(row, brain, GRID) for _, row in first.iterrows())
     assert (
         first["volume_ml"]
         .between(0.4 * table["volume_ml"].min(), 2.5 * table["volume_ml"].max())

@@ -9,7 +9,7 @@ from workflow_scripts.diffusion.conditions import Scaling, ellipsoid_of
 from workflow_scripts.synthesis.draw_requests import DRAWS, jittered
 from workflow_scripts.synthesis.folder import COPIES
 from workflow_scripts.synthesis.implants import enlarged, inside
-from workflow_scripts.synthesis.requests import SEEDS_A_RUN, complete, reason_to_refuse
+from workflow_scripts.synthesis.requests import SEEDS_A_RUN, complete, has_room
 from workflow_scripts.synthesis.settings import ImplantSettings
 from workflow_scripts.synthesis.training_copies import TrainingCopies
 
@@ -18,7 +18,7 @@ def fits(request: pd.Series, copies: TrainingCopies, grid: Grid, settings: Impla
     """Whether the tumour of a completed request has room in its brain, beside the patient's own
     tumour if that is kept."""
     name = request["anatomy"]
-    if reason_to_refuse(request, copies.brain(name), grid) is not None:
+    if not has_room(request, copies.brain(name), grid):
         return False
     if settings.own_tumour == "healed":
         return True

@@ -8,7 +8,7 @@ from workflow_scripts.common.attributes import AXES, CONDITIONS, SHARES
 from workflow_scripts.common.files import UserError, read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.diffusion.conditions import Scaling
-from workflow_scripts.synthesis.requests import complete, load_brain, reason_to_refuse
+from workflow_scripts.synthesis.requests import complete, has_room, load_brain
 from workflow_scripts.synthesis.training_copies import copy_names
 
 DRAWS = 200
@@ -48,7 +48,7 @@ def draw(
     for _ in range(count * DRAWS):
         table = pd.DataFrame([jittered(attributes, *jitter, rng)])
         request = complete(table, scaling, seed).iloc[0]
-        if reason_to_refuse(request, brain, grid) is None:
+        if has_room(request, brain, grid):
             kept.append(table)
         if len(kept) == count:
             return complete(pd.concat(kept), scaling, seed)
