@@ -100,7 +100,8 @@ def patients_of(split, role):
     table = cached_table(checkpoints.draw_splits.get().output.splits, "split")
     rows = table[(table["split"] == split) & (table["role"] == role)]
     if rows.empty:
-        raise WorkflowError(f"no split '{split}'; there are {', '.join(SPLITS)}")
+        known = ", ".join(table["split"].unique())
+        raise WorkflowError(f"cohort/splits.tsv has no {role} patients of '{split}', but {known}")
     return rows["patient_id"].tolist()
 
 

@@ -63,7 +63,7 @@ class DenoiserSettings(NoiseSettings):
     """The conditional denoiser of stacked latents, and the process that it reverses."""
 
     anatomy: Literal["tissue", "none"] = Field(
-        description="what the denoiser is told of the brain: tissue maps (grey matter, white "
+        description="what the denoiser takes as the brain: tissue maps (grey matter, white "
         "matter, CSF, without the tumour); or none, the paper's way"
     )
     patch: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
