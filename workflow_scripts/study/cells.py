@@ -76,7 +76,7 @@ def rows_of(results: Path, source: str, cell: Cell) -> pd.DataFrame:
 def add_arm(folder: Path, cell: Cell, arm: str, results: Path, record: dict) -> None:
     """Add a finished run's results for one arm of a cell to the tables in ``folder``; ``record`` is
     its row of ``arms.csv``, to which precision, numbers of patients and the training's seconds
-    (wall time since it last resumed) are added. That row is written last, so it marks the arm as
+    (CPU time since it last resumed) are added. That row is written last, so it marks the arm as
     complete. Raises ``UserError`` if the run has no scores for the arm in this cell."""
     scores = rows_of(results, OF_ARMS["segmentation"][0], cell)
     if arm not in set(scores["arm"]):
@@ -92,7 +92,7 @@ def add_arm(folder: Path, cell: Cell, arm: str, results: Path, record: dict) -> 
     benchmark = results / "benchmarks" / "segmentation" / "train_segmentation" / cell.split
     row = {
         **record,
-        "seconds": round(read_table(benchmark / f"{arm}.tsv").at[0, "s"]),
+        "seconds": round(read_table(benchmark / f"{arm}.tsv").at[0, "cpu_time"]),
         "precision": model["precision"],
         "training_patients": trained,
         "validation_patients": validated,

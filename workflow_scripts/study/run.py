@@ -105,7 +105,7 @@ def time_left(cohort: str, remaining: list[str], folder: Path) -> str:
     if not remaining or seconds.empty:
         return text
     hours = sum(seconds.get(arm, seconds.mean()) for arm in remaining) / 3600
-    return f"{text}, some {hours:.1f} core hours"
+    return f"{text}, some {hours:.1f} CPU hours"
 
 
 @dataclass(frozen=True)

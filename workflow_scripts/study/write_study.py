@@ -106,8 +106,8 @@ def progress_text(records: pd.DataFrame) -> Iterator[str]:
     """The finished trainings of each cohort, with commit and CPU."""
     yield heading("## What is finished")
     yield (
-        "A training is one network: of one arm, in one cell. Hours are those of segmentation "
-        "networks, on one thread each.\n"
+        "A training is one network: of one arm, in one cell. Hours are CPU time of "
+        "these trainings, on one thread each.\n"
     )
     rows = []
     for cohort in SETUPS:
@@ -120,7 +120,7 @@ def progress_text(records: pd.DataFrame) -> Iterator[str]:
         )
         hours = f"{own['seconds'].sum() / 3600:.1f}"
         rows.append([cohort, f"{len(own)} of {wanted}", *provenance, hours])
-    headings = ["Cohort", "Trainings", "Commit", "Processor", "Precision", "Hours of training"]
+    headings = ["Cohort", "Trainings", "Commit", "Processor", "Precision", "CPU hours"]
     yield table_of(rows, headings)
 
 
