@@ -101,7 +101,9 @@ def patients_of(split, role):
     rows = table[(table["split"] == split) & (table["role"] == role)]
     if rows.empty:
         known = ", ".join(table["split"].unique())
-        raise WorkflowError(f"cohort/splits.tsv has no {role} patients of '{split}', but {known}")
+        raise WorkflowError(
+            f"{RESULTS}/cohort/splits.tsv: no {role} patients of split '{split}'; its splits are {known}"
+        )
     return rows["patient_id"].tolist()
 
 

@@ -53,7 +53,10 @@ rule export_model:
 
 rule draw_requests:
     input:
-        attributes=trained("attributes.tsv"),
+        **{
+            **training_copies(CONFIG.synthesis.anatomy == "patients"),
+            "attributes": trained("attributes.tsv"),
+        },
         brain=trained("brain.nii.gz"),
         requests=CONFIG.synthesis.requests or [],
     output:

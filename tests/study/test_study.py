@@ -192,7 +192,10 @@ def test_a_study_that_stopped_goes_on_with_the_arms_that_failed(runs, study, cap
     assert runs == [without, ours]
     study.run_cells(CELLS, ARMS)
     assert runs == [without, ours, ours, (10, *ARMS[:2]), (10, ARMS[2])]
-    assert "lgg: 4 trainings are left, some 1.3 CPU hours" in capsys.readouterr().out
+    assert (
+        "lgg: 4 trainings are left, some 1.3 CPU hours without the generator"
+        in capsys.readouterr().out
+    )
     study.run_cells(CELLS, ARMS)
     assert len(runs) == 5
     records = read_table(study.folder / "arms.csv")
@@ -203,9 +206,11 @@ def test_a_study_that_stopped_goes_on_with_the_arms_that_failed(runs, study, cap
 def test_time_left_counts_each_arm_by_its_own(tmp_path):
     add(tmp_path, tmp_path, CELLS[0], ARMS[:1], 3600)
     add(tmp_path, tmp_path, CELLS[0], ARMS[2:], 7200)
-    assert "some 3.0 CPU hours" in run.time_left("lgg", [ARMS[0], ARMS[2]], tmp_path)
+    assert "some 3.0 CPU hours without the generator" in run.time_left(
+        "lgg", [ARMS[0], ARMS[2]], tmp_path
+    )
     # An arm that is not known takes the mean of those that are.
-    assert "some 1.5 CPU hours" in run.time_left("lgg", [ARMS[1]], tmp_path)
+    assert "some 1.5 CPU hours without the generator" in run.time_left("lgg", [ARMS[1]], tmp_path)
 
 
 def test_a_run_of_another_split_adds_nothing(tmp_path):

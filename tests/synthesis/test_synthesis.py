@@ -16,7 +16,7 @@ from workflow_scripts.common.masks import bright, hole_voxels, large_pieces
 from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.diffusion.conditions import Scaling
-from workflow_scripts.synthesis.draw_requests import draw
+from workflow_scripts.synthesis.draw_requests import choose_anatomies, draw
 from workflow_scripts.synthesis.draw_sweep import Room, places, sizes
 from workflow_scripts.synthesis.patient_batches import make_patients
 from workflow_scripts.synthesis.request_table import CENTROID
@@ -151,6 +151,32 @@ def test_a_tumour_that_the_brain_s_border_cuts_is_not_drawn(table, brain):
     assert ellipsoid_in_brain(cut, brain, GRID).mean(0)[0] < 46 - SHIFT_MM
     inside = len(ellipsoid_in_brain(whole, brain, GRID)) * GRID.voxel_ml
     assert inside == pytest.approx(60, rel=0.05)
+
+
+class Copies:
+    """Training copies with a brain on one side, in turn left and right."""
+
+    def __init__(self, brain, count=6):
+        self.rows = {f"training:p/{k}": k for k in range(count)}
+        left = np.arange(brain.shape[0])[:, None, None] < brain.shape[0] / 2
+        self.sides = brain & left, brain & ~left
+
+    def brain(self, name):
+        return self.sides[self.rows[name] % 2]
+
+
+def test_a_tumour_gets_the_anatomy_of_a_training_patient_with_room_for_it(table, brain):
+    columns = {name: [value] * 4 for name, value in asked().iloc[0].items()}
+    columns["centroid_x_mm"] = [-32.0, 32.0, -32.0, 32.0]
+    requests = complete(pd.DataFrame(columns), Scaling.fit(table), 0)
+    copies = Copies(brain)
+    chosen = choose_anatomies(requests, copies, GRID, 0)
+    assert [copies.rows[name] % 2 for name in chosen] == [0, 1, 0, 1]
+    assert chosen == choose_anatomies(requests, copies, GRID, 0)
+    # Across both halves there is room in neither.
+    across = complete(asked(centroid_x_mm=[0.0]), Scaling.fit(table), 0)
+    with pytest.raises(UserError, match="synthetic-0001: its tumour has room in no training"):
+        choose_anatomies(across, copies, GRID, 0)
 
 
 def test_drawn_requests_are_possible_seeded_and_near_the_training_patients(table, brain):

@@ -11,7 +11,7 @@ from workflow_scripts.common.training import Training
 
 class Rival(Protocol):
     """A generator of volumes (C, X, Y, Z): modalities, then soft nested masks, 0 to 1
-    (``volumes.py``).
+    (``rival_volumes.py``).
 
     It is unconditional: no tumour is requested. It is built from its settings, the numbers of
     modalities and masks, and the shape of the volume.

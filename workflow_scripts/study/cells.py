@@ -90,14 +90,16 @@ def add_arm(folder: Path, cell: Cell, arm: str, results: Path, record: dict) -> 
     trained, validated = training_sizes(read_table(results / "cohort" / "splits.tsv"))[cell.split]
     model = read_json(results / "segmentation" / cell.split / arm / "model" / "config.json")
     benchmark = results / "benchmarks" / "segmentation" / "train_segmentation" / cell.split
+    # Sampled every 30 s, so that up to the last 30 are missing; NA if there was no sample.
+    sampled = read_table(benchmark / f"{arm}.tsv")["cpu_time"].iloc[[0]]
     row = {
         **record,
-        "seconds": round(read_table(benchmark / f"{arm}.tsv").at[0, "cpu_time"]),
+        "seconds": pd.to_numeric(sampled, errors="coerce").round(),
         "precision": model["precision"],
         "training_patients": trained,
         "validation_patients": validated,
     }
-    add_rows(folder / f"{RECORDS}.csv", cell, pd.DataFrame([row]), arm)
+    add_rows(folder / f"{RECORDS}.csv", cell, pd.DataFrame(row, index=[0]), arm)
 
 
 def finished_arms(folder: Path) -> pd.DataFrame:

@@ -97,15 +97,15 @@ def commit() -> str:
 
 
 def time_left(cohort: str, remaining: list[str], folder: Path) -> str:
-    """The number of remaining trainings (``remaining``), and their expected time, one after
-    another, from the cohort's finished ones."""
+    """The number of remaining trainings (``remaining``), and their expected CPU time from the
+    cohort's finished ones. The generator and preprocessing come on top."""
     known = finished_arms(folder)
     seconds = known[known["cohort"] == cohort].groupby("arm")["seconds"].mean()
     text = f"{cohort}: {len(remaining)} trainings are left"
     if not remaining or seconds.empty:
         return text
     hours = sum(seconds.get(arm, seconds.mean()) for arm in remaining) / 3600
-    return f"{text}, some {hours:.1f} CPU hours"
+    return f"{text}, some {hours:.1f} CPU hours without the generator"
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,8 @@ class Study:
         label = f"{self.cohort} {cell.split}"
         if run.returncode:
             raise UserError(
-                f"{label} {', '.join(arms)}: the run failed; repeat the command to resume"
+                f"{label} {', '.join(arms)}: the run failed; repeat the command to resume, or "
+                "name some of the arms in ARMS"
             )
         record = {
             "commit": code,
@@ -140,7 +141,8 @@ class Study:
 
     def run_cells(self, cells: list[Cell], arms: list[str]) -> None:
         """Run the ``arms`` of the ``cells`` that are not in the tables: in each cell first those
-        without a generator. Raises ``UserError`` naming the arms that fail."""
+        without a generator. Raises ``UserError`` naming the arms of the run that fails;
+        what is finished in it is not computed again."""
         remaining = arms_left(cells, arms, self.folder)
         print(time_left(self.cohort, [arm for _, arm in remaining], self.folder), flush=True)
         for cell, pairs in itertools.groupby(remaining, key=lambda pair: pair[0]):

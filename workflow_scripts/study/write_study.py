@@ -106,8 +106,9 @@ def progress_text(records: pd.DataFrame) -> Iterator[str]:
     """The finished trainings of each cohort, with commit and CPU."""
     yield heading("## What is finished")
     yield (
-        "A training is one network: of one arm, in one cell. Hours are CPU time of "
-        "these trainings, on one thread each.\n"
+        "A training is one network: of one arm, in one cell. CPU hours are those "
+        "of the trainings alone, since they last resumed; preprocessing and the generator are not "
+        "counted.\n"
     )
     rows = []
     for cohort in SETUPS:

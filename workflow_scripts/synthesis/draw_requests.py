@@ -8,8 +8,9 @@ from workflow_scripts.common.attributes import AXES, CONDITIONS, SHARES
 from workflow_scripts.common.files import UserError, read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.diffusion.conditions import Scaling
+from workflow_scripts.synthesis.folder import COPIES
 from workflow_scripts.synthesis.requests import complete, has_room, load_brain
-from workflow_scripts.synthesis.training_copies import copy_names
+from workflow_scripts.synthesis.training_copies import TrainingCopies
 
 DRAWS = 200
 
@@ -53,9 +54,28 @@ def draw(
         if len(kept) == count:
             return complete(pd.concat(kept), scaling, seed)
     raise UserError(
-        "synthesis.jitter and jitter_mm: hardly any drawn request lies in the brain; make them "
+        "synthesis.jitter and jitter_mm: hardly any drawn request has room in the brain; make them "
         "smaller"
     )
+
+
+def choose_anatomies(
+    requests: pd.DataFrame, copies: TrainingCopies, grid: Grid, seed: int
+) -> list[str]:
+    """For each completed request, the name of a random training patient or copy whose brain has
+    room for the tumour. Raises ``UserError`` for a request that fits into none."""
+    rng, names = np.random.default_rng([seed, 4]), list(copies.rows)
+    chosen = []
+    for _, request in requests.iterrows():
+        order = (names[k] for k in rng.permutation(len(names)))
+        name = next((n for n in order if has_room(request, copies.brain(n), grid)), None)
+        if name is None:
+            raise UserError(
+                f"{request['patient_id']}: its tumour has room in no training patient; make "
+                "synthesis.jitter and jitter_mm smaller, or set synthesis.anatomy to phantom"
+            )
+        chosen.append(name)
+    return chosen
 
 
 def main(snakemake) -> None:
@@ -70,8 +90,8 @@ def main(snakemake) -> None:
         jitter = params.jitter, params.jitter_mm
         table = draw(attributes, scaling, brain, grid, params.patients, jitter, params.seed)
         if params.anatomy == "patients":
-            rng, names = np.random.default_rng([params.seed, 4]), copy_names(attributes)
-            table["anatomy"] = rng.choice(names, len(table))
+            copies = TrainingCopies.load(*(snakemake.input[name] for name in COPIES))
+            table["anatomy"] = choose_anatomies(table, copies, grid, params.seed)
     write_table(table, snakemake.output.requests)
 
 
