@@ -6,7 +6,7 @@ import pandas as pd
 from workflow_scripts.common.files import UserError, read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.diffusion.conditions import Scaling, ellipsoid_of
-from workflow_scripts.synthesis.draw_requests import DRAWS, jittered
+from workflow_scripts.synthesis.draw_requests import DRAWS, like_training, moved_to_fit
 from workflow_scripts.synthesis.folder import COPIES
 from workflow_scripts.synthesis.implants import enlarged, inside
 from workflow_scripts.synthesis.requests import SEEDS_A_RUN, complete, has_room
@@ -35,15 +35,18 @@ def draw_implants(
     jitter: tuple[float, float],
     seed: int,
 ) -> pd.DataFrame:
-    """Draw ``count`` requests, each for a tumour like the training tumours (``jittered``) in a
-    random training patient or copy whose brain has room for it."""
+    """Draw ``count`` requests, each for a tumour like the training tumours in a random training
+    patient or copy whose brain has room for it."""
     rng, scaling = np.random.default_rng([seed, 3]), Scaling.fit(attributes)
+
+    def fits_copy(table: pd.DataFrame) -> bool:
+        return fits(complete(table, scaling, seed).iloc[0], copies, grid, settings)
+
     names, kept = list(copies.rows), []
     for _ in range(count * DRAWS):
-        tumour = jittered(attributes, *jitter, rng)
-        table = pd.DataFrame([tumour]).assign(anatomy=names[rng.integers(len(names))])
-        completed = complete(table, scaling, seed)
-        if fits(completed.iloc[0], copies, grid, settings):
+        tumour = like_training(attributes, jitter[0], rng)
+        tumour["anatomy"] = names[rng.integers(len(names))]
+        if (table := moved_to_fit(tumour, jitter[1], fits_copy, rng)) is not None:
             kept.append(table)
         if len(kept) == count:
             requests = complete(pd.concat(kept), scaling, seed)

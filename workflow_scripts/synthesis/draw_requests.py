@@ -1,5 +1,7 @@
 """Rule ``draw_requests``: requests for synthetic patients."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -12,13 +14,12 @@ from workflow_scripts.synthesis.folder import COPIES
 from workflow_scripts.synthesis.requests import complete, has_room, load_brain
 from workflow_scripts.synthesis.training_copies import TrainingCopies
 
-DRAWS = 200
+# Tumours drawn for each request, and centroids drawn for each tumour, until one has room.
+DRAWS, MOVES = 50, 50
 
 
-def jittered(
-    attributes: pd.DataFrame, jitter: float, jitter_mm: float, rng: np.random.Generator
-) -> pd.Series:
-    """A random training tumour (including augmented copies) with jittered volume and centroid.
+def like_training(attributes: pd.DataFrame, jitter: float, rng: np.random.Generator) -> pd.Series:
+    """A random training tumour (including augmented copies) with jittered volume.
 
     Sphericity, the box's proportions and the shares of core and enhancing tumour are not changed,
     so that the combination remains possible.
@@ -29,8 +30,24 @@ def jittered(
     row["volume_ml"] *= growth
     for axis in AXES:
         row[f"box_{axis}_mm"] *= np.cbrt(growth)
-        row[f"centroid_{axis}_mm"] += rng.normal(0, jitter_mm)
     return row
+
+
+def moved_to_fit(
+    tumour: pd.Series,
+    jitter_mm: float,
+    fits: Callable[[pd.DataFrame], bool],
+    rng: np.random.Generator,
+) -> pd.DataFrame | None:
+    """The tumour, as a table of one row, with a jittered centroid that ``fits``; ``None`` if hardly
+    any does. The tumour is the same for all centroids, so that large ones do not become rare."""
+    for _ in range(MOVES):
+        table = pd.DataFrame([tumour])
+        for axis in AXES:
+            table[f"centroid_{axis}_mm"] += rng.normal(0, jitter_mm)
+        if fits(table):
+            return table
+    return None
 
 
 def draw(
@@ -45,11 +62,14 @@ def draw(
     """Draw ``count`` requests with room in the brain mask (X, Y, Z); ``jitter`` has the jitter of
     the log volume, and of the centroid in mm."""
     rng = np.random.default_rng([seed, 2])
+
+    def fits(table: pd.DataFrame) -> bool:
+        return has_room(complete(table, scaling, seed).iloc[0], brain, grid)
+
     kept = []
     for _ in range(count * DRAWS):
-        table = pd.DataFrame([jittered(attributes, *jitter, rng)])
-        request = complete(table, scaling, seed).iloc[0]
-        if has_room(request, brain, grid):
+        tumour = like_training(attributes, jitter[0], rng)
+        if (table := moved_to_fit(tumour, jitter[1], fits, rng)) is not None:
             kept.append(table)
         if len(kept) == count:
             return complete(pd.concat(kept), scaling, seed)
