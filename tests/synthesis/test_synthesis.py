@@ -16,7 +16,12 @@ from workflow_scripts.common.masks import bright, hole_voxels, large_pieces
 from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.diffusion.conditions import Scaling
-from workflow_scripts.synthesis.draw_requests import choose_anatomies, draw
+from workflow_scripts.synthesis.draw_requests import (
+    choose_anatomies,
+    draw,
+    like_training,
+    moved_to_fit,
+)
 from workflow_scripts.synthesis.draw_sweep import Room, places, sizes
 from workflow_scripts.synthesis.patient_batches import make_patients
 from workflow_scripts.synthesis.request_table import CENTROID
@@ -151,6 +156,25 @@ def test_a_tumour_that_the_brain_s_border_cuts_is_not_drawn(table, brain):
     assert ellipsoid_in_brain(cut, brain, GRID).mean(0)[0] < 46 - SHIFT_MM
     inside = len(ellipsoid_in_brain(whole, brain, GRID)) * GRID.voxel_ml
     assert inside == pytest.approx(60, rel=0.05)
+
+
+def test_a_drawn_tumour_is_moved_until_it_fits(table):
+    rng = np.random.default_rng(0)
+    tumour = like_training(table, 0.2, rng)
+    least = tumour["centroid_x_mm"] + 15
+    moved = moved_to_fit(tumour, 15, lambda row: row["centroid_x_mm"].iloc[0] > least, rng)
+    assert moved["centroid_x_mm"].iloc[0] > least
+    others = [name for name in tumour.index if not name.startswith("centroid")]
+    pd.testing.assert_series_equal(moved.iloc[0][others], tumour[others], check_names=False)
+    assert moved_to_fit(tumour, 15, lambda row: False, rng) is None
+
+
+def test_large_tumours_do_not_become_rare_at_the_border(table, brain):
+    drawn = draw(table, Scaling.fit(table), brain, GRID, 60, (0, 25), seed=3)
+    counts = drawn["volume_ml"].round(3).value_counts()
+    largest = counts.get(round(table["volume_ml"].max(), 3), 0)
+    # A quarter of the four tumours; fewer than half as many if their centroids decided.
+    assert len(table) == 4 and largest >= 9
 
 
 class Copies:

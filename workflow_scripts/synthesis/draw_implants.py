@@ -1,5 +1,7 @@
 """Rule ``draw_implants``: requests for tumours to implant into training patients."""
 
+import functools
+
 import numpy as np
 import pandas as pd
 
@@ -39,15 +41,17 @@ def draw_implants(
     patient or copy whose brain has room for it."""
     rng, scaling = np.random.default_rng([seed, 3]), Scaling.fit(attributes)
 
-    def fits_copy(table: pd.DataFrame) -> bool:
-        return fits(complete(table, scaling, seed).iloc[0], copies, grid, settings)
+    def fits_copy(table: pd.DataFrame, name: str) -> bool:
+        request = complete(table.assign(anatomy=name), scaling, seed).iloc[0]
+        return fits(request, copies, grid, settings)
 
     names, kept = list(copies.rows), []
     for _ in range(count * DRAWS):
         tumour = like_training(attributes, jitter[0], rng)
-        tumour["anatomy"] = names[rng.integers(len(names))]
-        if (table := moved_to_fit(tumour, jitter[1], fits_copy, rng)) is not None:
-            kept.append(table)
+        name = names[rng.integers(len(names))]
+        fits_here = functools.partial(fits_copy, name=name)
+        if (table := moved_to_fit(tumour, jitter[1], fits_here, rng)) is not None:
+            kept.append(table.assign(anatomy=name))
         if len(kept) == count:
             requests = complete(pd.concat(kept), scaling, seed)
             requests["patient_id"] = [f"implanted-{row + 1:04d}" for row in range(count)]
