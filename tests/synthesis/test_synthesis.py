@@ -19,8 +19,7 @@ from workflow_scripts.diffusion.conditions import Scaling
 from workflow_scripts.synthesis.draw_requests import (
     choose_anatomies,
     draw,
-    like_training,
-    moved_to_fit,
+    draw_fitting,
 )
 from workflow_scripts.synthesis.draw_sweep import Room, places, sizes
 from workflow_scripts.synthesis.patient_batches import make_patients
@@ -158,19 +157,26 @@ def test_a_tumour_that_the_brain_s_border_cuts_is_not_drawn(table, brain):
     assert inside == pytest.approx(60, rel=0.05)
 
 
-def test_a_drawn_tumour_is_moved_until_it_fits(table):
-    rng = np.random.default_rng(0)
-    tumour = like_training(table, 0.2, rng)
-    least = tumour["centroid_x_mm"] + 15
-    moved = moved_to_fit(tumour, 15, lambda row: row["centroid_x_mm"].iloc[0] > least, rng)
-    assert moved["centroid_x_mm"].iloc[0] > least
-    others = [name for name in tumour.index if not name.startswith("centroid")]
-    pd.testing.assert_series_equal(moved.iloc[0][others], tumour[others], check_names=False)
-    assert moved_to_fit(tumour, 15, lambda row: False, rng) is None
+def test_drawn_tumours_are_moved_until_they_fit(table, monkeypatch):
+    monkeypatch.setattr("workflow_scripts.synthesis.draw_requests.DRAWS", 3)
+    least = table["centroid_x_mm"].max()
+
+    def drawn(fits, count):
+        rng = np.random.default_rng(0)
+        anatomies = ["training:p/0", "training:p/1"]
+        return draw_fitting(table, anatomies, fits, count, (0, 15), 0, rng)
+
+    moved = drawn(lambda request: request["centroid_x_mm"] > least, 12)
+    assert len(moved) == 12 and (moved["centroid_x_mm"] > least).all()
+    assert set(moved["anatomy"]) == {"training:p/0", "training:p/1"}
+    # Nothing else of a tumour is changed.
+    for name in ("volume_ml", "box_y_mm"):
+        assert np.isin(moved[name].round(2), table[name].round(2)).all()
+    assert drawn(lambda request: False, 1) is None
 
 
 def test_large_tumours_do_not_become_rare_at_the_border(table, brain):
-    drawn = draw(table, Scaling.fit(table), brain, GRID, 60, (0, 25), seed=3)
+    drawn = draw(table, brain, GRID, 60, (0, 25), seed=3)
     counts = drawn["volume_ml"].round(3).value_counts()
     largest = counts.get(round(table["volume_ml"].max(), 3), 0)
     # A quarter of the four tumours; fewer than half as many if their centroids decided.
@@ -204,9 +210,8 @@ def test_a_tumour_gets_the_anatomy_of_a_training_patient_with_room_for_it(table,
 
 
 def test_drawn_requests_are_possible_seeded_and_near_the_training_patients(table, brain):
-    scaling = Scaling.fit(table)
-    first = draw(table, scaling, brain, GRID, 20, (0.2, 2), seed=1)
-    again = draw(table, scaling, brain, GRID, 20, (0.2, 2), seed=1)
+    first = draw(table, brain, GRID, 20, (0.2, 2), seed=1)
+    again = draw(table, brain, GRID, 20, (0.2, 2), seed=1)
     assert first.equals(again)
     assert first["patient_id"].is_unique
     assert first["seed"].is_unique
@@ -255,7 +260,7 @@ SETTINGS = SamplingSettings(
 
 
 def test_a_patient_does_not_depend_on_its_company(model, table, brain):
-    requests = draw(table, model.generator.scaling, brain, GRID, 3, (0.1, 1), seed=1)
+    requests = draw(table, brain, GRID, 3, (0.1, 1), seed=1)
     together = synthesise(requests, model, SETTINGS)
     alone = synthesise(requests.iloc[[2]], model, SETTINGS)
     assert np.allclose(together[2].image, alone[0].image, atol=1e-4)
@@ -264,7 +269,7 @@ def test_a_patient_does_not_depend_on_its_company(model, table, brain):
 
 
 def test_the_condition_changes_the_sample(model, table, brain):
-    requests = draw(table, model.generator.scaling, brain, GRID, 2, (0.1, 1), seed=1)
+    requests = draw(table, brain, GRID, 2, (0.1, 1), seed=1)
     requests["seed"] = 5
     one, other = synthesise(requests, model, SETTINGS)
     assert not np.allclose(one.image, other.image)
@@ -374,7 +379,7 @@ def test_of_several_draws_a_whole_one_is_kept_and_the_first_is_recorded(
 
 
 def test_the_closest_draw_is_kept(model, table, brain):
-    requests = draw(table, model.generator.scaling, brain, GRID, 1, (0.1, 1), seed=1)
+    requests = draw(table, brain, GRID, 1, (0.1, 1), seed=1)
     one, three = (
         synthesise(requests, model, SETTINGS.model_copy(update={"attempts": n}))[0] for n in (1, 3)
     )
@@ -400,7 +405,7 @@ def test_what_the_generator_fails_to_make_is_told(
     model, table, brain, tmp_path, monkeypatch, voxels, outcome, made
 ):
     monkeypatch.setattr(Barren, "voxels", voxels)
-    requests = draw(table, model.generator.scaling, brain, GRID, 2, (0.1, 1), seed=1)
+    requests = draw(table, brain, GRID, 2, (0.1, 1), seed=1)
     requests["volume_ml"] = 30.0
     barren = replace(model, codec=Barren(**vars(model.codec)))
     found = make_patients(requests, barren, SETTINGS, tmp_path)
@@ -409,7 +414,7 @@ def test_what_the_generator_fails_to_make_is_told(
 
 
 def test_no_request_makes_no_patient(model, table, brain, tmp_path):
-    requests = draw(table, model.generator.scaling, brain, GRID, 1, (0.1, 1), seed=1)
+    requests = draw(table, brain, GRID, 1, (0.1, 1), seed=1)
     some = make_patients(requests, model, SETTINGS, tmp_path / "some")
     none = make_patients(requests[:0], model, SETTINGS, tmp_path / "none")
     assert none.columns.tolist() == some.columns.tolist()
@@ -418,7 +423,7 @@ def test_no_request_makes_no_patient(model, table, brain, tmp_path):
 
 
 def test_batches_made_before_a_kill_are_not_made_again(model, table, brain, tmp_path):
-    requests = draw(table, model.generator.scaling, brain, GRID, 4, (0.1, 1), seed=1)
+    requests = draw(table, brain, GRID, 4, (0.1, 1), seed=1)
     whole = make_patients(requests, model, SETTINGS, tmp_path / "whole")
     make_patients(requests.iloc[:2], model, SETTINGS, tmp_path / "broken")
     before = {f: f.stat().st_mtime_ns for f in (tmp_path / "broken").rglob("*.npy")}

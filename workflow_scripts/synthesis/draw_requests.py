@@ -11,6 +11,7 @@ from workflow_scripts.common.files import UserError, read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.diffusion.conditions import Scaling
 from workflow_scripts.synthesis.folder import COPIES
+from workflow_scripts.synthesis.request_table import PHANTOM
 from workflow_scripts.synthesis.requests import complete, has_room, load_brain
 from workflow_scripts.synthesis.training_copies import TrainingCopies
 
@@ -33,26 +34,39 @@ def like_training(attributes: pd.DataFrame, jitter: float, rng: np.random.Genera
     return row
 
 
-def moved_to_fit(
-    tumour: pd.Series,
-    jitter_mm: float,
-    fits: Callable[[pd.DataFrame], bool],
+def draw_fitting(
+    attributes: pd.DataFrame,
+    anatomies: list[str],
+    fits: Callable[[pd.Series], bool],
+    count: int,
+    jitter: tuple[float, float],
+    seed: int,
     rng: np.random.Generator,
 ) -> pd.DataFrame | None:
-    """The tumour, as a table of one row, with a jittered centroid that ``fits``; ``None`` if hardly
-    any does. The tumour is the same for all centroids, so that large ones do not become rare."""
-    for _ in range(MOVES):
-        table = pd.DataFrame([tumour])
-        for axis in AXES:
-            table[f"centroid_{axis}_mm"] += rng.normal(0, jitter_mm)
-        if fits(table):
-            return table
+    """Draw ``count`` completed requests that ``fits`` accepts, each for a tumour like the training
+    tumours (``attributes``) in a random one of the ``anatomies``; ``None`` if hardly any fits.
+
+    ``jitter`` has the jitter of the log volume, and of the centroid in mm. A tumour is the same for
+    all centroids that are tried for it, so that large ones do not become rare.
+    """
+    scaling, kept = Scaling.fit(attributes), []
+    for _ in range(count * DRAWS):
+        tumour = pd.DataFrame([like_training(attributes, jitter[0], rng)])
+        tumour["anatomy"] = anatomies[rng.integers(len(anatomies))]
+        for _ in range(MOVES):
+            table = tumour.copy()
+            for axis in AXES:
+                table[f"centroid_{axis}_mm"] += rng.normal(0, jitter[1])
+            if fits(complete(table, scaling, seed).iloc[0]):
+                kept.append(table)
+                break
+        if len(kept) == count:
+            return complete(pd.concat(kept), scaling, seed)
     return None
 
 
 def draw(
     attributes: pd.DataFrame,
-    scaling: Scaling,
     brain: NDArray[np.bool_],
     grid: Grid,
     count: int,
@@ -60,23 +74,22 @@ def draw(
     seed: int,
 ) -> pd.DataFrame:
     """Draw ``count`` requests with room in the brain mask (X, Y, Z); ``jitter`` has the jitter of
-    the log volume, and of the centroid in mm."""
-    rng = np.random.default_rng([seed, 2])
-
-    def fits(table: pd.DataFrame) -> bool:
-        return has_room(complete(table, scaling, seed).iloc[0], brain, grid)
-
-    kept = []
-    for _ in range(count * DRAWS):
-        tumour = like_training(attributes, jitter[0], rng)
-        if (table := moved_to_fit(tumour, jitter[1], fits, rng)) is not None:
-            kept.append(table)
-        if len(kept) == count:
-            return complete(pd.concat(kept), scaling, seed)
-    raise UserError(
-        "synthesis.jitter and jitter_mm: hardly any drawn request has room in the brain; make them "
-        "smaller"
+    the log volume, and of the centroid in mm. Raises ``UserError`` if hardly any has room."""
+    requests = draw_fitting(
+        attributes,
+        [PHANTOM],
+        lambda request: has_room(request, brain, grid),
+        count,
+        jitter,
+        seed,
+        np.random.default_rng([seed, 2]),
     )
+    if requests is None:
+        raise UserError(
+            "synthesis.jitter and jitter_mm: hardly any drawn request has room in the brain; make "
+            "them smaller"
+        )
+    return requests
 
 
 def choose_anatomies(
@@ -101,14 +114,14 @@ def choose_anatomies(
 def main(snakemake) -> None:
     params = snakemake.params
     attributes = read_table(snakemake.input.attributes)
-    scaling = Scaling.fit(attributes)
     if snakemake.input.requests:
-        table = complete(read_table(snakemake.input.requests), scaling, params.seed)
+        requests = read_table(snakemake.input.requests)
+        table = complete(requests, Scaling.fit(attributes), params.seed)
     else:
         grid = Grid.from_settings(params.grid)
         brain = load_brain(snakemake.input.brain, grid)
         jitter = params.jitter, params.jitter_mm
-        table = draw(attributes, scaling, brain, grid, params.patients, jitter, params.seed)
+        table = draw(attributes, brain, grid, params.patients, jitter, params.seed)
         if params.anatomy == "patients":
             copies = TrainingCopies.load(*(snakemake.input[name] for name in COPIES))
             table["anatomy"] = choose_anatomies(table, copies, grid, params.seed)

@@ -89,6 +89,13 @@ def ellipsoid_in_brain(
 def reason_to_refuse(request: pd.Series, brain: NDArray[np.bool_], grid: Grid) -> str | None:
     """Why a completed request is impossible in a brain mask (X, Y, Z); ``None`` if it is
     possible."""
+    return _reason(request, ellipsoid_in_brain(request, brain, grid), brain, grid)
+
+
+def _reason(
+    request: pd.Series, points: NDArray[np.float64], brain: NDArray[np.bool_], grid: Grid
+) -> str | None:
+    """``reason_to_refuse`` for the ``ellipsoid_in_brain``."""
     brain_ml = brain.sum() * grid.voxel_ml
     if request["volume_ml"] > LARGEST * brain_ml:
         return (
@@ -96,7 +103,6 @@ def reason_to_refuse(request: pd.Series, brain: NDArray[np.bool_], grid: Grid) -
             f"{brain_ml:.0f} mL"
         )
     # Parts outside the grid are missing from the mask, and so count as outside the brain.
-    points = ellipsoid_in_brain(request, brain, grid)
     inside = len(points) * grid.voxel_ml / request["volume_ml"]
     if inside < INSIDE:
         centre_text = ", ".join(f"{request[name]:.0f}" for name in CENTROID)
@@ -114,8 +120,8 @@ def has_room(request: pd.Series, brain: NDArray[np.bool_], grid: Grid) -> bool:
     The border of the brain cuts off so much of other ellipsoids that the requested centroid cannot
     be met. Nine in ten training tumours of BraTS and their warped copies pass.
     """
-    if reason_to_refuse(request, brain, grid) is not None:
+    points = ellipsoid_in_brain(request, brain, grid)
+    if _reason(request, points, brain, grid) is not None:
         return False
-    centroid = ellipsoid_in_brain(request, brain, grid).mean(0)
     requested = request[list(CENTROID)].to_numpy(float)
-    return bool(np.linalg.norm(centroid - requested) <= SHIFT_MM)
+    return bool(np.linalg.norm(points.mean(0) - requested) <= SHIFT_MM)
