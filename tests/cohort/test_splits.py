@@ -117,6 +117,19 @@ def test_each_patient_is_tested_once_for_each_seed(patients, count):
     assert first[0] != first[1]
 
 
+def test_development_tests_each_patient_but_the_test_patients_of_draws():
+    sizes = {"train_sizes": [4], "validation": 1, "test": 8, "folds": 2, "seeds": [0, 1]}
+    tested = members(draw_splits(cohort(20), settings(**sizes)), "n4-s0", "test")
+    splits = draw_splits(cohort(20), settings(scheme="development", **sizes))
+    assert set(splits["patient_id"]) == set(cohort(20)["patient_id"]) - tested
+    for seed in (0, 1):
+        folds_of_seed = [members(splits, f"fold{k}-s{seed}", "test") for k in (1, 2)]
+        assert folds_of_seed[0] | folds_of_seed[1] == set(splits["patient_id"])
+        assert not folds_of_seed[0] & folds_of_seed[1]
+    with pytest.raises(UserError, match="needs 12 patients .test 8 . 2 folds, 1 for validation"):
+        draw_splits(cohort(11), settings(scheme="development", **sizes))
+
+
 def test_folds_that_leave_nobody_to_train_are_refused():
     with pytest.raises(UserError, match="needs 5 patients .3 folds, 2 for validation, one who"):
         folds(4, folds=3, validation=2)

@@ -30,22 +30,29 @@ class SplitSettings(Section):
     """Who trains and who tests. Splits are by patient; they are named ``n<N>-s<seed>``, or
     ``fold<k>-s<seed>``."""
 
-    scheme: Literal["draws", "folds"] = Field(
+    scheme: Literal["draws", "folds", "development"] = Field(
         description="draws: one test set, training sets of several sizes; folds: every patient is "
-        "tested once for each seed, for cohorts of a few patients"
+        "tested once for each seed, for cohorts of a few patients; development: folds of the "
+        "patients that draws does not test, for choosing settings"
     )
     train_sizes: list[int] = Field(
         description="numbers of training patients of draws; for one seed the larger sets hold the "
         "smaller",
         min_length=1,
     )
-    folds: int = Field(description="parts of the cohort of folds, each tested once", ge=2, le=1000)
+    folds: int = Field(
+        description="parts of the cohort, in folds and development; each is tested once",
+        ge=2,
+        le=1000,
+    )
     seeds: list[int] = Field(
         description="seeds that draw the training patients", min_length=1, max_length=1000
     )
     validation: int = Field(description="validation patients of each split", ge=1, le=MOST_PATIENTS)
     test: int = Field(
-        description="test patients of draws, the same in all splits", ge=1, le=MOST_PATIENTS
+        description="test patients of draws, the same in all splits; development excludes them",
+        ge=1,
+        le=MOST_PATIENTS,
     )
     test_seed: int = Field(description="chooses test and validation patients of draws", ge=0)
 
@@ -64,16 +71,21 @@ class SplitSettings(Section):
         return value
 
     @property
+    def in_folds(self) -> bool:
+        """Whether each patient of the splits is tested once per seed."""
+        return self.scheme != "draws"
+
+    @property
     def names(self) -> list[str]:
         """Names of all splits."""
-        if self.scheme == "folds":
+        if self.in_folds:
             return [f"fold{k}-s{s}" for s in self.seeds for k in range(1, self.folds + 1)]
         return [f"n{n}-s{s}" for n in self.train_sizes for s in self.seeds]
 
     @property
     def shown(self) -> str:
         """The split whose patients figures show: one of those with the most training patients."""
-        if self.scheme == "folds":
+        if self.in_folds:
             return self.names[0]
         return f"n{max(self.train_sizes)}-s{self.seeds[0]}"
 
@@ -81,16 +93,17 @@ class SplitSettings(Section):
     def viewed(self) -> list[str]:
         """The splits whose predictions the report's viewer shows: ``shown``, and with folds all of
         the first seed. Each test patient is in one of them."""
-        if self.scheme == "folds":
+        if self.in_folds:
             return self.names[: self.folds]
         return [self.shown]
 
     @property
     def patients_needed(self) -> int:
         """The smallest cohort that these splits can be drawn from."""
-        if self.scheme == "folds":
+        if self.in_folds:
             # The smallest cohort that leaves a training patient beside the largest fold.
-            return max(self.folds, next(n for n in itertools.count(2) if self._trains(n)))
+            smallest = max(self.folds, next(n for n in itertools.count(2) if self._trains(n)))
+            return smallest + (self.test if self.scheme == "development" else 0)
         return max(self.train_sizes) + self.validation + self.test
 
     def _trains(self, patients: int) -> bool:
@@ -100,17 +113,16 @@ class SplitSettings(Section):
     @property
     def needs(self) -> str:
         """What ``patients_needed`` is made up of, in words."""
-        if self.scheme == "folds":
-            return f"{self.folds} folds, {self.validation} for validation, one who trains"
+        if self.in_folds:
+            excluded = f"test {self.test} + " * (self.scheme == "development")
+            return f"{excluded}{self.folds} folds, {self.validation} for validation, one who trains"
         largest = max(self.train_sizes)
         return f"train {largest} + validation {self.validation} + test {self.test}"
 
     @property
     def lower(self) -> str:
         """The keys to lower if the cohort is too small, in words."""
-        return (
-            "folds or validation" if self.scheme == "folds" else "train_sizes, validation or test"
-        )
+        return "folds or validation" if self.in_folds else "train_sizes, validation or test"
 
 
 class CohortSettings(Section):

@@ -51,7 +51,7 @@ def draw_splits(participants: pd.DataFrame, settings: SplitSettings) -> pd.DataF
     ``role`` (train, validation or test). Raises ``UserError`` for a cohort that is too small.
     """
     refuse_too_few(len(participants), settings)
-    scheme = {"draws": _draws, "folds": _folds}[settings.scheme]
+    scheme = {"draws": _draws, "folds": _folds, "development": _development}[settings.scheme]
     rows = [
         {"split": split, "patient_id": name, "role": role}
         for split, roles in scheme(participants, settings)
@@ -61,6 +61,12 @@ def draw_splits(participants: pd.DataFrame, settings: SplitSettings) -> pd.DataF
     return pd.DataFrame(rows)
 
 
+def _tested(participants: pd.DataFrame, settings: SplitSettings) -> tuple[list[str], list[str]]:
+    """The test patients of draws, and the others in their order."""
+    order = keyed_order(participants, f"test {settings.test_seed}")
+    return order[: settings.test], order[settings.test :]
+
+
 def _draws(participants: pd.DataFrame, settings: SplitSettings) -> list[tuple[str, Roles]]:
     """Names and roles of the splits ``n<N>-s<seed>``.
 
@@ -68,8 +74,7 @@ def _draws(participants: pd.DataFrame, settings: SplitSettings) -> list[tuple[st
     other patients have one order, and the first N of them train: the training sets are nested, and
     a size more or less leaves the others as they are.
     """
-    order = keyed_order(participants, f"test {settings.test_seed}")
-    test, order = order[: settings.test], order[settings.test :]
+    test, order = _tested(participants, settings)
     validation, rest = order[: settings.validation], order[settings.validation :]
     left = participants[participants["patient_id"].isin(rest)]
     splits = []
@@ -100,6 +105,13 @@ def _folds(participants: pd.DataFrame, settings: SplitSettings) -> list[tuple[st
             roles = {"train": inner[held:], "validation": inner[:held], "test": test}
             splits.append((f"fold{number}-s{seed}", roles))
     return splits
+
+
+def _development(participants: pd.DataFrame, settings: SplitSettings) -> list[tuple[str, Roles]]:
+    """Folds of the patients that draws does not test: settings can be chosen by their scores, and
+    the test patients remain unseen."""
+    _, others = _tested(participants, settings)
+    return _folds(participants[participants["patient_id"].isin(others)], settings)
 
 
 def training_sizes(splits: pd.DataFrame) -> dict[str, tuple[int, int]]:
