@@ -26,7 +26,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 # FutureWarnings of libraries are not meant for users.
 os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
 
-from workflow_scripts import expected
+from workflow_scripts import expected, snakemake_internals
 from workflow_scripts.common.cuda import cuda_problem
 from workflow_scripts.common.files import UserError, read_table
 from workflow_scripts.common.fingerprint import content, fingerprint
@@ -44,7 +44,7 @@ try:
     for file in workflow.configfiles:
         # Snakemake silently takes the second of two equal keys. The files of a workflow that uses
         # this one as a module are not checked.
-        if workflow.modifier.parent_modifier is None:
+        if not snakemake_internals.is_module(workflow):
             read_yaml(file)
     CONFIG = check(values)
 except (UserError, OSError) as error:
@@ -54,15 +54,14 @@ except (UserError, OSError) as error:
 if workflow.is_main_process:
     RUNNING = clear_stale_locks(".snakemake")
     # One training at a time on this machine's GPU; clusters and CPUs have their own limits.
-    local = workflow.global_resources["_nodes"].value is None
-    problem = cuda_problem() if local else None
-    if local and "gpu" in workflow.global_resources:
-        if workflow.global_resources["gpu"].value and problem:
-            sys.exit(f"Error: --resources gpu: {problem}")
-    elif local and has_gpu():
+    local = snakemake_internals.runs_locally(workflow)
+    problem, named = cuda_problem() if local else None, snakemake_internals.gpus_named(workflow)
+    if local and named and problem:
+        sys.exit(f"Error: --resources gpu: {problem}")
+    if local and named is None and has_gpu():
         if problem:
             print(f"The GPU is not used: {problem}", file=sys.stderr)
-        workflow.register_resource("gpu", 1)
+        snakemake_internals.limit_gpus(workflow, 1)
 
 if workflow.is_main_process:
     # For the remaining time in the logger of `--logger stages`.

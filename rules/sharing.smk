@@ -1,10 +1,4 @@
-"""Results shared between runs: ``snakemake --cache``, with $SNAKEMAKE_OUTPUT_CACHE naming a folder.
-
-Snakemake shares no rule with a benchmark, and warns in each run about rules that could be shared.
-So rules are marked, and their benchmarks removed, only with ``--cache``.
-"""
-
-from snakemake.caching.rule import CacheFlag
+"""Results shared between runs: ``snakemake --cache``, with $SNAKEMAKE_OUTPUT_CACHE naming a folder."""
 
 SHARED = [
     "make_phantom",
@@ -23,7 +17,4 @@ SHARED = [
     "predict_segmentation",
 ]
 
-if workflow.workflow_settings.cache is not None:
-    for shared in map(workflow.get_rule, filter(workflow.is_rule, SHARED)):
-        shared._benchmark = None
-        shared.cache.flag |= CacheFlag.output
+snakemake_internals.share(workflow, SHARED)

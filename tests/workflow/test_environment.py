@@ -7,6 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from workflow_scripts.snakemake_internals import TRIED_WITH
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -66,3 +68,11 @@ def test_the_package_asks_for_what_the_workflow_pins():
     asked = {re.match(r"[A-Za-z0-9-]+", name).group().lower() for name in project["dependencies"]}
     assert asked
     assert not asked - set(LOCK)
+
+
+def test_internals_of_snakemake_were_tried_with_the_locked_version_and_stay_in_one_module():
+    assert LOCK["snakemake"] == TRIED_WITH
+    private = re.compile(r"global_resources|\bmodifier\b|_benchmark\b|CacheFlag|workflow_settings")
+    code = [ROOT / "Snakefile", *ROOT.glob("rules/*.smk"), *ROOT.glob("workflow_scripts/**/*.py")]
+    users = {file.name for file in code if private.search(file.read_text(encoding="utf-8"))}
+    assert users == {"snakemake_internals.py"}
