@@ -126,8 +126,11 @@ def test_development_tests_each_patient_but_the_test_patients_of_draws():
         folds_of_seed = [members(splits, f"fold{k}-s{seed}", "test") for k in (1, 2)]
         assert folds_of_seed[0] | folds_of_seed[1] == set(splits["patient_id"])
         assert not folds_of_seed[0] & folds_of_seed[1]
-    with pytest.raises(UserError, match="needs 12 patients .test 8 . 2 folds, 1 for validation"):
-        draw_splits(cohort(11), settings(scheme="development", **sizes))
+    assert set(training_sizes(splits).values()) == {(4, 1)}
+    # Eight test patients, and ten of whom a fold of five leaves five.
+    needs = "needs 18 patients .test 8 . 2 folds, 1 for validation, 4 who train"
+    with pytest.raises(UserError, match=needs):
+        draw_splits(cohort(17), settings(scheme="development", **sizes))
 
 
 def test_folds_that_leave_nobody_to_train_are_refused():

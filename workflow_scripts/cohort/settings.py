@@ -33,7 +33,7 @@ class SplitSettings(Section):
     scheme: Literal["draws", "folds", "development"] = Field(
         description="draws: one test set, training sets of several sizes; folds: every patient is "
         "tested once for each seed, for cohorts of a few patients; development: folds of the "
-        "patients that draws does not test, for choosing settings"
+        "patients that draws does not test, with the smallest of train_sizes, for choosing settings"
     )
     train_sizes: list[int] = Field(
         description="numbers of training patients of draws; for one seed the larger sets hold the "
@@ -101,28 +101,39 @@ class SplitSettings(Section):
     def patients_needed(self) -> int:
         """The smallest cohort that these splits can be drawn from."""
         if self.in_folds:
-            # The smallest cohort that leaves a training patient beside the largest fold.
+            # The smallest cohort that leaves enough training patients beside the largest fold.
             smallest = max(self.folds, next(n for n in itertools.count(2) if self._trains(n)))
             return smallest + (self.test if self.scheme == "development" else 0)
         return max(self.train_sizes) + self.validation + self.test
 
+    @property
+    def _least(self) -> int:
+        """The smallest permitted number of training patients of folds."""
+        return min(self.train_sizes) if self.scheme == "development" else 1
+
     def _trains(self, patients: int) -> bool:
-        """Whether folds of so many patients leave at least one for training."""
-        return patients - -(-patients // self.folds) - self.validation >= 1
+        """Whether folds of so many patients leave enough for training."""
+        return patients - -(-patients // self.folds) - self.validation >= self._least
 
     @property
     def needs(self) -> str:
         """What ``patients_needed`` is made up of, in words."""
-        if self.in_folds:
-            excluded = f"test {self.test} + " * (self.scheme == "development")
-            return f"{excluded}{self.folds} folds, {self.validation} for validation, one who trains"
+        if self.scheme == "folds":
+            return f"{self.folds} folds, {self.validation} for validation, one who trains"
+        if self.scheme == "development":
+            return (
+                f"test {self.test} + {self.folds} folds, {self.validation} for validation, "
+                f"{self._least} who train"
+            )
         largest = max(self.train_sizes)
         return f"train {largest} + validation {self.validation} + test {self.test}"
 
     @property
     def lower(self) -> str:
         """The keys to lower if the cohort is too small, in words."""
-        return "folds or validation" if self.in_folds else "train_sizes, validation or test"
+        return (
+            "folds or validation" if self.scheme == "folds" else "train_sizes, validation or test"
+        )
 
 
 class CohortSettings(Section):

@@ -108,10 +108,12 @@ def _folds(participants: pd.DataFrame, settings: SplitSettings) -> list[tuple[st
 
 
 def _development(participants: pd.DataFrame, settings: SplitSettings) -> list[tuple[str, Roles]]:
-    """Folds of the patients that draws does not test: settings can be chosen by their scores, and
-    the test patients remain unseen."""
+    """Folds of the patients that draws does not test, with the smallest of its numbers of training
+    patients: settings can be chosen by their scores, and the test patients remain unseen."""
     _, others = _tested(participants, settings)
-    return _folds(participants[participants["patient_id"].isin(others)], settings)
+    folds = _folds(participants[participants["patient_id"].isin(others)], settings)
+    count = min(settings.train_sizes)
+    return [(name, {**roles, "train": roles["train"][:count]}) for name, roles in folds]
 
 
 def training_sizes(splits: pd.DataFrame) -> dict[str, tuple[int, int]]:
