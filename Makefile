@@ -22,6 +22,8 @@ DATA :=
 # For `make study` and `make study-cell`: one cell, such as n5-s0, and some arms; by default all.
 CELL :=
 ARMS :=
+# For `make study-development`: a configuration file to try.
+SETTINGS :=
 # For `make sampler`: a prior's model folder.
 MODEL := embedded
 # Rules that use all threads, to generate phantoms or to prepare batches for a GPU.
@@ -30,7 +32,7 @@ PRIOR_RULES := make_phantoms train_autoencoder encode_patients train_diffusion
 # Packages are compiled at their first import. Without writing bytecode, each process would compile torch and MONAI again, for some seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long test-hostile test-kills test-slurm test-report prior prior-brats study study-cell verdicts kept bench curves sampler archive docs lint \
+.PHONY: demo test test-long test-hostile test-kills test-slurm test-report prior prior-brats study study-cell study-development verdicts kept bench curves sampler archive docs lint \
 	format lock schema help
 
 help:
@@ -48,6 +50,8 @@ help:
 	@echo "                 COHORT=brats DATA=<folder>, or COHORT=lgg DATA=<table>, on real patients"
 	@echo "make study-cell  repeats one cell of the study and compares its scores with the committed ones: COHORT, DATA,"
 	@echo "                 CELL=n5-s0 and ARMS"
+	@echo "make study-development  arms and settings on patients that the study does not test: COHORT, DATA, ARMS,"
+	@echo "                 SETTINGS=<file>"
 	@echo "make verdicts    how often verdicts are wrong, by simulated studies, for docs/numbers.md; a minute"
 	@echo "make kept        segmentation weights of the best validation check, or the last? half an hour"
 	@echo "make bench       time and memory, compared with the paper's and MONAI's networks; half an hour"
@@ -115,6 +119,11 @@ CHOSEN = $(COHORT) $(if $(DATA),"$(DATA)") $(if $(CELL),--cell "$(CELL)") $(if $
 
 study: $(READY)
 	$(BIN)/python -m workflow_scripts.study.run $(CHOSEN)
+	$(BIN)/python -m workflow_scripts.study.write_study
+
+study-development: $(READY)
+	$(BIN)/python -m workflow_scripts.study.develop $(COHORT) $(if $(DATA),"$(DATA)") \
+		$(if $(SETTINGS),--settings "$(SETTINGS)") $(if $(ARMS),--arms "$(ARMS)")
 	$(BIN)/python -m workflow_scripts.study.write_study
 
 study-cell: $(READY)

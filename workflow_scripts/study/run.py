@@ -15,6 +15,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -47,6 +48,10 @@ class Setup:
         """The last configuration file."""
         return read_yaml(self.files[-1])
 
+    def source(self, data: str | None) -> dict[str, str | None]:
+        """The values of ``cohort`` for data at a path."""
+        return {self.key: data} if self.key else {}
+
 
 SETUPS = {
     "phantoms": Setup(("config/study_phantoms.yaml",)),
@@ -61,26 +66,38 @@ def wanted_cells(cohort: str, settings: dict) -> list[Cell]:
     return [Cell(cohort, n, seed) for seed in splits["seeds"] for n in splits["train_sizes"]]
 
 
+def snakemake_command(
+    files: Sequence[str], results: str, sections: dict[str, dict], tables: Iterable[str]
+) -> list[str]:
+    """The Snakemake command that writes ``tables`` of a run's evaluation folder; ``sections`` are
+    values that replace those of the configuration ``files``."""
+    # JSON is YAML, and quotes special characters in paths.
+    return [
+        sys.executable, "-m", "snakemake", "--logger", "stages", "--cores", "all",
+        "--configfile", *files,
+        "--config", f"results={results}",
+        *(f"{name}={json.dumps(section)}" for name, section in sections.items()),
+        "--", *(f"{results}/evaluation/{table}" for table in tables),
+    ]  # fmt: skip
+
+
 def command_of(
     setup: Setup, data: str | None, cell: Cell, arms: list[str], results: str
 ) -> list[str]:
     """The Snakemake command for some arms of a cell; ``data`` is the path for ``setup.key``. Its
     targets are the tables that the study stores."""
-    cohort = {"splits": {"train_sizes": [cell.n], "seeds": [cell.seed]}}
-    if setup.key:
-        cohort[setup.key] = data
-    sources = [source for source, _ in OF_ARMS.values()]
+    cohort = {"splits": {"train_sizes": [cell.n], "seeds": [cell.seed]}, **setup.source(data)}
+    tables = [source for source, _ in OF_ARMS.values()]
     if any(map(needs_generator, arms)):
-        sources += OF_GENERATORS.values()
-    # JSON is YAML, and quotes special characters in paths.
+        tables += OF_GENERATORS.values()
     sections = {"cohort": cohort, "segmentation": {"arms": arms}}
-    return [
-        sys.executable, "-m", "snakemake", "--logger", "stages", "--cores", "all",
-        "--configfile", *setup.files,
-        "--config", f"results={results}",
-        *(f"{name}={json.dumps(section)}" for name, section in sections.items()),
-        "--", *(f"{results}/evaluation/{source}" for source in sources),
-    ]  # fmt: skip
+    return snakemake_command(setup.files, results, sections, tables)
+
+
+def run_snakemake(command: list[str]) -> bool:
+    """Run a Snakemake command; whether it succeeded."""
+    environment = {**os.environ, "PYTHONPATH": "terminal"}
+    return subprocess.run(command, env=environment, check=False).returncode == 0
 
 
 def commit() -> str:
@@ -121,10 +138,8 @@ class Study:
         """Run some arms of a cell and add their rows. Raises ``UserError`` if the run fails."""
         started, code = datetime.datetime.now(datetime.UTC), commit()
         command = command_of(SETUPS[self.cohort], self.data, cell, arms, self.results)
-        environment = {**os.environ, "PYTHONPATH": "terminal"}
-        run = subprocess.run(command, env=environment, check=False)
         label = f"{self.cohort} {cell.split}"
-        if run.returncode:
+        if not run_snakemake(command):
             raise UserError(
                 f"{label} {', '.join(arms)}: the run failed; repeat the command to resume, or "
                 "name some of the arms in ARMS"

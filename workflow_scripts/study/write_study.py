@@ -21,6 +21,7 @@ from workflow_scripts.evaluation.statistics import (
     patients_by_seeds,
 )
 from workflow_scripts.evaluation.tables import number, p_text, replace_between, signed
+from workflow_scripts.study import develop
 from workflow_scripts.study.cells import CELL, finished_arms, needs_generator
 from workflow_scripts.study.run import SETUPS, TABLES, wanted_cells
 
@@ -90,9 +91,9 @@ def table_of(rows: list[list[str]], headings: list[str]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def heading(title: str) -> str:
+def heading(title: str, command: str = "make study") -> str:
     """A section's heading, with the command that writes its table."""
-    return f"{title}\n\nWritten by `make study`.\n"
+    return f"{title}\n\nWritten by `{command}`.\n"
 
 
 def wanted_arms(cohort: str) -> list[tuple]:
@@ -218,6 +219,19 @@ def generator_text(folder: Path) -> Iterator[str]:
     yield table_of(rows, headings)
 
 
+def development_text(path: Path) -> Iterator[str]:
+    """Arms and settings that were tried on patients that the study does not test."""
+    yield heading("## Tried on other patients", "make study-development")
+    yield (
+        "Mean Dice of patients that the study does not test, by networks of six training patients "
+        "(`config/development.yaml`). Settings are those that differ from the study's. The "
+        "difference is to real+classical, over patients and regions; its interval leaves out the "
+        "spread of trainings.\n"
+    )
+    headings = ["Cohort", "Settings", "Arm", "Patients", *develop.REGIONS, "Difference"]
+    yield table_of(develop.rows(path), headings)
+
+
 def study_text(folder: Path) -> str:
     """The text between the marks of ``docs/study.md``."""
     records = finished_arms(folder)
@@ -229,6 +243,8 @@ def study_text(folder: Path) -> str:
         parts += arms_text(scores)
     if (folder / "quality.csv").is_file():
         parts += generator_text(folder)
+    if (folder / develop.TABLE).is_file():
+        parts += development_text(folder / develop.TABLE)
     return "\n".join(parts)
 
 
