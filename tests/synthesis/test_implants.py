@@ -16,6 +16,7 @@ from workflow_scripts.common.stored import pack_mask
 from workflow_scripts.diffusion.conditions import Scaling
 from workflow_scripts.preprocess.contrasts import TERMS
 from workflow_scripts.synthesis.draw_implants import draw_implants
+from workflow_scripts.synthesis.draw_requests import Variety
 from workflow_scripts.synthesis.folder import COPIES
 from workflow_scripts.synthesis.implants import backgrounds, room_for
 from workflow_scripts.synthesis.request_table import CENTROID
@@ -168,7 +169,7 @@ def test_a_patient_that_is_made_as_a_whole_has_no_background(model, training):
 @pytest.mark.parametrize("settings", [KEPT, HEALED])
 def test_drawn_tumours_have_room_beside_one_that_is_kept(training, settings):
     attributes, copies, tumours = training
-    drawn = draw_implants(attributes, copies, GRID, settings, 12, (0.1, 12), seed=1)
+    drawn = draw_implants(attributes, copies, GRID, settings, 12, Variety(0.1, 12), seed=1)
     assert drawn["patient_id"].tolist() == [f"implanted-{k:04d}" for k in range(1, 13)]
     assert set(drawn["anatomy"]) == {"training:p1/0", "training:p1/1"}
     own = {"training:p1/0": tumours[0], "training:p1/1": tumours[1]}

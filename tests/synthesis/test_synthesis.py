@@ -17,9 +17,12 @@ from workflow_scripts.common.nifti import save_nifti
 from workflow_scripts.common.patients import Patient
 from workflow_scripts.diffusion.conditions import Scaling
 from workflow_scripts.synthesis.draw_requests import (
+    LARGEST_CORE,
+    Variety,
     choose_anatomies,
     draw,
     draw_fitting,
+    like_training,
 )
 from workflow_scripts.synthesis.draw_sweep import Room, places, sizes
 from workflow_scripts.synthesis.patient_batches import make_patients
@@ -164,7 +167,7 @@ def test_drawn_tumours_are_moved_until_they_fit(table, monkeypatch):
     def drawn(fits, count):
         rng = np.random.default_rng(0)
         anatomies = ["training:p/0", "training:p/1"]
-        return draw_fitting(table, anatomies, fits, count, (0, 15), 0, rng)
+        return draw_fitting(table, anatomies, fits, count, Variety(0, 15), 0, rng)
 
     moved = drawn(lambda request: request["centroid_x_mm"] > least, 12)
     assert len(moved) == 12 and (moved["centroid_x_mm"] > least).all()
@@ -175,8 +178,29 @@ def test_drawn_tumours_are_moved_until_they_fit(table, monkeypatch):
     assert drawn(lambda request: False, 1) is None
 
 
+def test_uniform_shares_do_not_depend_on_the_training_tumours(table):
+    def shares_of(attributes, shares):
+        rng, variety = np.random.default_rng(0), Variety(0.2, 15, shares)
+        rows = [like_training(attributes, variety, rng) for _ in range(200)]
+        return pd.DataFrame(rows)[["core_share", "enhancing_share"]]
+
+    table = table.assign(core_share=0.4, enhancing_share=0.3)
+    assert (shares_of(table, "training") == [0.4, 0.3]).all(axis=None)
+    drawn = shares_of(table, "uniform")
+    assert drawn["core_share"].between(0, LARGEST_CORE).all()
+    part = drawn["enhancing_share"] / drawn["core_share"]
+    assert part.between(0, 1).all()
+    for values, high in ((drawn["core_share"], LARGEST_CORE), (part, 1)):
+        assert values.quantile([0.1, 0.5, 0.9]).tolist() == pytest.approx(
+            [0.1 * high, 0.5 * high, 0.9 * high], abs=0.1
+        )
+    # A tumour without regions has no shares to request.
+    plain = table.assign(core_share=np.nan, enhancing_share=np.nan)
+    assert shares_of(plain, "uniform").isna().all(axis=None)
+
+
 def test_large_tumours_do_not_become_rare_at_the_border(table, brain):
-    drawn = draw(table, brain, GRID, 60, (0, 25), seed=3)
+    drawn = draw(table, brain, GRID, 60, Variety(0, 25), seed=3)
     counts = drawn["volume_ml"].round(3).value_counts()
     largest = counts.get(round(table["volume_ml"].max(), 3), 0)
     # A quarter of the four tumours; fewer than half as many if their centroids decided.
@@ -210,8 +234,8 @@ def test_a_tumour_gets_the_anatomy_of_a_training_patient_with_room_for_it(table,
 
 
 def test_drawn_requests_are_possible_seeded_and_near_the_training_patients(table, brain):
-    first = draw(table, brain, GRID, 20, (0.2, 2), seed=1)
-    again = draw(table, brain, GRID, 20, (0.2, 2), seed=1)
+    first = draw(table, brain, GRID, 20, Variety(0.2, 2), seed=1)
+    again = draw(table, brain, GRID, 20, Variety(0.2, 2), seed=1)
     assert first.equals(again)
     assert first["patient_id"].is_unique
     assert first["seed"].is_unique
@@ -260,7 +284,7 @@ SETTINGS = SamplingSettings(
 
 
 def test_a_patient_does_not_depend_on_its_company(model, table, brain):
-    requests = draw(table, brain, GRID, 3, (0.1, 1), seed=1)
+    requests = draw(table, brain, GRID, 3, Variety(0.1, 1), seed=1)
     together = synthesise(requests, model, SETTINGS)
     alone = synthesise(requests.iloc[[2]], model, SETTINGS)
     assert np.allclose(together[2].image, alone[0].image, atol=1e-4)
@@ -269,7 +293,7 @@ def test_a_patient_does_not_depend_on_its_company(model, table, brain):
 
 
 def test_the_condition_changes_the_sample(model, table, brain):
-    requests = draw(table, brain, GRID, 2, (0.1, 1), seed=1)
+    requests = draw(table, brain, GRID, 2, Variety(0.1, 1), seed=1)
     requests["seed"] = 5
     one, other = synthesise(requests, model, SETTINGS)
     assert not np.allclose(one.image, other.image)
@@ -379,7 +403,7 @@ def test_of_several_draws_a_whole_one_is_kept_and_the_first_is_recorded(
 
 
 def test_the_closest_draw_is_kept(model, table, brain):
-    requests = draw(table, brain, GRID, 1, (0.1, 1), seed=1)
+    requests = draw(table, brain, GRID, 1, Variety(0.1, 1), seed=1)
     one, three = (
         synthesise(requests, model, SETTINGS.model_copy(update={"attempts": n}))[0] for n in (1, 3)
     )
@@ -405,7 +429,7 @@ def test_what_the_generator_fails_to_make_is_told(
     model, table, brain, tmp_path, monkeypatch, voxels, outcome, made
 ):
     monkeypatch.setattr(Barren, "voxels", voxels)
-    requests = draw(table, brain, GRID, 2, (0.1, 1), seed=1)
+    requests = draw(table, brain, GRID, 2, Variety(0.1, 1), seed=1)
     requests["volume_ml"] = 30.0
     barren = replace(model, codec=Barren(**vars(model.codec)))
     found = make_patients(requests, barren, SETTINGS, tmp_path)
@@ -414,7 +438,7 @@ def test_what_the_generator_fails_to_make_is_told(
 
 
 def test_no_request_makes_no_patient(model, table, brain, tmp_path):
-    requests = draw(table, brain, GRID, 1, (0.1, 1), seed=1)
+    requests = draw(table, brain, GRID, 1, Variety(0.1, 1), seed=1)
     some = make_patients(requests, model, SETTINGS, tmp_path / "some")
     none = make_patients(requests[:0], model, SETTINGS, tmp_path / "none")
     assert none.columns.tolist() == some.columns.tolist()
@@ -423,7 +447,7 @@ def test_no_request_makes_no_patient(model, table, brain, tmp_path):
 
 
 def test_batches_made_before_a_kill_are_not_made_again(model, table, brain, tmp_path):
-    requests = draw(table, brain, GRID, 4, (0.1, 1), seed=1)
+    requests = draw(table, brain, GRID, 4, Variety(0.1, 1), seed=1)
     whole = make_patients(requests, model, SETTINGS, tmp_path / "whole")
     make_patients(requests.iloc[:2], model, SETTINGS, tmp_path / "broken")
     before = {f: f.stat().st_mtime_ns for f in (tmp_path / "broken").rglob("*.npy")}

@@ -109,6 +109,7 @@ TABLE = {
     "synthesis.guidance": (value("synthesis={guidance: 2}"), {"export_model", *SYNTHESIS}),
     "synthesis.jitter": (value("synthesis={jitter: 0.1}"), {"draw_requests", *PATIENTS}),
     "synthesis.jitter_mm": (value("synthesis={jitter_mm: 5}"), {"draw_requests", *PATIENTS}),
+    "synthesis.shares": (value("synthesis={shares: uniform}"), {"draw_requests", *PATIENTS}),
     "synthesis.sweep_ml": (
         value("synthesis={sweep_ml: [20, 40]}"),
         {"draw_sweep", "synthesise_sweep", *PAGES},
@@ -184,6 +185,7 @@ def wanted(output: str) -> set[str]:
 LIKE_OTHERS = {
     "evaluation.opponent",
     "synthesis.jitter_mm",
+    "synthesis.shares",
     "autoencoder.warp",
     "diffusion.steps",
     "preprocess.n4",

@@ -187,9 +187,10 @@ def _synthesis(config: Config, cite: Citations) -> str:
     if synthesis.requests:
         source = "from a table"
     else:
+        shares = ", uniform shares of core and enhancing tumour" * (synthesis.shares == "uniform")
         source = (
             f"{synthesis.patients} for each split, near the training tumours (log volume ± "
-            f"{synthesis.jitter:g}, centroid ± {synthesis.jitter_mm:g} mm)"
+            f"{synthesis.jitter:g}, centroid ± {synthesis.jitter_mm:g} mm{shares})"
         )
     return (
         f"**Synthesis.** Tumours were requested by volume, centroid and sphericity: {source}. "

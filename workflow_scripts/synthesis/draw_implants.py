@@ -6,7 +6,7 @@ import pandas as pd
 from workflow_scripts.common.files import UserError, read_table, write_table
 from workflow_scripts.common.grid import Grid
 from workflow_scripts.diffusion.conditions import ellipsoid_of
-from workflow_scripts.synthesis.draw_requests import draw_fitting
+from workflow_scripts.synthesis.draw_requests import Variety, draw_fitting
 from workflow_scripts.synthesis.folder import COPIES
 from workflow_scripts.synthesis.implants import enlarged, inside
 from workflow_scripts.synthesis.requests import SEEDS_A_RUN, has_room
@@ -32,7 +32,7 @@ def draw_implants(
     grid: Grid,
     settings: ImplantSettings,
     count: int,
-    jitter: tuple[float, float],
+    variety: Variety,
     seed: int,
 ) -> pd.DataFrame:
     """Draw ``count`` requests, each for a tumour like the training tumours in a random training
@@ -42,7 +42,7 @@ def draw_implants(
         list(copies.rows),
         lambda request: fits(request, copies, grid, settings),
         count,
-        jitter,
+        variety,
         seed,
         np.random.default_rng([seed, 3]),
     )
@@ -67,7 +67,7 @@ def main(snakemake) -> None:
         Grid.from_settings(params.grid),
         ImplantSettings.model_validate(params.implant),
         params.patients,
-        (params.jitter, params.jitter_mm),
+        Variety.of(params),
         params.seed,
     )
     write_table(table, snakemake.output.requests)

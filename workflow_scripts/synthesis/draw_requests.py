@@ -1,6 +1,7 @@
 """Rule ``draw_requests``: requests for synthetic patients."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -17,20 +18,46 @@ from workflow_scripts.synthesis.training_copies import TrainingCopies
 
 # Tumours drawn for each request, and centroids drawn for each tumour, until one has room.
 DRAWS, MOVES = 50, 50
+# Largest uniform share of the core.
+LARGEST_CORE = 0.7
 
 
-def like_training(attributes: pd.DataFrame, jitter: float, rng: np.random.Generator) -> pd.Series:
+@dataclass(frozen=True)
+class Variety:
+    """How drawn tumours differ from the training tumours.
+
+    ``jitter`` is the standard deviation of the log volume, ``jitter_mm`` that of the centroid along
+    each axis. With ``shares`` = uniform the shares of core and enhancing tumour are drawn
+    independently of the training tumours.
+    """
+
+    jitter: float
+    jitter_mm: float
+    shares: str = "training"
+
+    @classmethod
+    def of(cls, params) -> "Variety":
+        """From a rule's parameters."""
+        return cls(params.jitter, params.jitter_mm, params.shares)
+
+
+def like_training(
+    attributes: pd.DataFrame, variety: Variety, rng: np.random.Generator
+) -> pd.Series:
     """A random training tumour (including augmented copies) with jittered volume.
 
-    Sphericity, the box's proportions and the shares of core and enhancing tumour are not changed,
-    so that the combination remains possible.
+    Sphericity and the box's proportions are not changed, so that the combination remains possible.
+    Tumours without regions keep their empty shares.
     """
     chosen = attributes.iloc[rng.integers(len(attributes))]
     row = chosen.reindex([*CONDITIONS, *SHARES]).astype(float)
-    growth = np.exp(rng.normal(0, jitter))
+    growth = np.exp(rng.normal(0, variety.jitter))
     row["volume_ml"] *= growth
     for axis in AXES:
         row[f"box_{axis}_mm"] *= np.cbrt(growth)
+    if variety.shares == "uniform" and row[list(SHARES)].notna().all():
+        core = rng.uniform(0, LARGEST_CORE)
+        row[list(SHARES)] = core, core * rng.uniform()
     return row
 
 
@@ -39,24 +66,24 @@ def draw_fitting(
     anatomies: list[str],
     fits: Callable[[pd.Series], bool],
     count: int,
-    jitter: tuple[float, float],
+    variety: Variety,
     seed: int,
     rng: np.random.Generator,
 ) -> pd.DataFrame | None:
     """Draw ``count`` completed requests that ``fits`` accepts, each for a tumour like the training
     tumours (``attributes``) in a random one of the ``anatomies``; ``None`` if hardly any fits.
 
-    ``jitter`` has the jitter of the log volume, and of the centroid in mm. A tumour is the same for
-    all centroids that are tried for it, so that large ones do not become rare.
+    A tumour is the same for all centroids that are tried for it, so that large ones do not become
+    rare.
     """
     scaling, kept = Scaling.fit(attributes), []
     for _ in range(count * DRAWS):
-        tumour = pd.DataFrame([like_training(attributes, jitter[0], rng)])
+        tumour = pd.DataFrame([like_training(attributes, variety, rng)])
         tumour["anatomy"] = anatomies[rng.integers(len(anatomies))]
         for _ in range(MOVES):
             table = tumour.copy()
             for axis in AXES:
-                table[f"centroid_{axis}_mm"] += rng.normal(0, jitter[1])
+                table[f"centroid_{axis}_mm"] += rng.normal(0, variety.jitter_mm)
             if fits(complete(table, scaling, seed).iloc[0]):
                 kept.append(table)
                 break
@@ -70,17 +97,17 @@ def draw(
     brain: NDArray[np.bool_],
     grid: Grid,
     count: int,
-    jitter: tuple[float, float],
+    variety: Variety,
     seed: int,
 ) -> pd.DataFrame:
-    """Draw ``count`` requests with room in the brain mask (X, Y, Z); ``jitter`` has the jitter of
-    the log volume, and of the centroid in mm. Raises ``UserError`` if hardly any has room."""
+    """Draw ``count`` requests with room in the brain mask (X, Y, Z). Raises ``UserError`` if hardly
+    any has room."""
     requests = draw_fitting(
         attributes,
         [PHANTOM],
         lambda request: has_room(request, brain, grid),
         count,
-        jitter,
+        variety,
         seed,
         np.random.default_rng([seed, 2]),
     )
@@ -120,8 +147,8 @@ def main(snakemake) -> None:
     else:
         grid = Grid.from_settings(params.grid)
         brain = load_brain(snakemake.input.brain, grid)
-        jitter = params.jitter, params.jitter_mm
-        table = draw(attributes, brain, grid, params.patients, jitter, params.seed)
+        variety = Variety.of(params)
+        table = draw(attributes, brain, grid, params.patients, variety, params.seed)
         if params.anatomy == "patients":
             copies = TrainingCopies.load(*(snakemake.input[name] for name in COPIES))
             table["anatomy"] = choose_anatomies(table, copies, grid, params.seed)

@@ -106,6 +106,10 @@ class SynthesisSettings(SamplingSettings):
     jitter_mm: float = Field(
         description="jitter of their centroids: standard deviation along each axis", ge=0, le=200
     )
+    shares: Literal["training", "uniform"] = Field(
+        description="shares of core and enhancing tumour of drawn requests: the training tumours'; "
+        "or uniform: the core up to 0.7 of the tumour, any part of it enhancing"
+    )
     anatomy: Literal["phantom", "patients"] = Field(
         description="anatomy of drawn requests: a new phantom for each, or warped training patients"
     )
