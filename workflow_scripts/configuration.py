@@ -1,14 +1,17 @@
 """The configuration as a whole: checked before any job, and the source of ``config.schema.json``.
 
-Default values are in ``config.yaml`` only, so no field here has one.
+Default values are in ``config.yaml`` only, so no field here has one. The comments there are the
+descriptions here.
 """
 
 import difflib
 import json
-from collections.abc import Iterator
+import re
+import textwrap
+from collections.abc import Iterable, Iterator
 from os.path import expanduser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
@@ -43,7 +46,11 @@ from workflow_scripts.segmentation.settings import GENERATED, SegmentationSectio
 from workflow_scripts.synthesis.folder import CHECKSUMS, check_files, check_model_folder
 from workflow_scripts.synthesis.settings import SynthesisSettings
 
-SCHEMA = Path(__file__).resolve().parents[1] / "config" / "config.schema.json"
+ROOT = Path(__file__).resolve().parents[1]
+DEFAULTS = ROOT / "config.yaml"
+SCHEMA = ROOT / "config" / "config.schema.json"
+# Comments in config.yaml: their first column, and the length of a line.
+COMMENT_COLUMN, LINE_LENGTH = 28, 120
 SHOWN = 80  # maximum characters of a wrong value in a message
 
 
@@ -51,22 +58,31 @@ class Config(Section):
     """All values of a run, in the order of the stages."""
 
     results: UserPath = Field(description="folder for all outputs", min_length=1)
-    seed: int = Field(description="seed of everything except the splits", ge=0)
-    modalities: list[Modality] = Field(description="MRI modalities", min_length=1)
-    labels: Labels = Field(
-        description="region set: the whole tumour, or core, oedema and enhancing tumour"
+    seed: int = Field(
+        description="seed of everything except the splits, which have their own seeds", ge=0
     )
-    grid: GridSettings
+    modalities: list[Modality] = Field(
+        description="MRI modalities, from t1, t1ce, t2, flair; figures show the first", min_length=1
+    )
+    labels: Labels = Field(
+        description="region set: whole_tumour, or subregions (core, oedema and enhancing tumour)"
+    )
+    grid: GridSettings = Field(description="grid of all networks, in template space (MNI152)")
     cohort: CohortSettings
     preprocess: PreprocessSettings
     autoencoder: AutoencoderSection
     diffusion: DiffusionSection
     synthesis: SynthesisSettings
-    rivals: RivalsSettings
+    rivals: RivalsSettings = Field(
+        description="other generators, for arms with their names: real+classical+gan3d, +ldm3d"
+    )
     segmentation: SegmentationSection
     evaluation: EvaluationSettings
-    nnunet: NNUNetSettings
-    bench: BenchSettings
+    nnunet: NNUNetSettings = Field(
+        description="second segmentation network for results/nnunet/segmentation.md, if nnU-Net is "
+        "installed"
+    )
+    bench: BenchSettings = Field(description="for `make bench`, `make curves` and `make sampler`")
 
     @field_validator("modalities")
     @classmethod
@@ -317,14 +333,15 @@ def _files_that_synthesis_lacks(config: Config) -> Iterator[str]:
         yield f"synthesis: {error}"
 
 
-def _section(path: tuple) -> type[BaseModel] | None:
-    model: Any = Config
+def _section(path: Iterable[str]) -> type[BaseModel] | None:
+    """The section at a path of keys, also if null may replace it; ``None`` if there is none."""
+    section: type[BaseModel] | None = Config
     for key in path:
-        field = model.model_fields.get(key) if hasattr(model, "model_fields") else None
-        if field is None:
-            return None
-        model = field.annotation
-    return model if isinstance(model, type) and issubclass(model, BaseModel) else None
+        field = section.model_fields.get(key) if section else None
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+        sections = (k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel))
+        section = next(sections, None)
+    return section
 
 
 def _explain(error: dict) -> str:
@@ -393,5 +410,40 @@ def schema_text() -> str:
     return json.dumps(Config.model_json_schema(), indent=2) + "\n"
 
 
+def with_comments(text: str) -> str:
+    """The text of ``config.yaml`` with the description of each key as its comment.
+
+    Values, blank lines and comments at the start of a line stay as they are; all other comments are
+    replaced. Each section is indented by two more spaces than the one around it.
+    """
+    lines: list[str] = []
+    path: list[str] = []
+    for line in text.splitlines():
+        if re.match(r" +#", line):
+            continue  # an old comment goes on here
+        if key := re.match(r"( *)(\w+):", line):
+            depth = len(key[1]) // 2
+            path[depth:] = [key[2]]
+            lines += _commented(line.partition(" #")[0].rstrip(), _description(path))
+        else:
+            lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def _description(path: list[str]) -> str:
+    """Description of the key at a path; empty if it has none, or if there is no such key."""
+    section = _section(path[:-1])
+    field = section.model_fields.get(path[-1]) if section else None
+    return (field and field.description) or ""
+
+
+def _commented(line: str, description: str) -> list[str]:
+    """A key and its value with a comment, which continues on further lines if it is long."""
+    column = max(COMMENT_COLUMN, len(line) + 1)
+    heads = {"initial_indent": f"{line:<{column}}# ", "subsequent_indent": " " * column + "# "}
+    return textwrap.wrap(description, LINE_LENGTH, break_on_hyphens=False, **heads) or [line]
+
+
 if __name__ == "__main__":
     SCHEMA.write_text(schema_text())
+    DEFAULTS.write_text(with_comments(DEFAULTS.read_text(encoding="utf-8")), encoding="utf-8")

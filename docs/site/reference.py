@@ -89,7 +89,8 @@ def configuration() -> str:
             lines = rows(resolved(part), DEFAULTS[name], "")
             parts += [
                 f"## {name}",
-                resolved(part).get("description", ""),
+                # Sentences of the class, rather than the comment of the key.
+                resolved({"$ref": part["$ref"]}).get("description", ""),
                 "\n".join([head, *lines]),
             ]
     return "\n\n".join(parts) + "\n"

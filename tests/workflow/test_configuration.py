@@ -1,12 +1,20 @@
-"""The configuration: typed, closed, and one with its schema."""
+"""The configuration: typed, closed, and one with its schema and its comments."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from workflow_scripts.common.files import UserError
-from workflow_scripts.configuration import SCHEMA, check, schema_text
+from workflow_scripts.configuration import (
+    DEFAULTS,
+    LINE_LENGTH,
+    SCHEMA,
+    check,
+    schema_text,
+    with_comments,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 SETUPS = sorted((ROOT / "config").glob("*.yaml"))
@@ -40,12 +48,48 @@ def test_the_schema_has_not_drifted():
     assert SCHEMA.read_text() == schema_text(), "run `make schema`"
 
 
+def test_the_comments_have_not_drifted():
+    text = DEFAULTS.read_text(encoding="utf-8")
+    assert text == with_comments(text), "run `make schema`"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param(r" # .*", " # outdated", id="outdated"),
+        pytest.param(r" +# .*", "", id="missing"),
+        pytest.param(r"( # .*)", r"\1\n      # more", id="longer"),
+    ],
+)
+def test_comments_are_replaced_and_nothing_else(old, new):
+    text = DEFAULTS.read_text(encoding="utf-8")
+    # Without the lines on which a comment goes on.
+    short = re.sub(r"\n +#.*", "", text)
+    changed = re.sub(old, new, short)
+    assert changed != short
+    assert with_comments(changed) == text
+    assert yaml.safe_load(changed) == yaml.safe_load(text)
+
+
+def test_every_value_has_a_comment_of_at_most_two_lines():
+    text = DEFAULTS.read_text(encoding="utf-8")
+    assert re.findall(r"^ *\w+: [^#\n]*$", text, re.MULTILINE) == []
+    assert re.findall(r"(?:\n +#.*){2}", text) == [], "shorten the description"
+    assert max(map(len, text.splitlines())) <= LINE_LENGTH
+
+
+def test_a_key_without_a_description_has_no_comment():
+    text = "# A header\n\ncohort: # outdated\n  phantom:\n  unknown: 1 # outdated\n"
+    assert with_comments(text) == "# A header\n\ncohort:\n  phantom:\n  unknown: 1\n"
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"autoencoder": {"lrr": 0.5}}, "unknown key autoencoder.lrr; did you mean autoencoder.lr"),
         ({"autoencodr": {}}, "unknown key autoencodr; did you mean autoencoder"),
         ({"cohort": {"splits": {"sed": [1]}}}, "did you mean cohort.splits.seeds"),
+        ({"diffusion": {"layout": {"widht": [8]}}}, "did you mean diffusion.layout.widths"),
         ({"diffusion": {"noise": "gauss"}}, "diffusion.noise = 'gauss'"),
         ({"autoencoder": {"norm_groups": 7}}, "norm_groups 7 must divide every width"),
         ({"modalities": ["flair", "flair"]}, "named twice"),

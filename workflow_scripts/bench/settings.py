@@ -33,27 +33,31 @@ class SamplerSettings(Section):
     """Settings of the sampler for `make sampler`, which tries all combinations of the values."""
 
     model: Prior = Field(
-        description="model folder to sample, with the phantom.json of a prior; embedded: the "
-        "networks in prior/"
+        description="model folder of a prior, with its phantom.json; embedded: prior/"
     )
     phantoms: int = Field(
-        description="phantoms on which a setting is chosen, and as many others on which it is "
+        description="phantoms on which the setting is chosen, and as many others on which it is "
         "reported",
         ge=2,
         le=100,
     )
-    guidance: list[Annotated[float, Field(ge=0)]] = Field(description="as in synthesis")
-    stochasticity: list[Annotated[float, Field(ge=0, le=1)]] = Field(description="as in synthesis")
-    sampling_steps: list[PositiveInt] = Field(description="as in synthesis")
+    guidance: list[Annotated[float, Field(ge=0)]] = Field(
+        description="values of synthesis.guidance to compare (config/sampler.yaml)"
+    )
+    stochasticity: list[Annotated[float, Field(ge=0, le=1)]] = Field(
+        description="values of synthesis.stochasticity to compare"
+    )
+    sampling_steps: list[PositiveInt] = Field(
+        description="values of synthesis.sampling_steps to compare"
+    )
 
 
 class BenchSettings(Section):
     """Comparisons of `make bench`, `make curves` and `make sampler`."""
 
     setups: list[UserPath] = Field(
-        description="configuration files whose networks are timed, each compared with the "
-        "paper's networks and MONAI's 3-D latent diffusion example on volumes of "
-        "the same size",
+        description="configurations whose networks are timed, each on its own volumes, and "
+        "compared with the paper's networks and MONAI's 3-D latent diffusion example",
         min_length=1,
     )
     repetitions: int = Field(description="repetitions of all measurements", ge=1)
@@ -61,12 +65,14 @@ class BenchSettings(Section):
     slices: int = Field(description="batch size of the autoencoder", ge=1)
     volumes: int = Field(description="batch size of the denoiser", ge=1)
     curves: dict[Annotated[str, StringConstraints(pattern="^[a-z0-9_]+$")], CurveSettings] = Field(
-        description="systems whose quality is measured after several training durations, by name"
+        description="systems trained for several durations, by name (config/curves.yaml)"
     )
     sampling_steps: list[PositiveInt] = Field(
-        description="numbers of sampling steps with which the model of config.yaml is measured"
+        description="numbers of sampling steps to compare, of the model of config.yaml"
     )
-    sampler: SamplerSettings
+    sampler: SamplerSettings = Field(
+        description="for `make sampler`, which compares all combinations of these values"
+    )
 
     @field_validator("setups")
     @classmethod

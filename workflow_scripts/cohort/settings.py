@@ -22,7 +22,7 @@ class PhantomSection(PhantomSettings):
     """The embedded patients."""
 
     patients: int | None = Field(
-        description="number of patients; null: as many as the splits need", ge=3, le=MOST_PATIENTS
+        description="number of phantoms; null: as many as the splits need", ge=3, le=MOST_PATIENTS
     )
 
 
@@ -31,30 +31,37 @@ class SplitSettings(Section):
     ``fold<k>-s<seed>``."""
 
     scheme: Literal["draws", "folds", "development"] = Field(
-        description="draws: one test set, training sets of several sizes; folds: every patient is "
-        "tested once for each seed, for cohorts of a few patients; development: folds of the "
-        "patients that draws does not test, with the smallest of train_sizes, for choosing settings"
+        description="draws (one test set, training sets of several sizes), folds (each patient is "
+        "tested once per seed), or development (folds without the test patients of draws; to "
+        "choose settings)"
     )
     train_sizes: list[int] = Field(
-        description="numbers of training patients of draws; for one seed the larger sets hold the "
-        "smaller",
+        description="of draws: numbers of training patients; larger sets of a seed contain the "
+        "smaller ones; development uses the smallest",
         min_length=1,
     )
     folds: int = Field(
-        description="parts of the cohort, in folds and development; each is tested once",
-        ge=2,
-        le=1000,
+        description="of folds and development: number of folds, each tested once", ge=2, le=1000
     )
     seeds: list[int] = Field(
-        description="seeds that draw the training patients", min_length=1, max_length=1000
+        description="seeds of the draw of training patients and of all training",
+        min_length=1,
+        max_length=1000,
     )
-    validation: int = Field(description="validation patients of each split", ge=1, le=MOST_PATIENTS)
-    test: int = Field(
-        description="test patients of draws, the same in all splits; development excludes them",
+    validation: int = Field(
+        description="validation patients; draws: the same in all splits; folds: of each fold's "
+        "other patients",
         ge=1,
         le=MOST_PATIENTS,
     )
-    test_seed: int = Field(description="chooses test and validation patients of draws", ge=0)
+    test: int = Field(
+        description="of draws: test patients, the same in all splits; development excludes them",
+        ge=1,
+        le=MOST_PATIENTS,
+    )
+    test_seed: int = Field(
+        description="of draws: seed that selects test and validation patients", ge=0
+    )
 
     @field_validator("train_sizes")
     @classmethod
@@ -140,26 +147,27 @@ class CohortSettings(Section):
     """Where the patients come from, and how they are split."""
 
     source: Literal["phantom", "phantom_on_grid", "brats", "msd", "table"] = Field(
-        description="phantom: patients made on the spot; phantom_on_grid: the same without a head, "
-        "in template space, to train a prior on; brats: a folder of BraTS cases, 2017 on; "
-        "msd: Task01_BrainTumour; table: a TSV of files"
+        description="phantom (simulated patients), phantom_on_grid (simulated brains on the grid, "
+        "to train a prior), brats (BraTS folder, 2017 on), msd (Task01_BrainTumour), "
+        "or table (TSV of files)"
     )
     root: UserPath | None = Field(description="folder of a brats or msd cohort")
     table: UserPath | None = Field(
-        description="TSV with patient_id, a column a modality, label, optionally brain_mask and "
-        "subject, the same for all scans of one person"
+        description="TSV of a table cohort: patient_id, one column per modality, label; optional: "
+        "brain_mask, subject (the same for all scans of a person)"
     )
     label_scheme: LabelScheme | None = Field(
-        description="label values of a table cohort, or of a brats cohort whose names leave it open"
+        description="label values of a table cohort: brats2015, brats2017, brats2023, brats2024, "
+        "brats_ped2024, msd, whole_tumour; for a brats cohort only if required"
     )
     geometry: Geometry = Field(
-        description="what counts where a header's geometry is ambiguous: ask (such a patient "
-        "cannot be used), sform, qform, or as_stored (the array's axes point right, to the front "
-        "and up)"
+        description="if a header's sform and qform disagree or are missing: ask (the patient is "
+        "unusable), sform, qform, or as_stored (the array's axes point right, to the "
+        "front and up)"
     )
-    exclude: list[str] = Field(description="patients that are left out, by their names")
+    exclude: list[str] = Field(description="names of patients to exclude")
     on_error: Literal["stop", "skip"] = Field(
-        description="what a patient does whose files cannot be used: stop the run, or be left out"
+        description="if a patient's files are unusable: stop (the run), or skip (the patient)"
     )
     phantom: PhantomSection
     splits: SplitSettings

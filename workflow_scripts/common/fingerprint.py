@@ -12,10 +12,13 @@ ROOT = Path(__file__).resolve().parents[2]
 HOLDERS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
+def _without_descriptions(tree: ast.Module) -> ast.Module:
+    """The tree without docstrings, and without the descriptions of keys of ``config.yaml``."""
     for node in ast.walk(tree):
         if isinstance(node, HOLDERS) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", None) == "Field":
+            node.keywords = [word for word in node.keywords if word.arg != "description"]
     return tree
 
 
@@ -41,7 +44,7 @@ def _imports(tree: ast.Module) -> set[Path]:
 def _digest_and_imports(file: Path) -> tuple[str, frozenset[Path]]:
     tree = ast.parse(file.read_text())
     imports = _imports(tree)
-    text = ast.dump(_without_docstrings(tree))
+    text = ast.dump(_without_descriptions(tree))
     return hashlib.sha256(text.encode()).hexdigest(), frozenset(imports)
 
 
@@ -50,6 +53,7 @@ def fingerprint(script: str) -> str:
     """Digest of the script ``<stage>/<verb>`` and of every project module it imports.
 
     It is computed from the syntax tree, so comments, docstrings and formatting do not count.
+    Descriptions of keys (``Field(description=...)``) do not count either.
     """
     pending, digests = {ROOT / PACKAGE / f"{script}.py"}, {}
     while pending:

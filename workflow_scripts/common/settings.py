@@ -49,6 +49,8 @@ UserPath = Annotated[str, AfterValidator(_path)]
 Modality = Literal["t1", "t1ce", "t2", "flair"]
 Labels = Literal["whole_tumour", "subregions"]
 Precision = Literal["auto", "bf16", "fp32"]
+Steps = Annotated[int, Field(ge=1, le=10_000_000)]
+Decay = Literal["cosine", "none"]
 # A grid's voxels, along each axis, and how many of them: a head at 0.5 mm has 60 million.
 SMALLEST_MM, LARGEST_MM = 0.4, 10
 MOST_VOXELS = 100_000_000
@@ -116,8 +118,10 @@ def check_values(values: Any, kind: type[Section], path: Path) -> None:
 class GridSettings(Section):
     """The grid of template space on which everything is learned."""
 
-    shape: tuple[int, int, int] = Field(description="voxels along x, y, z")
-    spacing_mm: tuple[float, float, float] = Field(description="millimetres along x, y, z")
+    shape: tuple[int, int, int] = Field(
+        description="voxels along x, y, z; multiples of 8, at least 16"
+    )
+    spacing_mm: tuple[float, float, float] = Field(description="voxel size along x, y, z")
 
     @field_validator("shape")
     @classmethod
@@ -143,23 +147,20 @@ class GridSettings(Section):
 class OptimiserSettings(Section):
     """How a network is trained: AdamW, its schedule, and the moving average of the weights."""
 
-    steps: int = Field(description="optimiser steps", ge=1, le=10_000_000)
-    lr: float = Field(description="largest learning rate", gt=0, le=10)
+    steps: Steps = Field(description="optimiser steps")
+    lr: float = Field(description="maximum learning rate", gt=0, le=10)
     weight_decay: float = Field(description="weight decay of AdamW", ge=0)
-    warm_up: float = Field(
-        description="share of the steps over which the learning rate rises", ge=0, lt=1
+    warm_up: float = Field(description="share of the steps with a rising learning rate", ge=0, lt=1)
+    decay: Decay = Field(
+        description="learning rate after the warm-up: cosine (decays to 0), or none (constant)"
     )
-    decay: Literal["cosine", "none"] = Field(
-        description="how the learning rate falls after that: a cosine down to 0, or not at all"
-    )
-    clip: float | None = Field(
-        description="largest norm of the gradient; null leaves it as it is", gt=0
-    )
+    clip: float | None = Field(description="maximum gradient norm; null: no clipping", gt=0)
     ema_decay: float = Field(
-        description="decay of the averaged weights, which are what is kept; 0: the last ones",
+        description="decay of the moving average of the weights, which is saved; 0: the last "
+        "weights are saved",
         ge=0,
         lt=1,
     )
     precision: Precision = Field(
-        description="fp32, bf16, or auto: bf16 where the device computes in it"
+        description="fp32, bf16, or auto (bf16 if the device supports it, else fp32)"
     )

@@ -13,6 +13,7 @@ from workflow_scripts.common.settings import (
     Precision,
     Prior,
     Section,
+    Steps,
     Width,
 )
 
@@ -27,17 +28,20 @@ class NoiseSettings(Section):
     """The diffusion process."""
 
     preconditioning: Literal["edm", "noise"] = Field(
-        description="what the network predicts: edm, what is unknown of the latents at a noise "
-        "level (Karras et al. 2022); noise, the noise, the paper's way"
+        description="output of the network: edm (the unknown part of the latents at a noise level, "
+        "Karras et al. 2022), or noise (as in the paper)"
     )
     noise: Literal["lognormal", "scaled_linear_beta", "linear_beta"] = Field(
-        description="noise levels of training: log-normal, or those of a DDPM's schedule"
+        description="noise levels of training: lognormal, or scaled_linear_beta, linear_beta (as "
+        "in DDPM)"
     )
-    noise_mean: float = Field(description="mean of the logarithm of log-normal noise levels")
-    noise_sd: float = Field(description="standard deviation of that logarithm", gt=0)
-    timesteps: int = Field(description="diffusion steps T of a DDPM's schedule", ge=10, le=100_000)
-    beta_start: float = Field(description="first beta of a DDPM's schedule", gt=0)
-    beta_end: float = Field(description="last beta of a DDPM's schedule", gt=0)
+    noise_mean: float = Field(description="of lognormal: mean of the log of the noise levels")
+    noise_sd: float = Field(description="of lognormal: sd of the log of the noise levels", gt=0)
+    timesteps: int = Field(
+        description="of the beta schedules: number of diffusion steps", ge=10, le=100_000
+    )
+    beta_start: float = Field(description="of the beta schedules: first beta", gt=0)
+    beta_end: float = Field(description="of the beta schedules: last beta", gt=0)
 
 
 class LayoutSettings(Section):
@@ -46,10 +50,8 @@ class LayoutSettings(Section):
     widths: list[Width] = Field(description="channels at each resolution", min_length=1)
     blocks: list[Blocks] = Field(description="residual blocks at each resolution")
     norm_groups: int = Field(description="groups of the group normalisation", ge=1)
-    noise_mean: float = Field(
-        description="mean of the logarithm of its noise levels, which are log-normal"
-    )
-    noise_sd: float = Field(description="standard deviation of that logarithm", gt=0)
+    noise_mean: float = Field(description="mean of the log of its log-normal noise levels")
+    noise_sd: float = Field(description="sd of the log of its noise levels", gt=0)
 
     @model_validator(mode="after")
     def _fits(self) -> "LayoutSettings":
@@ -63,28 +65,30 @@ class DenoiserSettings(NoiseSettings):
     """The conditional denoiser of stacked latents, and the process that it reverses."""
 
     anatomy: Literal["tissue", "none"] = Field(
-        description="what the denoiser takes as the brain: tissue maps (grey matter, white "
-        "matter, CSF, without the tumour); or none, the paper's way"
+        description="anatomy as an input: tissue (maps of grey matter, white matter and CSF, "
+        "without the tumour), or none (as in the paper)"
     )
     patch: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
         description="neighbouring latents along x, y, z folded into the channels of one position"
     )
     space: Literal["centred", "plain"] = Field(
-        description="where the denoiser works: centred subtracts the mean at each place and "
-        "divides each channel by its standard deviation; plain takes the scaled latents as they "
-        "are, the paper's way"
+        description="latents of the denoiser: centred (minus the mean at each position, one scale "
+        "per channel), or plain (scaled latents, unchanged, as in the paper)"
     )
-    widths: list[Width] = Field(description="channels at each resolution", min_length=1)
+    widths: list[Width] = Field(
+        description="channels at each resolution of the 3-D U-Net", min_length=1
+    )
     blocks: list[Blocks] = Field(description="residual blocks at each resolution")
     norm_groups: int = Field(description="groups of the group normalisation", ge=1)
     attention: list[bool] = Field(description="self-attention at each resolution")
-    positions: bool = Field(
-        description="learned vectors of each position below the first resolution"
+    positions: bool = Field(description="learned position embeddings below the first resolution")
+    maps: bool = Field(
+        description="maps of the requested tumour are inputs, in addition to the MLP"
     )
-    maps: bool = Field(description="draw the requested tumour as maps beside the latents")
     layout: LayoutSettings | None = Field(
-        description="a smaller denoiser draws the tumour's regions first, and the tumour is "
-        "rendered with the brain; null: the denoiser of the latents draws it from noise"
+        description="a smaller denoiser first samples the tumour's regions, and the tumour is "
+        "rendered with the brain; null: the denoiser of the latents samples the tumour "
+        "from noise"
     )
 
     @model_validator(mode="after")
@@ -111,27 +115,33 @@ def _check_widths(widths: list[int], norm_groups: int, **lists: list) -> None:
 class DiffusionSettings(DenoiserSettings, OptimiserSettings):
     """The denoiser, and its training."""
 
-    loss: Literal["l1", "l2"] = Field(description="distance of prediction and target")
+    steps: Steps = Field(
+        description="optimiser steps: hundreds to fine-tune a prior, more without one"
+    )
+    loss: Literal["l1", "l2"] = Field(description="distance of prediction and target: l1 or l2")
     tumour_share: float = Field(
-        description="share of the loss that the tumour has, whatever its size", ge=0, lt=1
+        description="share of the loss for tumours, whatever their size; 0: all voxels count "
+        "equally",
+        ge=0,
+        lt=1,
     )
     coarse_share: float = Field(
-        description="share of the loss that errors averaged over blocks of latents have: those "
-        "that are smooth, or the same all over a slice",
+        description="share of the loss for errors averaged over blocks of latents: smooth errors, "
+        "and offsets of whole slices",
         ge=0,
         lt=1,
     )
     layout_repeats: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        description="noise levels at which each layout of a batch is trained"
+        description="noise levels per layout in a batch"
     )
     correction: int = Field(
-        description="training samples to which, after training, a linear correction of the "
-        "denoiser's estimates by tissue and noise level is fitted; 0: none",
+        description="training samples for a linear correction of the denoiser's estimates, fitted "
+        "by tissue and noise level after training; 0: none",
         ge=0,
         le=MOST_SAMPLES,
     )
-    drop: float = Field(description="share of samples trained on the null condition", ge=0, lt=1)
-    batch: int = Field(description="patients a step", ge=1, le=MOST_SAMPLES)
+    drop: float = Field(description="share of samples trained with the null condition", ge=0, lt=1)
+    batch: int = Field(description="patients per step", ge=1, le=MOST_SAMPLES)
 
     @model_validator(mode="after")
     def _corrects_with_an_anatomy(self) -> "DiffusionSettings":
@@ -168,7 +178,4 @@ class DiffusionConfig(Section):
 class DiffusionSection(DiffusionSettings):
     """The denoiser, its training, and where that starts."""
 
-    prior: Prior = Field(
-        description="where training starts: embedded (the denoiser in prior/), embedded-brats (in "
-        "prior-brats/), none, or a model folder of another run"
-    )
+    prior: Prior = Field(description="initial weights: the autoencoder's prior, or none (random)")

@@ -21,23 +21,23 @@ class EvaluationSettings(Section):
         ordered_pair(lambda low, high: 0 <= low < high, "distances"),
     ] = Field(description="inner and outer distance of the surroundings from the tumour")
     classifier_steps: int = Field(
-        description="training steps of the network that tells slices of two groups apart",
+        description="training steps of the network that tells synthetic slices from real ones",
         ge=1,
         le=1_000_000,
     )
     classifier_repeats: int = Field(
-        description="repeated cross-fitting of this network, each time with new folds",
+        description="repetitions of this network's cross-fitting, each with new folds",
         ge=1,
         le=1000,
     )
     confidence: float = Field(
-        description="coverage of the intervals; a difference is decided if its interval excludes 0",
+        description="confidence level of the intervals; a difference is decided if its interval "
+        "excludes 0",
         gt=0,
         lt=1,
     )
     seed_sd: float = Field(
-        description="standard deviation of a Dice difference between seeds, assumed if a run "
-        "has fewer than three seeds",
+        description="sd of a Dice difference between seeds, assumed with fewer than 3 seeds",
         ge=0,
     )
     opponent: Literal["validation"] | Arm = Field(
@@ -45,8 +45,8 @@ class EvaluationSettings(Section):
         "them with the best validation Dice"
     )
     other_runs: list[UserPath] = Field(
-        description="result folders of other runs on the same test patients, whose synthetic "
-        "patients are compared with this run's"
+        description="result folders of other runs (without a prior, say) on the same test "
+        "patients, whose synthetic patients are compared with this run's"
     )
 
     @field_validator("other_runs")

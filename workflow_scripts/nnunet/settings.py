@@ -14,10 +14,9 @@ class NNUNetSettings(Section):
         description="folder of nnUNetv2_train and nnU-Net's other commands; null: those on the PATH"
     )
     trainer: str = Field(
-        description="nnU-Net's trainer class, which determines the number of epochs: "
-        "nnUNetTrainer has 1000, nnUNetTrainer_100epochs 100",
+        description="trainer class: nnUNetTrainer (1000 epochs), nnUNetTrainer_100epochs (100), …",
         pattern=r"^\w+$",
     )
     configuration: Literal["3d_fullres", "2d"] = Field(
-        description="configuration of nnU-Net's plans"
+        description="configuration of nnU-Net's plans: 3d_fullres or 2d"
     )

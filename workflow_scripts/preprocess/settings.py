@@ -15,19 +15,19 @@ class PreprocessSettings(Section):
         "first"
     )
     coregister: Literal["auto", "always", "never"] = Field(
-        description="rigid registration of the modalities; auto skips it if the volumes are "
-        "skull-stripped and on one grid, as in BraTS"
+        description="rigid registration of the modalities: always, never, or auto (unless they are "
+        "skull-stripped and on one grid, as in BraTS)"
     )
     skull_strip: Literal["auto", "deepbet", "hd-bet", "synthstrip", "given", "none"] = Field(
-        description="source of the brain mask; auto recognises skull-stripped volumes, and uses "
-        "deepbet otherwise"
+        description="brain mask: deepbet, hd-bet, synthstrip, given (the cohort's brain_mask), "
+        "none, or auto (deepbet unless already skull-stripped)"
     )
     template: Literal["affine", "rigid"] = Field(
-        description="registration of the reference to MNI152"
+        description="registration of the reference to MNI152: affine or rigid"
     )
     n4: bool = Field(description="correct the bias field with N4")
     percentiles: tuple[float, float] = Field(
-        description="percentiles of the intensities inside the brain that are mapped to 0 and 1"
+        description="percentiles of the intensities inside the brain, mapped to 0 and 1"
     )
 
     @field_validator("percentiles")

@@ -2,7 +2,14 @@
 
 from pydantic import Field, model_validator
 
-from workflow_scripts.common.settings import MOST_SAMPLES, OptimiserSettings, Section, Width
+from workflow_scripts.common.settings import (
+    MOST_SAMPLES,
+    Decay,
+    OptimiserSettings,
+    Section,
+    Steps,
+    Width,
+)
 
 # Downsampling factor of the 3-D autoencoder along each axis.
 DOWN = 4
@@ -11,6 +18,9 @@ DOWN = 4
 class GAN3DSettings(OptimiserSettings):
     """The 3-D GAN, and its training."""
 
+    steps: Steps = Field(
+        description="optimiser steps; no early stopping: the loss does not show when to stop"
+    )
     noise: int = Field(description="length of the noise vector", ge=1, le=MOST_SAMPLES)
     widths: list[Width] = Field(
         description="channels of the generator at each resolution, lowest first", min_length=3
@@ -38,8 +48,14 @@ class GAN3DSettings(OptimiserSettings):
 class LDM3DSettings(OptimiserSettings):
     """The 3-D latent diffusion model, and its training."""
 
+    decay: Decay = Field(
+        description="learning rate after the warm-up: cosine (to 0, once over both networks), or "
+        "none (constant)"
+    )
     autoencoder_widths: list[Width] = Field(
-        description="channels of the autoencoder at each resolution", min_length=3, max_length=3
+        description="channels of the autoencoder at each resolution; the latents are 4x smaller",
+        min_length=3,
+        max_length=3,
     )
     denoiser_widths: list[Width] = Field(
         description="channels of the denoiser at each resolution; attention at all but the first",
@@ -47,13 +63,13 @@ class LDM3DSettings(OptimiserSettings):
     )
     norm_groups: int = Field(description="groups of the group normalisation", ge=1)
     autoencoder_steps: int = Field(
-        description="number of first steps, which train the autoencoder; the other steps train "
-        "the denoiser",
+        description="the first of the steps, which train the autoencoder; the others train the "
+        "denoiser",
         ge=1,
     )
     batch: int = Field(description="volumes per step", ge=1, le=MOST_SAMPLES)
     validations: int = Field(
-        description="validation checks of each network; the weights of the best one are used", ge=1
+        description="validation checks of each network; the best weights are used", ge=1
     )
     sampling_steps: int = Field(description="steps of DDIM", ge=1, le=10_000)
 
@@ -83,8 +99,8 @@ def _check_groups(groups: int, **widths: list[int]) -> None:
 class RivalsSettings(Section):
     """Other generators, for arms of the segmentation study."""
 
-    gan3d: GAN3DSettings
-    ldm3d: LDM3DSettings
+    gan3d: GAN3DSettings = Field(description="3-D GAN of image and label")
+    ldm3d: LDM3DSettings = Field(description="3-D latent diffusion, as in MONAI's example")
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -59,31 +59,43 @@ Arm = Annotated[
 class ClassicalSettings(Section):
     """Classical augmentation, after nnU-Net (Isensee et al. 2021)."""
 
-    rotation_deg: float = Field(description="largest rotation about each axis", ge=0, le=180)
+    rotation_deg: float = Field(description="maximum rotation about each axis", ge=0, le=180)
     scale: Annotated[
         tuple[float, float],
         ordered_pair(lambda low, high: 0 < low <= high, "positive numbers"),
-    ] = Field(description="smallest and largest magnification")
+    ] = Field(description="range of the scaling factor")
     spatial: float = Field(description="probability of a rotation, and of a scaling", ge=0, le=1)
     mirror: float = Field(description="probability of mirroring, for each axis", ge=0, le=1)
-    noise: float = Field(description="probability of Gaussian noise", ge=0, le=1)
-    blur: float = Field(description="probability of Gaussian blur", ge=0, le=1)
-    brightness: float = Field(description="probability of a brightness change", ge=0, le=1)
-    contrast: float = Field(description="probability of a contrast change", ge=0, le=1)
-    low_resolution: float = Field(description="probability of simulated low resolution", ge=0, le=1)
-    gamma: float = Field(description="probability of a gamma change", ge=0, le=1)
+    noise: float = Field(description="probability of Gaussian noise, for each modality", ge=0, le=1)
+    blur: float = Field(description="probability of Gaussian blur, for each modality", ge=0, le=1)
+    brightness: float = Field(
+        description="probability of a change of brightness, for each modality", ge=0, le=1
+    )
+    contrast: float = Field(
+        description="probability of a change of contrast, for each modality", ge=0, le=1
+    )
+    low_resolution: float = Field(
+        description="probability of simulated low resolution, for each modality", ge=0, le=1
+    )
+    gamma: float = Field(
+        description="probability of a gamma change, for each modality; a third of it on the "
+        "inverted image",
+        ge=0,
+        le=1,
+    )
 
 
 class SegmentationSettings(OptimiserSettings):
     """The 3-D segmentation network and its training."""
 
     stem: int = Field(
-        description="voxels along each axis that are folded into channels before the first "
-        "convolution",
+        description="voxels along each axis folded into channels before the first convolution",
         ge=1,
         le=4,
     )
-    widths: list[Width] = Field(description="channels at each resolution", min_length=2)
+    widths: list[Width] = Field(
+        description="channels at each resolution of the 3-D U-Net", min_length=2
+    )
     patch: tuple[int, int, int] | None = Field(
         description="voxels of a training and inference patch; null: the whole volume"
     )
@@ -95,7 +107,8 @@ class SegmentationSettings(OptimiserSettings):
         le=100_000,
     )
     keep: Literal["best", "last"] = Field(
-        description="weights to use: those of the best validation check, or the last ones"
+        description="weights: best (of the best validation check), or last; `make kept` finds no "
+        "difference"
     )
     synthetic_fraction: float = Field(
         description="share of samples that are synthetic patients, phantoms or copies, in arms "
@@ -104,19 +117,23 @@ class SegmentationSettings(OptimiserSettings):
         le=1,
     )
     first: float = Field(
-        description="in arms with synthetic_first: share of the steps trained on synthetic "
-        "patients only; the later steps are trained on real patients only",
+        description="in arms with synthetic_first: share of steps trained on synthetic patients "
+        "only; the later steps are trained on real patients only",
         gt=0,
         lt=1,
     )
     mix: float = Field(
-        description="share of samples mixed with another real patient, in arms with cutmix, "
-        "carvemix or tumorcp; smaller if a patch of that patient has no tumour",
+        description="in arms with cutmix, carvemix or tumorcp: share of samples mixed with another "
+        "real patient; smaller if a patch of that patient has no tumour",
         ge=0,
         le=1,
     )
-    classical: ClassicalSettings
-    overlap: float = Field(description="overlap of adjacent inference patches", ge=0, lt=1)
+    classical: ClassicalSettings = Field(
+        description="classical augmentation, with nnU-Net's probabilities and ranges"
+    )
+    overlap: float = Field(
+        description="overlap of adjacent inference patches, as a share", ge=0, lt=1
+    )
 
     @model_validator(mode="after")
     def _patch_halves(self) -> "SegmentationSettings":
@@ -129,8 +146,13 @@ class SegmentationSettings(OptimiserSettings):
 class SegmentationSection(SegmentationSettings):
     """The segmentation network, the arms to compare, and their scores."""
 
-    arms: list[Arm] = Field(description="training sets to compare", min_length=1)
-    nsd_tolerance_mm: float = Field(description="tolerance of the normalised surface Dice", gt=0)
+    arms: list[Arm] = Field(
+        description="training sets to compare, all with the same number of steps", min_length=1
+    )
+    nsd_tolerance_mm: float = Field(
+        description="tolerance of the normalised surface Dice: surfaces closer than this agree",
+        gt=0,
+    )
 
     @field_validator("arms")
     @classmethod

@@ -21,39 +21,44 @@ Volume = Annotated[float, Field(gt=0, le=1000)]
 class SamplingSettings(Section):
     """How the generator is sampled. A model folder has its run's values, which ``sbldm`` uses."""
 
-    sampling_steps: int = Field(description="steps of the sampler", ge=1, le=10_000)
+    sampling_steps: int = Field(
+        description="steps of the sampler; `make curves` compares others", ge=1, le=10_000
+    )
     sigma_max: float = Field(
-        description="first noise level of sampling; tumours are outliers of the latents, and "
-        "are missing if it is below 40",
+        description="first noise level; below 40, tumours are missing: they are outliers of the "
+        "latents",
         gt=0,
         le=100_000,
     )
     sigma_min: float = Field(description="last noise level", gt=0)
     stochasticity: float = Field(
-        description="share of the noise that each step draws again: 1 is ancestral sampling, 0 "
-        "is deterministic",
+        description="share of the noise drawn again in each step; 0: deterministic; 1: ancestral "
+        "sampling",
         ge=0,
         le=1,
     )
     order: Literal[1, 2] = Field(
-        description="order of the sampler: 2 is DPM-Solver++(2M); 1 with stochasticity 0 is DDIM"
+        description="order of the sampler; 2: DPM-Solver++(2M); 1 with stochasticity 0: DDIM"
     )
-    guidance: float = Field(description="classifier-free guidance; 1 is none", ge=0, le=100)
+    guidance: float = Field(
+        description="classifier-free guidance; 1: none; any other value takes twice as long",
+        ge=0,
+        le=100,
+    )
     precision: Precision = Field(
-        description="precision of the denoiser; auto is bf16 if the hardware supports it, "
-        "otherwise fp32"
+        description="precision of the denoiser: fp32, bf16, or auto (bf16 if the device supports "
+        "it, else fp32); bf16 hardly changes the samples"
     )
     batch: int = Field(description="patients sampled at once", ge=1, le=MOST_SAMPLES)
     attempts: int = Field(
         description="draws per request; the closest one is used if none meets it", ge=1, le=1000
     )
     volume_tolerance: float = Field(
-        description="a tumour is drawn again if it is this many times larger or smaller than "
-        "requested",
+        description="a tumour this many times larger or smaller than requested is drawn again",
         gt=1,
     )
     centroid_tolerance_mm: float = Field(
-        description="a tumour is drawn again if its centroid is farther from the requested one",
+        description="a tumour farther from the requested centroid is drawn again",
         gt=0,
         le=500,
     )
@@ -80,10 +85,11 @@ class ImplantSettings(Section):
     """Implanted patients: a training patient's background with a generated tumour."""
 
     margin_mm: float = Field(
-        description="margin around the requested tumour that is generated with it", ge=0, le=200
+        description="margin around the requested tumour, generated with it", ge=0, le=200
     )
     own_tumour: Literal["healed", "kept"] = Field(
-        description="whether the patient's own tumour is replaced by healthy tissue or kept"
+        description="the training patient's own tumour: healed (replaced by healthy tissue), or "
+        "kept"
     )
 
 
@@ -91,31 +97,40 @@ class SynthesisSettings(SamplingSettings):
     """The requests for synthetic patients, and how they are sampled."""
 
     model: UserPath | None = Field(
-        description="a model folder of another run; null: this run's own model"
+        description="model folder of another run; null: this run's model"
     )
     requests: UserPath | None = Field(
-        description="a table of requests written by the user; null: requests are drawn at random"
+        description="table of requests (volume_ml, centroid_x_mm, …); null: random requests"
     )
     patients: int = Field(description="synthetic patients per split", ge=1, le=MOST_PATIENTS)
     jitter: float = Field(
-        description="jitter of the volumes of drawn requests around the training tumours': "
-        "standard deviation of the logarithm",
+        description="sd of the log volume of random requests around the training tumours'",
         ge=0,
         le=3,
     )
     jitter_mm: float = Field(
-        description="jitter of their centroids: standard deviation along each axis", ge=0, le=200
+        description="sd of the centroid of random requests around the training tumours', along "
+        "each axis",
+        ge=0,
+        le=200,
     )
     shares: Literal["training", "uniform"] = Field(
-        description="shares of core and enhancing tumour of drawn requests: the training tumours'; "
-        "or uniform: the core up to 0.7 of the tumour, any part of it enhancing"
+        description="shares of core and enhancing tumour in random requests: training (the training "
+        "tumours'), or uniform (core up to 0.7 of the tumour, any part of it enhancing)"
     )
     anatomy: Literal["phantom", "patients"] = Field(
-        description="anatomy of drawn requests: a new phantom for each, or warped training patients"
+        description="anatomy of random requests: phantom (new for each), or patients (warped "
+        "training patients)"
     )
-    implant: ImplantSettings
+    implant: ImplantSettings = Field(
+        description="training patients with an implanted tumour, for arms with implanted"
+    )
     sweep_ml: list[Volume] = Field(
         description="tumour volumes of the sweep at a fixed centroid", min_length=1
     )
-    sweep_places: int = Field(description="centroids of the sweep at a fixed volume", ge=0, le=1000)
+    sweep_places: int = Field(
+        description="number of centroids in the sweep at a fixed volume, from training tumours",
+        ge=0,
+        le=1000,
+    )
     sweep_place_ml: Volume = Field(description="tumour volume of the sweep over centroids")
