@@ -115,8 +115,8 @@ class SynthesisSettings(SamplingSettings):
         le=200,
     )
     shares: Literal["training", "uniform"] = Field(
-        description="shares of core and enhancing tumour in random requests: training (the training "
-        "tumours'), or uniform (core up to 0.7 of the tumour, any part of it enhancing)"
+        description="shares of core and enhancing tumour in random requests: training (the "
+        "training tumours'), or uniform (core up to 0.7 of the tumour, any part of it enhancing)"
     )
     anatomy: Literal["phantom", "patients"] = Field(
         description="anatomy of random requests: phantom (new for each), or patients (warped "
