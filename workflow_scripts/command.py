@@ -77,7 +77,8 @@ def trained_text(splits) -> str:
     """The number of training patients of each split, in words."""
     if splits.scheme == "folds":
         return f"all but one of {splits.folds} folds and {splits.validation} for validation"
-    return f"{', '.join(map(str, splits.train_sizes))} ({splits.validation} more for validation)"
+    sizes = [splits.largest_split[0]] if splits.in_folds else splits.train_sizes
+    return f"{', '.join(map(str, sizes))} ({splits.validation} more for validation)"
 
 
 @main.command()

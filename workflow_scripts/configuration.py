@@ -7,12 +7,14 @@ descriptions here.
 import difflib
 import json
 import re
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator
 from os.path import expanduser
 from pathlib import Path
 from typing import Any, get_args
 
+import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from workflow_scripts.autoencoder.settings import (
@@ -65,7 +67,7 @@ class Config(Section):
         description="MRI modalities, from t1, t1ce, t2, flair; figures show the first", min_length=1
     )
     labels: Labels = Field(
-        description="region set: whole_tumour, or subregions (core, oedema and enhancing tumour)"
+        description="region set: whole_tumour, or subregions (whole tumour, core, enhancing tumour)"
     )
     grid: GridSettings = Field(description="grid of all networks, in template space (MNI152)")
     cohort: CohortSettings
@@ -177,6 +179,11 @@ def _values_that_do_not_fit(config: Config) -> Iterator[str]:
         yield (
             f"synthesis.guidance = {config.synthesis.guidance:g} needs a null condition, which is "
             f"not trained with diffusion.drop = 0; use guidance 1, or a drop of 0.1"
+        )
+    if config.synthesis.shares == "uniform" and config.cohort.label_scheme == "whole_tumour":
+        yield (
+            "synthesis.shares: labels of the scheme whole_tumour have no shares of core and "
+            "enhancing tumour; set it to training"
         )
     if config.preprocess.reference not in ("auto", *config.modalities):
         yield (
@@ -444,6 +451,14 @@ def _commented(line: str, description: str) -> list[str]:
     return textwrap.wrap(description, LINE_LENGTH, break_on_hyphens=False, **heads) or [line]
 
 
-if __name__ == "__main__":
+def main() -> None:
     SCHEMA.write_text(schema_text())
-    DEFAULTS.write_text(with_comments(DEFAULTS.read_text(encoding="utf-8")), encoding="utf-8")
+    text = DEFAULTS.read_text(encoding="utf-8")
+    commented = with_comments(text)
+    if yaml.safe_load(commented) != yaml.safe_load(text):
+        sys.exit(f"{DEFAULTS}: quotes hold ' #', which is taken for a comment; reword the value")
+    DEFAULTS.write_text(commented, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

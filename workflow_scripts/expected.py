@@ -60,9 +60,7 @@ def work(config: Config) -> dict[str, Work]:
     """Jobs and their work by rule, for a complete run without rivals and nnU-Net."""
     splits = config.cohort.splits
     patients, count = splits.patients_needed, len(splits.names)
-    test = splits.test if splits.scheme == "draws" else -(-patients // splits.folds)
-    train = max(splits.train_sizes) if splits.scheme == "draws" else patients - test
-    train = max(train, 1)
+    train, test = splits.largest_split
     auto, synthesis = config.autoencoder, config.synthesis
     segmentation, arms = config.segmentation, len(config.segmentation.arms)
     generated = synthesis.patients

@@ -24,8 +24,7 @@ def runs_locally(workflow: Workflow) -> bool:
 
 def gpus_named(workflow: Workflow) -> int | None:
     """The value of ``--resources gpu``; ``None`` without it."""
-    limit = workflow.global_resources.get("gpu")
-    return None if limit is None else limit.value
+    return workflow.global_resources.get("gpu").value
 
 
 def limit_gpus(workflow: Workflow, count: int) -> None:

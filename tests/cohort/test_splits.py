@@ -127,8 +127,9 @@ def test_development_tests_each_patient_but_the_test_patients_of_draws():
         assert folds_of_seed[0] | folds_of_seed[1] == set(splits["patient_id"])
         assert not folds_of_seed[0] & folds_of_seed[1]
     assert set(training_sizes(splits).values()) == {(4, 1)}
-    # Eight test patients, and ten of whom a fold of five leaves five.
-    needs = "needs 18 patients .test 8 . 2 folds, 1 for validation, 4 who train"
+    # A fold of five leaves five others.
+    needs = "test 8, and 10 in 2 folds: 1 for validation, 4 who train.* lower train_sizes or valid"
+    assert settings(scheme="development", **sizes).largest_split == (4, 5)
     with pytest.raises(UserError, match=needs):
         draw_splits(cohort(17), settings(scheme="development", **sizes))
 

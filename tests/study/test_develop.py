@@ -1,6 +1,7 @@
 """Settings that are tried on patients that the study does not test."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -30,49 +31,79 @@ def tried(monkeypatch, tmp_path):
         rows = [
             {"arm": arm, "split": f"fold{patient % 2 + 1}-s0", "patient_id": f"p{patient:02d}",
              "region": region, "dice": 0.5 + 0.02 * patient + GAIN * ("synthetic" in arm)
-             + rng.normal(0, 0.005), "nsd": 1.0}
+             + rng.normal(0, 0.02), "nsd": 1.0}
             for arm in json.loads(section)["arms"] for patient in range(14)
             for region in ("TC", "WT")
         ]  # fmt: skip
-        write_table(pd.DataFrame(rows), results / "evaluation" / "scores.csv")
+        write_table(pd.DataFrame(rows), tmp_path / results / "evaluation" / "scores.csv")
         return True
 
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(develop, "run_snakemake", run_snakemake)
     monkeypatch.setattr(develop, "commit", lambda: "gabc")
+    add_run = develop.add_run
+    monkeypatch.setattr(
+        develop,
+        "add_run",
+        lambda folder, cohort, text, results, code: add_run(
+            folder, cohort, text, tmp_path / results, code
+        ),
+    )
 
-    def try_settings(*arguments):
-        words = ["develop", "brats", str(tmp_path), "--tables", "tables", *arguments]
-        monkeypatch.setattr(sys, "argv", words)
+    def call(*arguments):
+        words = ["brats", str(tmp_path), "--tables", str(tmp_path / "tables"), *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", ["develop", *words])
         develop.main()
         return commands
 
-    return try_settings
+    return call
 
 
-def test_a_planted_gain_is_in_the_table_with_the_settings(tried):
-    Path("tried.yaml").write_text("synthesis:\n  patients: 100\n")
-    tried("--arms", "real+classical")
-    [_, command] = tried("--settings", "tried.yaml", "--arms", "real+classical+synthetic")
+def test_a_planted_gain_is_in_the_table_with_the_settings(tried, tmp_path):
+    tried()
+    file, table = tmp_path / "tried.yaml", tmp_path / "tables" / "development.csv"
+    file.write_text("synthesis:\n  patients: 100\n")
+    [first, command] = tried("--settings", file, "--arms", "real+classical+synthetic")
     files = command[command.index("--configfile") + 1 : command.index("--config")]
-    assert files[-2:] == ["config/development.yaml", "tried.yaml"]
-    plain, gained = develop.rows(Path("tables/development.csv"))
-    assert plain[:4] == ["brats", "as in the study", "real+classical", "14"]
-    assert plain[-1] == "0.000 [0.000, 0.000]"
-    assert gained[1:3] == ["`{synthesis: {patients: 100}}`", "real+classical+synthetic"]
-    value, low = float(gained[-1].split()[0]), float(gained[-1].split("[")[1].split(",")[0])
-    assert value == pytest.approx(GAIN, abs=0.005) and low > 0
-    # Whole tumour, core, and no enhancing tumour.
-    assert gained[6] == "–" and 0.6 < float(gained[4]) < 0.8
-    assert "real+classical+synthetic | 14 |" in "".join(
-        development_text(Path("tables/development.csv"))
-    )
+    assert files[-2:] == ["config/development.yaml", str(file)]
+    # Without --arms, all arms of the study are tried.
+    assert "real+classical+tumorcp" in str(first)
+    plain, gained = (line for line in develop.rows(table) if line[1].startswith("`"))
+    assert plain[:4] == ["brats", "`{synthesis: {patients: 100}}`", "real+classical", "14"]
+    assert plain[7] == "–" and gained[2] == "real+classical+synthetic"
+    # Mean Dice of whole tumour and core; there is no enhancing tumour.
+    assert float(gained[4]) - float(plain[4]) == pytest.approx(GAIN, abs=0.02)
+    assert gained[6] == "–"
+    value, low, high = map(float, re.findall(r"[\d.]+", gained[7].replace("−", "-")))
+    assert value == pytest.approx(GAIN, abs=0.015)
+    # One seed: mostly the assumed spread between seeds.
+    assert high - value == pytest.approx(1.96 * 0.035, rel=0.05)
+    assert "real+classical+synthetic | 14 |" in "".join(development_text(table))
 
 
-def test_a_run_that_is_repeated_replaces_its_rows_alone(tried):
+def test_arms_of_other_code_are_not_compared(tried, monkeypatch, tmp_path):
+    tried("--arms", "real+classical+synthetic")
+    path = tmp_path / "tables" / "development.csv"
+    table = read_table(path)
+    table.loc[table["arm"] == "real+classical", "commit"] = "gother"
+    write_table(table, path)
+    assert [line[7] for line in develop.rows(path)] == ["–", "–"]
+
+
+def test_which_patients_take_part_is_not_a_setting_to_try(tried, tmp_path):
+    file = tmp_path / "tried.yaml"
+    for text, words in (
+        ("cohort: {splits: {test: 2}}", "cohort is the study's; remove it"),
+        ("synthesis: {patents: 3}", "did you mean synthesis.patients"),
+    ):
+        file.write_text(text)
+        with pytest.raises(SystemExit, match=words):
+            tried("--settings", file)
+
+
+def test_a_run_that_is_repeated_replaces_its_rows_alone(tried, tmp_path):
     for _ in range(2):
         tried("--arms", "real+classical real+classical+synthetic")
-    table = read_table(Path("tables/development.csv"))
+    table = read_table(tmp_path / "tables" / "development.csv")
     assert len(table) == 2 * 14 * 2
     assert set(table["commit"]) == {"gabc"}
 

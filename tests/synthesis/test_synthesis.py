@@ -192,7 +192,7 @@ def test_uniform_shares_do_not_depend_on_the_training_tumours(table):
     assert part.between(0, 1).all()
     for values, high in ((drawn["core_share"], LARGEST_CORE), (part, 1)):
         assert values.quantile([0.1, 0.5, 0.9]).tolist() == pytest.approx(
-            [0.1 * high, 0.5 * high, 0.9 * high], abs=0.1
+            [0.1 * high, 0.5 * high, 0.9 * high], abs=0.1 * high
         )
     # A tumour without regions has no shares to request.
     plain = table.assign(core_share=np.nan, enhancing_share=np.nan)

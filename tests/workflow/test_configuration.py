@@ -130,6 +130,13 @@ def test_a_key_without_a_description_has_no_comment():
             "guidance = 3 needs a null condition",
         ),
         ({"diffusion": {"blocks": [1]}}, "blocks needs one value for each of widths"),
+        (
+            {
+                "synthesis": {"shares": "uniform"},
+                "cohort": {"source": "table", "table": "t.tsv", "label_scheme": "whole_tumour"},
+            },
+            "whole_tumour have no shares of core and enhancing tumour; set it to training",
+        ),
         ({"synthesis": {"sigma_min": 200}}, "sigma_min must be below sigma_max"),
         (
             {

@@ -113,7 +113,12 @@ def project(tmp_path, monkeypatch):
         ("diffusion/process.py", '"""The diffusion process', '"""A diffusion process', False),
         ("common/grid.py", "# The centre", "# Centre", False),
         ("common/grid.py", "def to_mm(self, voxels", "def to_mm(\n        self, voxels", False),
-        ("diffusion/settings.py", 'description="patients per step"', 'description=""', False),
+        (
+            "diffusion/settings.py",
+            'description="patients or copies per step"',
+            'description=""',
+            False,
+        ),
         ("diffusion/settings.py", "ge=10, le=100_000", "ge=11, le=100_000", True),
         ("segmentation/train.py", "predict_masks", "predict", False),
         ("evaluation/settings.py", "ge=1,", "ge=2,", False),

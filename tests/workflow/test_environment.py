@@ -70,7 +70,7 @@ def test_the_package_asks_for_what_the_workflow_pins():
     assert not asked - set(LOCK)
 
 
-def test_internals_of_snakemake_were_tried_with_the_locked_version_and_stay_in_one_module():
+def test_undocumented_objects_of_snakemake_are_used_in_one_module():
     assert LOCK["snakemake"] == TRIED_WITH
     private = re.compile(r"global_resources|\bmodifier\b|_benchmark\b|CacheFlag|workflow_settings")
     code = [ROOT / "Snakefile", *ROOT.glob("rules/*.smk"), *ROOT.glob("workflow_scripts/**/*.py")]

@@ -77,7 +77,9 @@ class WarpSettings(Section):
         description="sd of the log of the tumour's size relative to the brain", ge=0, le=0.4
     )
     tumour_shift: float = Field(
-        description="sd of the tumour's shift, as a share of twice its radius", ge=0, le=0.3
+        description="sd of the tumour's shift, as a share of twice its radius plus 6 mm",
+        ge=0,
+        le=0.3,
     )
     gamma: float = Field(description="maximum log of the exponent of intensities", ge=0, le=2)
     gain: float = Field(description="maximum change of brightness, as a share", ge=0, lt=1)

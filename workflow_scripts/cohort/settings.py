@@ -44,12 +44,12 @@ class SplitSettings(Section):
         description="of folds and development: number of folds, each tested once", ge=2, le=1000
     )
     seeds: list[int] = Field(
-        description="seeds of the draw of training patients and of all training",
+        description="each draws training patients or folds and, added to seed, seeds all training",
         min_length=1,
         max_length=1000,
     )
     validation: int = Field(
-        description="validation patients; draws: the same in all splits; folds: of each fold's "
+        description="validation patients; draws: the same in all splits; otherwise: of each fold's "
         "other patients",
         ge=1,
         le=MOST_PATIENTS,
@@ -108,10 +108,23 @@ class SplitSettings(Section):
     def patients_needed(self) -> int:
         """The smallest cohort that these splits can be drawn from."""
         if self.in_folds:
-            # The smallest cohort that leaves enough training patients beside the largest fold.
-            smallest = max(self.folds, next(n for n in itertools.count(2) if self._trains(n)))
-            return smallest + (self.test if self.scheme == "development" else 0)
+            return self._in_folds + (self.test if self.scheme == "development" else 0)
         return max(self.train_sizes) + self.validation + self.test
+
+    @property
+    def _in_folds(self) -> int:
+        """The smallest number of patients in folds that leaves enough training patients beside the
+        largest fold."""
+        return max(self.folds, next(n for n in itertools.count(2) if self._trains(n)))
+
+    @property
+    def largest_split(self) -> tuple[int, int]:
+        """Training and test patients of the largest split of the smallest possible cohort."""
+        if not self.in_folds:
+            return max(self.train_sizes), self.test
+        tested = -(-self._in_folds // self.folds)
+        others = self._in_folds - tested - self.validation
+        return self._least if self.scheme == "development" else others, tested
 
     @property
     def _least(self) -> int:
@@ -129,8 +142,8 @@ class SplitSettings(Section):
             return f"{self.folds} folds, {self.validation} for validation, one who trains"
         if self.scheme == "development":
             return (
-                f"test {self.test} + {self.folds} folds, {self.validation} for validation, "
-                f"{self._least} who train"
+                f"test {self.test}, and {self._in_folds} in {self.folds} folds: "
+                f"{self.validation} for validation, {self._least} who train"
             )
         largest = max(self.train_sizes)
         return f"train {largest} + validation {self.validation} + test {self.test}"
@@ -138,9 +151,12 @@ class SplitSettings(Section):
     @property
     def lower(self) -> str:
         """The keys to lower if the cohort is too small, in words."""
-        return (
-            "folds or validation" if self.scheme == "folds" else "train_sizes, validation or test"
-        )
+        return {
+            "draws": "train_sizes, validation or test",
+            "folds": "folds or validation",
+            # Fewer test patients would let those of the study take part.
+            "development": "train_sizes or validation",
+        }[self.scheme]
 
 
 class CohortSettings(Section):

@@ -141,7 +141,7 @@ class DiffusionSettings(DenoiserSettings, OptimiserSettings):
         le=MOST_SAMPLES,
     )
     drop: float = Field(description="share of samples trained with the null condition", ge=0, lt=1)
-    batch: int = Field(description="patients per step", ge=1, le=MOST_SAMPLES)
+    batch: int = Field(description="patients or copies per step", ge=1, le=MOST_SAMPLES)
 
     @model_validator(mode="after")
     def _corrects_with_an_anatomy(self) -> "DiffusionSettings":
@@ -178,4 +178,6 @@ class DiffusionConfig(Section):
 class DiffusionSection(DiffusionSettings):
     """The denoiser, its training, and where that starts."""
 
-    prior: Prior = Field(description="initial weights: the autoencoder's prior, or none (random)")
+    prior: Prior = Field(
+        description="initial weights: the same as autoencoder.prior, or none (random)"
+    )

@@ -93,7 +93,7 @@ def _patients(config: Config, splits: pd.DataFrame, cite: Citations) -> str:
     counts = {role: _span(roles[role]) for role in ("train", "validation", "test")}
     modalities = _listed([NAMES[m] for m in config.modalities])
     drawn = _times(splits["split"].str.split("-s").str[1].nunique())
-    if config.cohort.splits.scheme == "folds":
+    if config.cohort.splits.in_folds:
         drawn = f"in {config.cohort.splits.folds} folds, {drawn}"
     return (
         f"**Patients.** Images ({modalities}) and tumour labels came from "

@@ -78,7 +78,7 @@ class ClassicalSettings(Section):
         description="probability of simulated low resolution, for each modality", ge=0, le=1
     )
     gamma: float = Field(
-        description="probability of a gamma change, for each modality; a third of it on the "
+        description="probability of a gamma change, for each modality; of another one, on the "
         "inverted image",
         ge=0,
         le=1,

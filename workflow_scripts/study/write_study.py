@@ -221,14 +221,17 @@ def generator_text(folder: Path) -> Iterator[str]:
 
 def development_text(path: Path) -> Iterator[str]:
     """Arms and settings that were tried on patients that the study does not test."""
-    yield heading("## Tried on other patients", "make study-development")
+    yield heading("## Settings tried on development patients", "make study-development")
     yield (
-        "Mean Dice of patients that the study does not test, by networks of six training patients "
-        "(`config/development.yaml`). Settings are those that differ from the study's. The "
-        "difference is to real+classical, over patients and regions; its interval leaves out the "
-        "spread of trainings.\n"
+        "Mean Dice of patients that the study does not test. Networks learn from six patients, and "
+        "the last weights are used (`config/development.yaml`). Settings are those that differ "
+        f"from the study's. Differences are from {develop.BASE} with the same settings, over "
+        "regions; with one seed their intervals assume the standard deviation between seeds "
+        "(`evaluation.seed_sd`).\n"
     )
-    headings = ["Cohort", "Settings", "Arm", "Patients", *develop.REGIONS, "Difference"]
+    headings = [
+        "Cohort", "Settings", "Arm", "Patients", *develop.REGIONS, "Dice difference", "Commit",
+    ]  # fmt: skip
     yield table_of(develop.rows(path), headings)
 
 

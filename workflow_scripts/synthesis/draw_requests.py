@@ -18,7 +18,7 @@ from workflow_scripts.synthesis.training_copies import TrainingCopies
 
 # Tumours drawn for each request, and centroids drawn for each tumour, until one has room.
 DRAWS, MOVES = 50, 50
-# Largest uniform share of the core.
+# Largest uniform share of the core; that of BraTS tumours is 0.05 to 0.7.
 LARGEST_CORE = 0.7
 
 

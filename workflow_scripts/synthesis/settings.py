@@ -32,8 +32,8 @@ class SamplingSettings(Section):
     )
     sigma_min: float = Field(description="last noise level", gt=0)
     stochasticity: float = Field(
-        description="share of the noise drawn again in each step; 0: deterministic; 1: ancestral "
-        "sampling",
+        description="rate at which noise is replaced; 0: deterministic (probability-flow ODE); 1: "
+        "the reverse SDE",
         ge=0,
         le=1,
     )
