@@ -177,6 +177,7 @@ rule synthesise_patients:
         gpu=1,
     params:
         **SAMPLED,
+        contrast_jitter=CONFIG.synthesis.contrast_jitter,
         implant=None,
     script:
         "../workflow_scripts/synthesis/synthesise_patients.py"
@@ -197,6 +198,7 @@ use rule synthesise_patients as synthesise_implants with:
         f"{BENCHMARKS}/synthesis/synthesise_implants/{{split}}.tsv"
     params:
         **SAMPLED,
+        contrast_jitter=CONFIG.synthesis.contrast_jitter,
         implant=settings("synthesis")["implant"],
 
 
@@ -213,3 +215,7 @@ use rule synthesise_patients as synthesise_sweep with:
         f"{LOGS}/synthesis/synthesise_sweep/{{split}}.log",
     benchmark:
         f"{BENCHMARKS}/synthesis/synthesise_sweep/{{split}}.tsv"
+    params:
+        **SAMPLED,
+        contrast_jitter=0.0,
+        implant=None,

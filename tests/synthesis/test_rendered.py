@@ -1,5 +1,7 @@
 """The rendered brain that a denoiser adds to: an anatomy with a training sample's contrasts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -46,6 +48,21 @@ def test_contrasts_are_those_of_training_samples_by_the_sample_s_own_numbers(mod
     assert all((row == kept).flatten(1).all(1).any() for row in drawn)
     assert len(drawn.unique(dim=0)) == 3
     assert torch.equal(model.contrasts(numbers(7))[0][0], drawn[7])
+
+
+def test_jitter_changes_a_tumour_s_contrast_in_each_modality_and_keeps_its_regions_order(model):
+    seeds = range(400)
+    contrasts, means = model.contrasts(numbers(*seeds))
+    assert model.vary_tumours(contrasts, means, numbers(*seeds)) is means
+    varied = replace(model, contrast_jitter=0.4).vary_tumours(contrasts, means, numbers(*seeds))
+    brain = contrasts[:, :2, 0].mean(1)[:, None]
+    factors = ((varied - brain) / (means - brain)).log()
+    # One factor for all regions, another one in each modality.
+    torch.testing.assert_close(factors, factors[:, :1].expand_as(factors), atol=1e-3, rtol=0)
+    by_modality = factors[:, 0].numpy()
+    assert by_modality.std(0) == pytest.approx([0.4, 0.4], rel=0.15)
+    assert by_modality.mean(0) == pytest.approx([0, 0], abs=0.08)
+    assert abs(np.corrcoef(by_modality.T)[0, 1]) < 0.2
 
 
 def test_what_is_rendered_is_the_encoded_brain(model, tissue):

@@ -110,6 +110,7 @@ TABLE = {
     "synthesis.jitter": (value("synthesis={jitter: 0.1}"), {"draw_requests", *PATIENTS}),
     "synthesis.jitter_mm": (value("synthesis={jitter_mm: 5}"), {"draw_requests", *PATIENTS}),
     "synthesis.shares": (value("synthesis={shares: uniform}"), {"draw_requests", *PATIENTS}),
+    "synthesis.contrast_jitter": (value("synthesis={contrast_jitter: 0.1}"), PATIENTS),
     "synthesis.sweep_ml": (
         value("synthesis={sweep_ml: [20, 40]}"),
         {"draw_sweep", "synthesise_sweep", *PAGES},
@@ -186,6 +187,7 @@ LIKE_OTHERS = {
     "evaluation.opponent",
     "synthesis.jitter_mm",
     "synthesis.shares",
+    "synthesis.contrast_jitter",
     "autoencoder.warp",
     "diffusion.steps",
     "preprocess.n4",

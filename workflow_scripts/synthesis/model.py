@@ -23,6 +23,7 @@ from workflow_scripts.diffusion.settings import DiffusionConfig
 from workflow_scripts.phantoms.settings import PhantomSettings
 from workflow_scripts.preprocess.contrasts import draw_contrasts, paint_regions
 from workflow_scripts.preprocess.settings import PreprocessSettings
+from workflow_scripts.preprocess.tissue import TISSUES
 from workflow_scripts.synthesis.anatomies import Anatomies, NoAnatomies, RequestedAnatomies
 from workflow_scripts.synthesis.folder import STAGES, check_model_folder
 from workflow_scripts.synthesis.implants import Background, backgrounds, is_implanted, room_for
@@ -40,7 +41,8 @@ class SynthesisModel:
     against which requests are checked, and the checksums of the weights.
 
     ``implant`` has the settings for implanting tumours into ``copies`` of the training patients;
-    both are set in a workflow only.
+    ``contrast_jitter`` is the standard deviation of the log of a tumour's contrast. These are set
+    in a workflow only.
     """
 
     codec: Codec
@@ -50,6 +52,7 @@ class SynthesisModel:
     weights_sha256: dict[str, str]
     copies: TrainingCopies | None = None
     implant: ImplantSettings | None = None
+    contrast_jitter: float = 0.0
 
     def contrasts(self, random: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
         """Contrasts (N, 3, terms, M) and intensities of tumour regions (N, 3, M) of training
@@ -61,6 +64,22 @@ class SynthesisModel:
             return contrasts, intensities
         rows = [torch.randint(len(contrasts), (1,), generator=numbers).item() for numbers in random]
         return contrasts[rows], intensities[rows]
+
+    def vary_tumours(
+        self, contrasts: Tensor, intensities: Tensor, random: Sequence[torch.Generator]
+    ) -> Tensor:
+        """Intensities of tumour regions (N, 3, M) with jittered contrasts with the brain.
+
+        In each modality, the difference of all regions from the mean of grey and white matter at
+        the origin (the constant terms of ``contrasts``, (N, 3, terms, M)) is multiplied by one
+        log-normal factor. Nothing is drawn without jitter, or for a denoiser without an anatomy.
+        """
+        if not self.contrast_jitter or not len(intensities):
+            return intensities
+        brain = contrasts[:, [TISSUES.index("grey"), TISSUES.index("white")], 0].mean(1)[:, None]
+        normal = [torch.randn(brain.shape[-1], generator=numbers) for numbers in random]
+        factors = torch.exp(self.contrast_jitter * torch.stack(normal))[:, None]
+        return brain + factors * (intensities - brain)
 
     def rendered(
         self,

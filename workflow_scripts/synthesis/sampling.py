@@ -137,6 +137,7 @@ def _draw(
             labels = np.where(background.labels > 0, background.labels, labels)
     else:
         intensities = model.contrasts(random)
+    intensities = intensities[0], model.vary_tumours(*intensities, random)
     # Then the whole patient, given the rendered image.
     anatomy = torch.from_numpy(tissue), model.rendered(tissue, labels, *intensities)
     latents = model.generator.sample(requests, *anatomy, *noise, known)

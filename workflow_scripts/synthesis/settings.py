@@ -118,6 +118,12 @@ class SynthesisSettings(SamplingSettings):
         description="shares of core and enhancing tumour in random requests: training (the "
         "training tumours'), or uniform (core up to 0.7 of the tumour, any part of it enhancing)"
     )
+    contrast_jitter: float = Field(
+        description="sd of the log contrast of tumour and brain, for each modality, around a "
+        "training tumour's",
+        ge=0,
+        le=2,
+    )
     anatomy: Literal["phantom", "patients"] = Field(
         description="anatomy of random requests: phantom (new for each), or patients (warped "
         "training patients)"

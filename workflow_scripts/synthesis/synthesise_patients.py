@@ -1,6 +1,7 @@
 """Rule ``synthesise_patients``: synthetic patients, image and label together, from requests."""
 
 import shutil
+from dataclasses import replace
 
 import torch
 
@@ -36,6 +37,7 @@ def main(snakemake) -> None:
         implant = ImplantSettings.model_validate(snakemake.params.implant)
     parts = [inputs[part] for part in PARTS]
     model = SynthesisModel.of(*parts, snakemake.threads, copies, implant)
+    model = replace(model, contrast_jitter=snakemake.params.contrast_jitter)
     check_model(model, snakemake.params.modalities, snakemake.params.labels)
     requests = read_table(snakemake.input.requests)
     refuse_impossible(requests, model)
