@@ -330,7 +330,7 @@ def test_a_study_is_finished_when_each_arm_of_each_cell_is(monkeypatch):
     wanted = [
         training for cohort in ("brats", "lgg") for training in write_study.wanted_arms(cohort)
     ]
-    assert len(wanted) == 2 * 10 * 8
+    assert len(wanted) == 2 * 10 * 7
     records = pd.DataFrame(wanted, columns=["cohort", "n", "seed", "arm"])
     assert write_study.is_finished(records)
     assert not write_study.is_finished(records.iloc[1:])
@@ -339,7 +339,7 @@ def test_a_study_is_finished_when_each_arm_of_each_cell_is(monkeypatch):
 def test_the_text_tells_what_is_finished_and_what_the_generator_made(tmp_path):
     add(tmp_path / "t", tmp_path, Cell("brats", 5, 0))
     text = write_study.study_text(tmp_path / "t")
-    assert "| brats | 3 of 80 | abc | CPU | fp32 | 1.0 |" in text
+    assert "| brats | 3 of 70 | abc | CPU | fp32 | 1.0 |" in text
     assert "| brats | 5 | 0.97 | 4.0 | 0.80 | flair 0.60 |" in text
 
 

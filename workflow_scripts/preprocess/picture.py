@@ -1,6 +1,7 @@
 """A picture of each patient: each modality in three planes, before and after preprocessing."""
 
 import logging
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ TISSUE_COLOURS = ((0.55, 0.5, 0.45), (1.0, 1.0, 1.0), (0.15, 0.45, 0.85))
 BRAIN_COLOUR, TUMOUR_COLOUR = "#4fc3f7", "#ff5252"
 # Font size in points; the report shows pictures at two thirds of their size.
 LETTERS, SMALL_LETTERS = 13, 11
+# Characters of a line of the title.
+TITLE_CHARACTERS = 90
 
 
 def plane(volume: NDArray, index: Sequence[int], number: int) -> NDArray:
@@ -127,6 +130,7 @@ def draw_picture(
         mark_sides(ax, view, SMALL_LETTERS)
     name_row(axes[-1, -len(PLANES)], "tissue maps, without tumour")
     add_legend(figure)
-    figure.suptitle(title, color="white", fontsize=LETTERS)
+    lines = [textwrap.fill(line, TITLE_CHARACTERS) for line in title.splitlines()]
+    figure.suptitle("\n".join(lines), color="white", fontsize=LETTERS)
     with staged(path) as temporary:
         figure.savefig(temporary, dpi=110, facecolor="black", metadata={"Software": None})
